@@ -1,0 +1,310 @@
+"""Every number of the method, once, with its unit and its source.
+
+`Config()` is the paper's STL-10 baseline (preset `stl10`); every other preset is a difference from it. Neither Keras nor
+TensorFlow is imported here, so reading or printing a configuration costs nothing.
+
+Sources: "paper" is Jenni & Favaro, CVPR 2018 (arXiv 1806.05024); "code" is the authors' public code (June 2019); "LCI" is
+the same authors' CVPR 2020 follow-up; "ours" is a choice of this project, with its reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tf_spot.errors import UserError
+
+Fill = Literal["avg3", "global", "zero", "noise"]
+Norm = Literal["response", "batch"]
+AdversarialLoss = Literal["nonsaturating", "minimax", "confusion"]
+MaskTargets = Literal["both", "repaired"]
+RealImages = Literal["decoded", "original"]
+Update = Literal["alternating", "simultaneous"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a training image is and how it is varied. Source for all but `image_size`: code."""
+
+    image_size: int = 96  # pixels, both sides
+    crop_area_min: float = 0.333  # share of the photo's area, random crop
+    crop_aspect_min: float = 0.75  # width / height of the crop; the largest is its inverse, 1.33
+    flip: bool = True  # left-right, with probability 1/2
+    brightness: float = 32 / 255  # largest shift, images in [0, 1]
+    saturation: float = 0.5  # factor drawn from [1 - s, 1 + s]
+    center_crop: float = 0.85  # share of each side kept when testing
+    held_out_images: int = 512  # ours: photos kept from training for the health signals, at most
+    held_out_share: float = 0.05  # ours: and at most this share of them
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Widths, strides and norms of the four networks."""
+
+    width: float = 1.0  # factor on every channel count (ours; 1 is the paper's network)
+    stem_kernel: int = 11  # pixels, conv1 (code)
+    stem_stride: int = 4  # pixels, conv1 (code); fixes the encoder's depth: levels = 2 + log2(stem_stride)
+    encoder_kernel: int = 2  # pixels, E1...; 3 is ablation (h)
+    negative_slope: float = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
+    norm_momentum: float = 0.975  # batch norm (code)
+    norm_epsilon: float = 1e-3  # batch norm (code)
+    trunk_norm: Norm = "response"  # conv1, conv2 followed by local response norm (code); "batch" after every conv (ours)
+    fc_units: int = 4096  # fc_1 of the realness head (code), not scaled by width
+    dropout_rate: float = 0.5  # after fc_1 (code)
+
+    @property
+    def levels(self) -> int:
+        """Number of stride-2 encoder layers that makes the mask grid equal the conv5 grid."""
+        return 2 + int(math.log2(self.stem_stride))
+
+
+@dataclass(frozen=True)
+class GameConfig:
+    """Damage, the adversarial game and its loss weights."""
+
+    drop_rate: float = 0.5  # share of encoding cells dropped (paper, Table 1 baseline)
+    fill: Fill = "avg3"  # what a dropped cell becomes (code: 3x3 average of the undamaged encoding)
+    gated: bool = True  # repair lands in dropped cells only (paper; False is ablation (i))
+    real_images: RealImages = "decoded"  # the "real" class (paper; "original" is ablation (a))
+    predict_mask: bool = True  # mask head and its loss (paper; False is ablation (g))
+    history_batches: int = 10  # past corrupted batches kept (in the paper; size ours, as it states none); 0: none
+    update: Update = "alternating"  # paper; "simultaneous" is code
+    adversarial_loss: AdversarialLoss = "nonsaturating"
+    mask_targets: MaskTargets = "repaired"  # paper: corrupt images only; "both" is code
+    mask_weight: float = 0.1  # code
+    kept_weight: float = 0.0  # pixel loss on kept cells against the input; 30 in code, absent from the paper
+    repair_mask_loss: bool = False  # code, by accident: the repair network also minimises the mask loss
+    weight_decay: float = 5e-5  # times half the squared norm of every kernel (code)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budget, optimizers, precision of record keeping. Steps are optimizer updates, one batch each."""
+
+    batch_size: int = 256  # images, over all replicas (code: 128 on each of two)
+    autoencoder_steps: int = 195_250  # code: 500 epochs of 100,000 photos
+    spotter_steps: int = 195_250  # code
+    autoencoder_learning_rate: float = 3e-4  # Adam (code)
+    discriminator_learning_rate: float = 3e-4  # Adam (code)
+    repair_learning_rate: float = 3e-4  # Adam (code)
+    final_learning_rate_share: float = 0.01  # code: linear to 1 % of the start ...
+    decay_share: float = 0.9  # ... over this share of the steps, then flat
+    adam_beta_1: float = 0.5  # code
+    adam_epsilon: float = 1e-5  # code
+    reconstruction_weight: float = 30.0  # code: 30 x mean squared error of images in [-1, 1]
+    seed: int = 0
+    deterministic: bool = True  # same seed, same weights, bit for bit, on one device
+    steps_per_epoch: int = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
+    checkpoint_steps: int = 781  # steps between two checkpoints
+    keep_checkpoints: int = 2
+    picture_epochs: int = 10  # epochs between two picture grids
+    probe_epochs: int = 10  # epochs between two health probes (kNN, effective rank)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole recipe of a run."""
+
+    preset: str = "stl10"
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    game: GameConfig = field(default_factory=GameConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with dotted fields changed: `config.replace(**{"game.drop_rate": 0.7})`."""
+        nested = self.to_dict()
+        for name, value in changes.items():
+            group, _, leaf = name.partition(".")
+            if group == "preset" and not leaf:
+                nested["preset"] = value
+            elif leaf and isinstance(nested.get(group), dict) and leaf in nested[group]:
+                nested[group][leaf] = value
+            else:
+                known = [f"{g}.{k}" for g, v in nested.items() if isinstance(v, dict) for k in v]
+                raise UserError(f"unknown field; allowed: {', '.join(known)}; received: {name}; see tf_spot/config.py")
+        return Config.from_dict(nested)
+
+    def override(self, assignments: typing.Sequence[str]) -> Config:
+        """A copy changed by command-line texts such as `"game.drop_rate=0.7"`."""
+        changes = {}
+        for text in assignments:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise UserError(f"--set wants field.name=value; received: {text!r}; for example game.drop_rate=0.7")
+            changes[name.strip()] = _parse(value.strip())
+        return self.replace(**changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Config:
+        return _build(Config, values, "")
+
+    @staticmethod
+    def load(path: str | Path) -> Config:
+        """Reads what `to_json` wrote."""
+        return Config.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return {"True": True, "False": False}.get(text, text)
+
+
+def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = set(values) - set(hints)
+    if unknown:
+        raise UserError(f"unknown field; allowed: {', '.join(hints)}; received: {prefix}{sorted(unknown)[0]}")
+    built = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            built[name] = _build(hints[name], value, f"{prefix}{name}.")
+        else:
+            built[name] = _typed(f"{prefix}{name}", hints[name], value)
+    return kind(**built)
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """`value` as `hint`, an int passing for a float; nothing else is converted."""
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise UserError(f"{name} must be one of {', '.join(typing.get_args(hint))}; received: {value!r}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise UserError(f"{name} must be {hint.__name__}; received: {value!r} ({type(value).__name__})")
+    return value
+
+
+_POSITIVE = ("network.width", "network.stem_kernel", "network.encoder_kernel", "network.norm_epsilon",
+             "network.fc_units", "training.batch_size", "training.autoencoder_steps", "training.spotter_steps",
+             "training.autoencoder_learning_rate", "training.discriminator_learning_rate",
+             "training.repair_learning_rate", "training.adam_epsilon", "training.steps_per_epoch",
+             "training.checkpoint_steps", "training.keep_checkpoints", "training.picture_epochs",
+             "training.probe_epochs", "training.reconstruction_weight", "data.held_out_images")  # fmt: skip
+_NOT_NEGATIVE = ("game.history_batches", "game.mask_weight", "game.kept_weight", "game.weight_decay", "data.brightness",
+                 "training.seed")  # fmt: skip
+_SHARES = {  # name: (smallest, largest, largest allowed itself)
+    "game.drop_rate": (0, 1, False), "network.dropout_rate": (0, 1, False), "network.norm_momentum": (0, 1, False),
+    "network.negative_slope": (0, 1, True), "data.saturation": (0, 1, True), "data.crop_area_min": (0.01, 1, True),
+    "data.crop_aspect_min": (0.01, 1, True), "data.center_crop": (0.01, 1, True), "data.held_out_share": (0, 0.5, True),
+    "training.final_learning_rate_share": (0, 1, True), "training.decay_share": (0.01, 1, True),
+    "training.adam_beta_1": (0, 1, False),
+}  # fmt: skip
+
+
+def _check(config: Config) -> None:
+    def get(name: str) -> Any:
+        group, leaf = name.split(".")
+        return getattr(getattr(config, group), leaf)
+
+    for name in _POSITIVE:
+        if not get(name) > 0:
+            raise UserError(f"{name} must be above 0; received: {get(name)}")
+    for name in _NOT_NEGATIVE:
+        if get(name) < 0:
+            raise UserError(f"{name} must be 0 or more; received: {get(name)}")
+    for name, (low, high, closed) in _SHARES.items():
+        if not (low <= get(name) < high or (closed and get(name) == high)):
+            raise UserError(f"{name} must be in [{low}, {high}{']' if closed else ')'}; received: {get(name)}")
+    stride = config.network.stem_stride
+    if stride not in (1, 2, 4, 8):
+        raise UserError(f"network.stem_stride must be 1, 2, 4 or 8; received: {stride}")
+    cell = 2**config.network.levels
+    if config.data.image_size % cell or config.data.image_size < 2 * cell:
+        raise UserError(
+            f"data.image_size must be a multiple of {cell} and at least {2 * cell} with network.stem_stride={stride}; "
+            f"received: {config.data.image_size}"
+        )
+
+
+PAPER = Config()
+
+# Presets are differences from the paper, each with its reason.
+PRESETS: dict[str, dict[str, Any]] = {
+    "stl10": {},
+    "authors2019": {  # what the authors' public code does, its accidental losses included
+        "game.drop_rate": 0.7,  # keep probability 0.3 in the code
+        "game.history_batches": 0,
+        "game.update": "simultaneous",
+        "game.adversarial_loss": "confusion",  # the real-class loss reaches the repair network as well
+        "game.mask_targets": "both",
+        "game.kept_weight": 30.0,
+        "game.repair_mask_loss": True,
+    },
+    "small": {  # 64 px and half width: hours on two CPU cores
+        "data.image_size": 64,
+        "network.width": 0.5,
+        "network.stem_kernel": 7,
+        "network.stem_stride": 2,  # an 8x8 grid: 16 cells would be too few
+        "network.trunk_norm": "batch",  # without it little is learned in hours
+        "network.fc_units": 512,
+        "game.drop_rate": 0.6,
+        "game.mask_weight": 1.0,
+        "training.batch_size": 32,
+        "training.autoencoder_steps": 6_000,
+        "training.spotter_steps": 12_000,
+        "training.autoencoder_learning_rate": 1e-3,
+        "training.discriminator_learning_rate": 1e-3,
+        "training.repair_learning_rate": 1e-3,
+        "training.steps_per_epoch": 300,
+        "training.checkpoint_steps": 300,
+        "training.picture_epochs": 5,
+        "training.probe_epochs": 5,
+    },
+    "tiny": {  # 32 px: seconds
+        "data.image_size": 32,
+        "network.width": 0.25,
+        "network.stem_kernel": 5,
+        "network.stem_stride": 1,
+        "network.trunk_norm": "batch",
+        "network.fc_units": 128,
+        "game.mask_weight": 1.0,
+        "training.batch_size": 32,
+        "training.autoencoder_steps": 300,
+        "training.spotter_steps": 600,
+        "training.autoencoder_learning_rate": 2e-3,
+        "training.discriminator_learning_rate": 1e-3,
+        "training.repair_learning_rate": 1e-3,
+        "training.steps_per_epoch": 100,
+        "training.checkpoint_steps": 100,
+        "training.picture_epochs": 1,
+        "training.probe_epochs": 1,
+    },
+}
+
+
+def preset(name: str) -> Config:
+    """The configuration called `name`: one of `PRESETS`.
+
+    Raises:
+        UserError: no preset has that name.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset; allowed: {', '.join(PRESETS)}; received: {name}")
+    return PAPER.replace(preset=name, **PRESETS[name])
+
+
+__all__ = [
+    "PAPER", "PRESETS", "AdversarialLoss", "Config", "DataConfig", "Fill", "GameConfig", "MaskTargets", "NetworkConfig",
+    "Norm", "RealImages", "TrainingConfig", "Update", "preset",
+]  # fmt: skip
