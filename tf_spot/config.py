@@ -239,6 +239,15 @@ def _check(config: Config) -> None:
 
 PAPER = Config()
 
+# Fixed parts of the architecture (code); channel counts before `width` is applied.
+ENCODER_CHANNELS = 32  # E0; doubled by every further layer
+TRUNK_CHANNELS = (96, 256, 384, 384, 256)  # conv1 ... conv5
+TRUNK_KERNELS = (None, 5, 3, 3, 3)  # pixels; conv1's is network.stem_kernel
+TRUNK_GROUPS = (1, 2, 1, 2, 2)
+TRUNK_BIAS = 0.1  # initial bias of the discriminator's convolutions and fc_2
+RESPONSE_NORM = {"depth_radius": 2, "alpha": 2e-5, "beta": 0.75, "bias": 1.0}
+IMAGE_MEAN = (123.68, 116.78, 103.94)  # RGB, images in [0, 255], subtracted at the discriminator's input
+
 # Presets are differences from the paper, each with its reason.
 PRESETS: dict[str, dict[str, Any]] = {
     "stl10": {},
@@ -305,6 +314,7 @@ def preset(name: str) -> Config:
 
 
 __all__ = [
-    "PAPER", "PRESETS", "AdversarialLoss", "Config", "DataConfig", "Fill", "GameConfig", "MaskTargets", "NetworkConfig",
+    "ENCODER_CHANNELS", "IMAGE_MEAN", "PAPER", "PRESETS", "RESPONSE_NORM", "TRUNK_BIAS", "TRUNK_CHANNELS",
+    "TRUNK_GROUPS", "TRUNK_KERNELS", "AdversarialLoss", "Config", "DataConfig", "Fill", "GameConfig", "MaskTargets", "NetworkConfig",
     "Norm", "RealImages", "TrainingConfig", "Update", "preset",
 ]  # fmt: skip

@@ -1,0 +1,57 @@
+"""What makes a step the same on one device and on many.
+
+Random numbers are functions of (seed, step, place in the global batch), losses are divided by the number of replicas
+because optimizers sum gradients over them, and sums over the batch are taken over all replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+def num_replicas() -> int:
+    """Replicas that share each step; 1 outside a strategy."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def per_replica(loss: Any) -> Any:
+    """`loss` divided by the number of replicas: `optimizer.apply` sums gradients over them."""
+    return loss / num_replicas()
+
+
+def global_sum(value: Any) -> Any:
+    """`value` summed over all replicas; differentiable.
+
+    Inside `strategy.run` only; outside a strategy it is `value` itself.
+    """
+    if num_replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def example_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[int]) -> tf.Tensor:
+    """Uniform numbers in [0, 1) for this replica's rows of the global batch.
+
+    The numbers of the whole global batch are drawn on every replica and each takes its own rows, so what an example
+    gets depends on its place in the global batch and not on how many devices share it. Keras' own generators give every
+    replica the same numbers and forget their state when saved.
+
+    Args:
+        seed: the run's seed.
+        salt: tells apart several draws of one step.
+        step: scalar integer tensor, the step.
+        rows: examples on this replica.
+        shape: shape of one example's numbers.
+
+    Returns:
+        float32 (rows, *shape).
+    """
+    key = tf.random.experimental.stateless_fold_in((seed, salt), tf.cast(step, tf.int64))
+    numbers = tf.random.stateless_uniform((rows * num_replicas(), *shape), key)
+    if num_replicas() == 1:
+        return numbers
+    first = tf.distribute.get_replica_context().replica_id_in_sync_group * rows
+    return numbers[first : first + rows]

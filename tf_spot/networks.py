@@ -1,0 +1,345 @@
+"""The four networks: encoder, decoder, repair network, discriminator; and the backbone inside the discriminator.
+
+With L levels an image of size s has an encoding of s / 2^L cells a side. The discriminator's trunk has the stride
+4 * stem_stride, so L = 2 + log2(stem_stride) makes its conv5 grid equal the grid of the encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.config import (
+    ENCODER_CHANNELS,
+    IMAGE_MEAN,
+    RESPONSE_NORM,
+    TRUNK_BIAS,
+    TRUNK_CHANNELS,
+    TRUNK_GROUPS,
+    TRUNK_KERNELS,
+)
+from tf_spot.layers import (
+    INITIALIZER,
+    BatchNorm,
+    ConvBlock,
+    ExampleDropout,
+    GroupedConv2D,
+    LocalResponseNorm,
+    RepairBlock,
+    UpConv,
+    register,
+    upsample_mask,
+)
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, to the nearest multiple of 8, at least 8."""
+    return max(8, 8 * round(channels * width / 8))
+
+
+def encoder_channels(levels: int, width: float) -> list[int]:
+    """Channels of E0 ... E_levels."""
+    return [scaled(ENCODER_CHANNELS * 2**level, width) for level in range(levels + 1)]
+
+
+class _Configured(keras.Model):
+    """A model that keeps its constructor's keyword arguments for `get_config`."""
+
+    def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self._settings = settings
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self._settings
+
+
+@register
+class Encoder(_Configured):
+    """Images (batch, s, s, 3) in [-1, 1] to an encoding (batch, s / 2^levels, s / 2^levels, channels).
+
+    The 2x2 kernels keep neighbouring cells almost separate: each sees 18 pixels at stride 16 with four levels.
+
+    Source: authors' code; kernel sizes also in the paper.
+    """
+
+    def __init__(
+        self,
+        levels: int,
+        width: float,
+        kernel_size: int,
+        negative_slope: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "encoder",
+        **kwargs: Any,
+    ) -> None:
+        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        super().__init__({"levels": levels, "width": width, "kernel_size": kernel_size} | norm, name, **kwargs)
+        first, *others = encoder_channels(levels, width)
+        self.stages = [ConvBlock(first, 3, name="e0", **norm)]
+        self.stages += [ConvBlock(c, kernel_size, 2, name=f"e{i}", **norm) for i, c in enumerate(others, start=1)]
+        self.build((None, None, None, 3))
+
+    def build(self, input_shape: Any) -> None:
+        channels = 3
+        for stage in self.stages:
+            if not stage.built:
+                stage.build((None, None, None, channels))
+            channels = stage.filters
+
+    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+        x = images
+        for stage in self.stages:
+            x = stage(x, training=training)
+        return x
+
+
+@register
+class Decoder(_Configured):
+    """An encoding back to images (batch, s, s, 3) in [-1, 1]; `stages` are the layers a repair network is woven between.
+
+    Source: authors' code.
+    """
+
+    def __init__(
+        self,
+        levels: int,
+        width: float,
+        negative_slope: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "decoder",
+        **kwargs: Any,
+    ) -> None:
+        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        super().__init__({"levels": levels, "width": width} | norm, name, **kwargs)
+        self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage
+        self.stages = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
+        self.stages.append(
+            keras.layers.Conv2D(
+                3, 3, padding="same", activation="tanh", kernel_initializer=INITIALIZER, name=f"d{levels + 1}"
+            )
+        )
+        self.build((None, None, None, self.channels[0]))
+
+    def build(self, input_shape: Any) -> None:
+        for stage, channels in zip(self.stages, self.channels, strict=True):
+            if not stage.built:
+                stage.build((None, None, None, channels))
+
+    def call(self, encoding: Any, training: bool = False) -> tf.Tensor:
+        x = encoding
+        for stage in self.stages[:-1]:
+            x = stage(x, training=training)
+        return self.stages[-1](x)
+
+
+@register
+class RepairNetwork(_Configured):
+    """Repair blocks R1 ... R_{levels+1}, one before each layer of the decoder.
+
+    Call arguments:
+        damaged: the damaged encoding, (batch, h, w, channels).
+        keep_mask: (batch, h, w, 1), 1 = kept.
+        decoder: the frozen decoder, used at inference.
+        training: the blocks normalise with the batch's moments.
+
+    Returns:
+        repaired images, (batch, height, width, 3) in [-1, 1].
+
+    Source: paper, figures 2 and 5; authors' code.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        gated: bool,
+        negative_slope: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "repair",
+        **kwargs: Any,
+    ) -> None:
+        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        super().__init__({"channels": list(channels), "gated": gated} | norm, name, **kwargs)
+        self.channels = list(channels)
+        self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, len(self.channels) + 1)]
+        self.build((None, None, None, self.channels[0]))
+
+    def build(self, input_shape: Any) -> None:
+        for block, channels in zip(self.blocks, self.channels, strict=True):
+            if not block.built:
+                block.build((None, None, None, channels))
+
+    def call(self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False) -> tf.Tensor:
+        x, mask = damaged, keep_mask
+        for block, stage in zip(self.blocks[:-1], decoder.stages[:-1], strict=True):
+            x = stage(block(x, mask, training=training))
+            mask = upsample_mask(mask)
+        return decoder.stages[-1](self.blocks[-1](x, mask, training=training))
+
+
+@register
+class Backbone(_Configured):
+    """conv1 ... conv5 of the discriminator: what transfers.
+
+    AlexNet in the order convolution, ReLU, pooling, response norm, with SAME padding and without the last pooling.
+
+    Args:
+        trunk_norm: `response`: local response norm after the pooled conv1 and conv2, batch norm in conv5 alone (paper);
+            `batch`: batch norm in every convolution, no response norm.
+
+    Call arguments:
+        images: (batch, height, width, 3) in [-1, 1]; scaled to [0, 255] less the mean colour inside.
+        training: batch norm uses the batch's moments.
+        update_statistics: in training, batch norm's moving statistics follow.
+
+    Returns:
+        {"conv1": ..., "conv5": ...}: float32 maps (batch, h, w, channels) after the layer's ReLU, before any pooling.
+
+    Source: authors' code.
+    """
+
+    def __init__(
+        self,
+        width: float,
+        stem_kernel: int,
+        stem_stride: int,
+        trunk_norm: str,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "backbone",
+        **kwargs: Any,
+    ) -> None:
+        settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
+        norm = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        super().__init__(settings | norm, name, **kwargs)
+        if trunk_norm not in ("response", "batch"):
+            raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
+        normed = (trunk_norm == "batch",) * 4 + (True,)
+        self.convs, self.norms = [], []
+        for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
+            self.convs.append(
+                GroupedConv2D(
+                    scaled(channels, width),
+                    kernel or stem_kernel,
+                    strides=stem_stride if i == 0 else 1,
+                    groups=groups,
+                    padding="same",
+                    use_bias=not normed[i],
+                    bias_initializer=keras.initializers.Constant(TRUNK_BIAS),
+                    name=f"conv{i + 1}",
+                )
+            )
+            norm_layer = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, scale=False, name=f"norm{i + 1}")
+            self.norms.append(norm_layer if normed[i] else None)
+        self.response_norm = LocalResponseNorm(**RESPONSE_NORM) if trunk_norm == "response" else None
+        self.build((None, None, None, 3))
+
+    def build(self, input_shape: Any) -> None:
+        channels = 3
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            if not conv.built:
+                conv.build((None, None, None, channels))
+            channels = conv.filters
+            if norm is not None and not norm.built:
+                norm.build((None, None, None, channels))
+
+    def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+        x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
+        maps = {}
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
+            x = conv(x)
+            if norm is not None:
+                x = norm(x, training=training, update_statistics=update_statistics)
+            x = maps[f"conv{i}"] = tf.nn.relu(x)
+            if i <= 2:
+                x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+                if self.response_norm is not None:
+                    x = self.response_norm(x)
+        return maps
+
+
+@register
+class Discriminator(_Configured):
+    """The backbone with two heads: is the image repaired, and which cells were dropped.
+
+    Args:
+        image_size: pixels; fixes fc_1.
+        predict_mask: False leaves out the mask head (ablation (g)).
+        fc_units: of fc_1.
+        dropout_rate: after fc_1.
+
+    Call arguments:
+        images: (batch, image_size, image_size, 3) in [-1, 1].
+        training, update_statistics: see `Backbone`.
+        step: scalar integer; the dropout of that step. None: no dropout.
+        halves: parts concatenated into the batch, each with a dropout of its own.
+
+    Returns:
+        conv1 ... conv5 as from `Backbone`, "realness_logits" (batch, 2) with class 1 = real and, with `predict_mask`,
+        "mask_logits" (batch, h, w, 1), whose sigmoid is the probability that a cell was kept.
+
+    Source: authors' code.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        width: float,
+        stem_kernel: int,
+        stem_stride: int,
+        trunk_norm: str,
+        norm_momentum: float,
+        norm_epsilon: float,
+        fc_units: int,
+        dropout_rate: float,
+        predict_mask: bool = True,
+        seed: int = 0,
+        name: str = "discriminator",
+        **kwargs: Any,
+    ) -> None:
+        trunk = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
+        norm = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        heads = {"fc_units": fc_units, "dropout_rate": dropout_rate, "predict_mask": predict_mask, "seed": seed}
+        super().__init__({"image_size": image_size} | trunk | norm | heads, name, **kwargs)
+        bias = keras.initializers.Constant(TRUNK_BIAS)
+        self.image_size, self.fc_units = image_size, fc_units
+        self.grid_size = -(-image_size // (4 * stem_stride))  # cells a side of conv5
+        self.backbone = Backbone(**trunk, **norm)
+        self.mask_head = None
+        if predict_mask:
+            self.mask_head = keras.layers.Conv2D(1, 3, padding="same", bias_initializer=bias, name="mask_head")
+        self.fc1 = keras.layers.Dense(fc_units, use_bias=False, name="fc1")
+        self.fc1_norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, scale=False, name="fc1_norm")
+        self.dropout = ExampleDropout(dropout_rate, seed=seed, name="dropout")
+        self.fc2 = keras.layers.Dense(2, bias_initializer=bias, name="fc2")
+        self.build((None, image_size, image_size, 3))
+
+    def build(self, input_shape: Any) -> None:
+        channels = self.backbone.convs[-1].filters
+        shapes = {
+            self.mask_head: (None, self.grid_size, self.grid_size, channels),
+            self.fc1: (None, self.grid_size**2 * channels),
+            self.fc1_norm: (None, self.fc_units),
+            self.fc2: (None, self.fc_units),
+        }
+        for layer, shape in shapes.items():
+            if layer is not None and not layer.built:
+                layer.build(shape)
+
+    def call(
+        self, images: Any, training: bool = False, update_statistics: bool = True, step: Any = None, halves: int = 1
+    ) -> dict[str, tf.Tensor]:
+        mode = {"training": training, "update_statistics": update_statistics}
+        answers = self.backbone(images, **mode)
+        conv5 = answers["conv5"]
+        x = self.fc1(tf.reshape(conv5, (-1, self.fc1.kernel.shape[0])))
+        x = self.dropout(tf.nn.relu(self.fc1_norm(x, **mode)), step=step, halves=halves)
+        answers["realness_logits"] = self.fc2(x)
+        if self.mask_head is not None:
+            answers["mask_logits"] = self.mask_head(conv5)
+        return answers
