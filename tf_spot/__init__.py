@@ -26,7 +26,6 @@ __all__ = [
     "Autoencoder",
     "Config",
     "UserError",
-    "__version__",
     "knn_probe",
     "linear_probe",
     "load",
@@ -36,24 +35,24 @@ __all__ = [
     "train",
 ]
 
-# TensorFlow reads this once, when it is first imported, and every module of the package passes here before that.
+# TensorFlow reads this once, when first imported; every import of one of our modules passes here before that.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# oneDNN's convolutions: TensorFlow turns them on by itself only on CPUs with AVX-512 or AMX, but they halve the time of
+# our training step with AVX2 alone.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_LIGHT = {
-    "Config": ("tf_spot.config", "Config"),
-    "UserError": ("tf_spot.errors", "UserError"),
-    "preset": ("tf_spot.config", "preset"),
-}
+_LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
-    "ArtifactSpotter": ("tf_spot.spotter", "ArtifactSpotter"),
-    "Autoencoder": ("tf_spot.autoencoder", "Autoencoder"),
-    "knn_probe": ("tf_spot.evaluation", "knn_probe"),
-    "linear_probe": ("tf_spot.evaluation", "linear_probe"),
-    "load": ("tf_spot.data", "open_source"),
-    "load_authors_checkpoint": ("tf_spot.authors", "load_authors_checkpoint"),
-    "load_spotter": ("tf_spot.training", "load_spotter"),
-    "train": ("tf_spot.training", "train"),
+    "ArtifactSpotter": "spotter",
+    "Autoencoder": "autoencoder",
+    "knn_probe": "evaluation",
+    "linear_probe": "evaluation",
+    "load": "data",
+    "load_authors_checkpoint": "authors",
+    "load_spotter": "training",
+    "train": "training",
 }
+_ALIASES = {"load": "open_source"}
 
 
 def __getattr__(name: str) -> Any:
@@ -61,9 +60,9 @@ def __getattr__(name: str) -> Any:
         importlib.import_module("tf_spot.backend").require_tensorflow()
     elif name not in _LIGHT:
         raise AttributeError(f"module 'tf_spot' has no attribute {name!r}")
-    module, attribute = (_LIGHT | _HEAVY)[name]
-    return getattr(importlib.import_module(module), attribute)
+    module = importlib.import_module(f"tf_spot.{(_LIGHT | _HEAVY)[name]}")
+    return getattr(module, _ALIASES.get(name, name))
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

@@ -104,7 +104,7 @@ class Autoencoder(keras.Model):
         return {"reconstruction_loss": self.reconstruction.result()}
 
     def get_compile_config(self) -> dict[str, Any]:
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} if self.compiled else {}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(optimizer=keras.saving.deserialize_keras_object(config["optimizer"]))

@@ -192,6 +192,8 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         return int(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise UserError(f"{name} must be {hint.__name__}; received: {value!r} ({type(value).__name__})")
+    if hint is float and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number; received: {value!r}")
     return value
 
 
@@ -226,6 +228,11 @@ def _check(config: Config) -> None:
     for name, (low, high, closed) in _SHARES.items():
         if not (low <= get(name) < high or (closed and get(name) == high)):
             raise UserError(f"{name} must be in [{low}, {high}{']' if closed else ')'}; received: {get(name)}")
+    if config.game.update == "simultaneous" and config.game.history_batches:
+        raise UserError(
+            "game.update=simultaneous trains on fresh images only and wants game.history_batches=0; received: "
+            f"game.history_batches={config.game.history_batches}"
+        )
     stride = config.network.stem_stride
     if stride not in (1, 2, 4, 8):
         raise UserError(f"network.stem_stride must be 1, 2, 4 or 8; received: {stride}")

@@ -32,26 +32,49 @@ def global_sum(value: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def example_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[int]) -> tf.Tensor:
-    """Uniform numbers in [0, 1) for this replica's rows of the global batch.
+def gather_rows(value: Any) -> Any:
+    """The rows of all replicas, (global batch, ...), on every replica; not differentiable.
 
-    The numbers of the whole global batch are drawn on every replica and each takes its own rows, so what an example
-    gets depends on its place in the global batch and not on how many devices share it. Keras' own generators give every
-    replica the same numbers and forget their state when saved.
+    Inside `strategy.run` only; outside a strategy it is `value` itself.
+    """
+    if num_replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_gather(value, axis=0)
+
+
+def own_rows(value: Any, rows: int) -> Any:
+    """This replica's `rows` rows of `value`, whose first axis is the global batch."""
+    if num_replicas() == 1:
+        return value
+    first = tf.distribute.get_replica_context().replica_id_in_sync_group * rows
+    return value[first : first + rows]
+
+
+def global_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[int]) -> tf.Tensor:
+    """Uniform numbers in [0, 1) for the whole global batch, the same on every replica.
 
     Args:
         seed: the run's seed.
         salt: tells apart several draws of one step.
         step: scalar integer tensor, the step.
-        rows: examples on this replica.
+        rows: examples in the global batch.
         shape: shape of one example's numbers.
 
     Returns:
         float32 (rows, *shape).
     """
     key = tf.random.experimental.stateless_fold_in((seed, salt), tf.cast(step, tf.int64))
-    numbers = tf.random.stateless_uniform((rows * num_replicas(), *shape), key)
-    if num_replicas() == 1:
-        return numbers
-    first = tf.distribute.get_replica_context().replica_id_in_sync_group * rows
-    return numbers[first : first + rows]
+    return tf.random.stateless_uniform((rows, *shape), key)
+
+
+def example_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[int]) -> tf.Tensor:
+    """Uniform numbers in [0, 1) for this replica's `rows` rows of the global batch, see `global_uniform`.
+
+    The numbers of the whole global batch are drawn on every replica and each takes its own rows, so what an example
+    gets depends on its place in the global batch and not on how many devices share it. Keras' own generators give every
+    replica the same numbers and forget their state when saved.
+
+    Returns:
+        float32 (rows, *shape).
+    """
+    return own_rows(global_uniform(seed, salt, step, rows * num_replicas(), shape), rows)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_spot.distribution import example_uniform
+from tf_spot.distribution import gather_rows, global_uniform, num_replicas, own_rows
 from tf_spot.layers import register
 
 
@@ -20,8 +20,8 @@ class History(keras.layers.Layer):
 
     At each step every second place takes a past image of its own and keeps its fresh one out of the buffer; the other
     places pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one. Places
-    swap roles with the step. Because a place never looks into another's slots, the buffer is the same however many
-    devices share the batch.
+    swap roles with the step. Every replica keeps the places of the whole global batch, so that the buffer, its saved
+    copy included, is the same however many devices share the batch.
 
     Images are kept as float32: 8-bit rounding would be a mark by which the discriminator could tell past images.
 
@@ -43,20 +43,19 @@ class History(keras.layers.Layer):
         self.batches, self.seed = batches, seed
 
     def build(self, input_shape: Any, mask_shape: Any) -> None:
-        """Makes the slots for batches of these full shapes, the batch size of one replica included."""
+        """Makes the slots for batches of these full shapes, the batch size over all replicas included."""
         local: dict[str, Any] = {"trainable": False, "initializer": "zeros"}
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            local |= {"synchronization": "on_read", "aggregation": "only_first_replica"}
         self.images = self.add_weight(shape=(self.batches, *input_shape), name="images", **local)
         self.masks = self.add_weight(shape=(self.batches, *mask_shape), name="masks", **local)
         self.stored = self.add_weight(shape=(input_shape[0],), dtype="int64", name="stored", **local)
 
     def call(self, repaired: Any, keep_mask: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
         rows = self.images.shape[1]
+        repaired, keep_mask = gather_rows(repaired), gather_rows(keep_mask)
         places = tf.range(rows, dtype=tf.int64)
         stored = tf.convert_to_tensor(self.stored)
-        uniform = example_uniform(self.seed, 4, step, rows, (2,))
-        takes = tf.equal((self._first_place(rows) + places + tf.cast(step, tf.int64)) % 2, 0)
+        uniform = global_uniform(self.seed, 4, step, rows, (2,))
+        takes = tf.equal((places + tf.cast(step, tf.int64)) % 2, 0)
 
         past = _cells(uniform[:, 0] * tf.cast(tf.minimum(stored, self.batches), tf.float32), places)
         use_past = (takes & (stored > 0))[:, None, None, None]
@@ -69,13 +68,8 @@ class History(keras.layers.Layer):
         for buffer, fresh in ((self.images, repaired), (self.masks, keep_mask)):
             buffer.assign(tf.tensor_scatter_nd_update(buffer, target, tf.gather(fresh, keeps)))
         self.stored.assign(stored + tf.cast(~takes, tf.int64))
-        return images, masks
-
-    @staticmethod
-    def _first_place(rows: int) -> Any:
-        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-            return tf.constant(0, tf.int64)
-        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64) * rows
+        share = rows // num_replicas()
+        return own_rows(images, share), own_rows(masks, share)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"batches": self.batches, "seed": self.seed}

@@ -177,7 +177,8 @@ class RepairNetwork(_Configured):
     def call(self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False) -> tf.Tensor:
         x, mask = damaged, keep_mask
         for block, stage in zip(self.blocks[:-1], decoder.stages[:-1], strict=True):
-            x = stage(block(x, mask, training=training))
+            # Said outright: Keras would hand a layer without `training` the value of the call around it.
+            x = stage(block(x, mask, training=training), training=False)
             mask = upsample_mask(mask)
         return decoder.stages[-1](self.blocks[-1](x, mask, training=training))
 

@@ -128,7 +128,7 @@ class ArtifactSpotter(keras.Model):
             training: the repair network normalises with the batch's moments.
         """
         encoding = self.autoencoder.encoder(images)
-        damaged, keep_mask = self.damage(encoding, step)
+        damaged, keep_mask = self.damage(encoding, step=step)
         decoded = self.autoencoder.decoder(encoding)
         repaired = self.repair(damaged, keep_mask, decoder=self.autoencoder.decoder, training=training)
         return Corrupted(encoding, keep_mask, damaged, decoded, repaired)
@@ -158,7 +158,7 @@ class ArtifactSpotter(keras.Model):
     def _train_discriminator(self, real: Any, corrupted: Corrupted, step: Any) -> dict[str, tf.Tensor]:
         corrupt, keep_mask = corrupted.repaired, corrupted.keep_mask
         if self.past is not None:
-            corrupt, keep_mask = self.past(corrupt, keep_mask, step)
+            corrupt, keep_mask = self.past(corrupt, keep_mask, step=step)
         with tf.GradientTape() as tape:
             loss, logs = self.discriminator_losses(self.judge(real, corrupt, step), keep_mask)
         self._apply(self.optimizer, tape, loss, self.discriminator.trainable_variables)
@@ -285,12 +285,11 @@ class ArtifactSpotter(keras.Model):
                 f"the history holds batches of {self.batch_size} images. Received: batches of {batch_size}. Keep the batch "
                 "size, or make a new ArtifactSpotter"
             )
-        rows, remainder = divmod(batch_size, num_replicas())
-        if remainder:
+        if batch_size % num_replicas():
             raise ValueError(f"the batch must divide by the {num_replicas()} replicas. Received: batch_size={batch_size}")
         size, grid = self.autoencoder.image_size, self.autoencoder.grid_size
         with self.distribute_strategy.scope():
-            self.past.build((rows, size, size, 3), (rows, grid, grid, 1))
+            self.past.build((batch_size, size, size, 3), (batch_size, grid, grid, 1))
         self.batch_size = batch_size
 
     def _check_grids(self) -> None:
@@ -305,6 +304,7 @@ class ArtifactSpotter(keras.Model):
     def get_config(self) -> dict[str, Any]:
         parts = {"autoencoder": self.autoencoder, "discriminator": self.discriminator}
         serialized = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        serialized["autoencoder"].pop("compile_config", None)  # it has done its training
         return super().get_config() | serialized | self._settings | {"batch_size": self.batch_size}
 
     @classmethod
@@ -313,6 +313,8 @@ class ArtifactSpotter(keras.Model):
         return cls(**config | parts)
 
     def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
         optimizers = {"discriminator_optimizer": self.optimizer, "repair_optimizer": self.optimizer_of_repair}
         return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in optimizers.items()}
 

@@ -1,0 +1,73 @@
+"""Pooling of maps to vectors."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_spot.errors import UserError
+from tf_spot.evaluation.pooling import Pooling, bins, pooled_layers
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "grid"),
+    # The grids that the paper's line of work uses for a 227-pixel AlexNet: 9,600, 9,216, 9,600 and 9,216 values.
+    [(55, 96, 10), (27, 256, 6), (13, 384, 5), (13, 256, 6)],
+)
+def test_grid_of_the_usual_alexnet(size: int, channels: int, grid: int) -> None:
+    assert Pooling().grid(size, size, channels) == grid
+
+
+def test_grid_is_the_nearest_and_never_exceeds_the_map() -> None:
+    assert Pooling(num_values=100).grid(9, 9, 2) == 7  # 98 against 72 and 128
+    assert Pooling(num_values=9_000).grid(4, 6, 3) == 4  # the shorter side
+    assert Pooling(num_values=10).grid(5, 5, 64) == 1  # more channels than values
+
+
+def test_bins_touch_every_pixel_and_overlap_where_they_must() -> None:
+    assert bins(2, 4) == [(0, 2), (2, 4)]
+    assert bins(2, 3) == [(0, 2), (1, 3)]
+    assert bins(3, 8) == [(0, 3), (2, 6), (5, 8)]
+
+
+def test_average_and_max_by_hand() -> None:
+    maps = tf.constant([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])[None, :, :, None]
+    # Cells of 2x2 that share the middle row and column.
+    np.testing.assert_allclose(Pooling(4, "average")(maps), [[3, 4, 6, 7]])
+    np.testing.assert_allclose(Pooling(4, "max")(maps), [[5, 6, 8, 9]])
+
+
+def test_channels_stay_apart_and_a_full_grid_changes_nothing() -> None:
+    maps = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    for kind in ("average", "max"):
+        np.testing.assert_allclose(Pooling(48, kind)(maps), maps.reshape(2, 48), rtol=1e-6)
+        pooled = Pooling(3, kind)(maps)
+        expected = maps.mean(axis=(1, 2)) if kind == "average" else maps.max(axis=(1, 2))
+        np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
+        assert pooled.dtype == np.float32
+
+
+def test_half_precision_maps_give_float32() -> None:
+    assert Pooling(4)(tf.ones((1, 2, 2, 1), tf.bfloat16)).dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [{"num_values": 0}, {"kind": "median"}])
+def test_refuses_what_is_not_allowed(wrong: dict) -> None:
+    with pytest.raises(UserError, match="received"):
+        Pooling(**wrong)
+
+
+def test_layers_are_chosen_by_name_in_the_order_asked() -> None:
+    maps = {"a": tf.ones((2, 2, 2, 1)), "b": tf.zeros((2, 1, 1, 3))}
+    assert list(pooled_layers(lambda images: maps, None, Pooling(4))) == ["a", "b"]
+    chosen = pooled_layers(lambda images: maps, None, Pooling(4), ["b", "a"])
+    assert {name: values.shape for name, values in chosen.items()} == {"b": (2, 3), "a": (2, 4)}
+    assert list(chosen) == ["b", "a"]
+    with pytest.raises(UserError, match="allowed: a, b; received: conv9"):
+        pooled_layers(lambda images: maps, None, Pooling(4), ["conv9"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_refuses_features_that_are_not_finite(bad: float) -> None:
+    maps = {"conv1": tf.constant([[[[1.0, bad]]]])}
+    with pytest.raises(UserError, match="conv1"):
+        pooled_layers(lambda images: maps, None, Pooling(2))

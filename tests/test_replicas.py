@@ -1,0 +1,155 @@
+"""Two devices under a strategy do what one does with the same global batch: damage, dropout and history included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_spot.autoencoder import Autoencoder
+from tf_spot.distribution import example_uniform, gather_rows, global_sum, own_rows
+from tf_spot.layers import BatchNorm
+from tf_spot.networks import Discriminator
+from tf_spot.spotter import ArtifactSpotter
+
+STEPS, BATCH, SIZE = 3, 8, 16
+# Both compute the same sums in another order, a float32 rounding (6e-8) apart. Adam divides a gradient by its size, so
+# where a gradient is all rounding, an update of at most the learning rate, 1e-3, is too; epsilon 1e-2 keeps it out.
+WEIGHT_TOLERANCE = 2e-6
+LOG_TOLERANCE = 1e-5
+IMAGE_TOLERANCE = 5e-5  # nine layers of batch norm later; another row or mask would be 0.1 away
+
+
+def batches() -> tf.data.Dataset:
+    """Each image unlike the others, so that swapped or shared rows would show."""
+    images = np.random.default_rng(1).uniform(-1, 1, (STEPS * BATCH, SIZE, SIZE, 3)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices(images).batch(BATCH, drop_remainder=True)
+
+
+def adam() -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-2)
+
+
+def small_autoencoder() -> Autoencoder:
+    model = Autoencoder(image_size=SIZE, width=0.25, levels=2, weight_decay=0.1)
+    model.compile(adam())
+    return model
+
+
+def small_spotter() -> ArtifactSpotter:
+    autoencoder = Autoencoder(image_size=SIZE, width=0.25, levels=2)
+    discriminator = Discriminator(
+        image_size=SIZE, width=0.1, stem_kernel=3, stem_stride=1, trunk_norm="batch", norm_momentum=0.9, norm_epsilon=1e-3,
+        fc_units=16, dropout_rate=0.5,
+    )  # fmt: skip
+    settings = {"history_batches": 2, "kept_weight": 30.0, "mask_weight": 1.0, "weight_decay": 0.1}
+    spotter = ArtifactSpotter(autoencoder, discriminator, **settings)
+    spotter.compile(adam(), adam())
+    return spotter
+
+
+def trained(make: Callable[[], Any], strategy: Any) -> SimpleNamespace:
+    """`.model` after STEPS steps, `.logs` step by step."""
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        model = make()
+    history = model.fit(batches().repeat(), epochs=STEPS, steps_per_epoch=1, shuffle=False, verbose=0)
+    return SimpleNamespace(model=model, logs=history.history)
+
+
+@pytest.fixture(scope="module")
+def two() -> tf.distribute.Strategy:
+    """One for all tests: TensorFlow mixes up the collective operations of two such strategies in a process."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    return strategy
+
+
+@pytest.fixture(scope="module", params=[small_autoencoder, small_spotter], ids=["autoencoder", "spotter"])
+def pair(request: pytest.FixtureRequest, two: tf.distribute.Strategy) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """Trained on one device, and on two."""
+    return trained(request.param, tf.distribute.get_strategy()), trained(request.param, two)
+
+
+def test_weights_after_three_steps_are_equal(pair: tuple[SimpleNamespace, SimpleNamespace]) -> None:
+    one, two = (run.model for run in pair)
+    assert len(one.variables) > 20
+    for a, b in zip(one.variables, two.variables, strict=True):  # the history's buffer among them
+        atol = IMAGE_TOLERANCE if a.path == "history/images" else WEIGHT_TOLERANCE
+        np.testing.assert_allclose(b.numpy(), a.numpy(), atol=atol, rtol=1e-5, err_msg=a.path)
+
+
+def test_logs_of_every_step_are_equal(pair: tuple[SimpleNamespace, SimpleNamespace]) -> None:
+    one, two = (run.logs for run in pair)
+    assert set(one) == set(two)
+    for name, values in one.items():
+        assert len(values) == STEPS
+        np.testing.assert_allclose(two[name], values, rtol=LOG_TOLERANCE, atol=1e-7, err_msg=name)
+
+
+def test_replicas_hold_the_same_weights(pair: tuple[SimpleNamespace, SimpleNamespace]) -> None:
+    for variable in pair[1].model.variables:
+        first, second = variable.value.values
+        np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=variable.path)
+
+
+def test_two_replicas_draw_the_two_halves_of_the_global_batch(two: tf.distribute.Strategy) -> None:
+    whole = example_uniform(7, 1, tf.constant(5), BATCH, (2, 3))
+    halves = two.run(lambda: example_uniform(7, 1, tf.constant(5), BATCH // 2, (2, 3))).values
+    np.testing.assert_array_equal(tf.concat(halves, 0), whole)
+    assert np.abs(halves[0] - halves[1]).max() > 0.1
+
+
+def test_sums_and_rows_of_the_global_batch(two: tf.distribute.Strategy) -> None:
+    values = two.experimental_distribute_values_from_function(
+        lambda context: tf.constant([[1.0, 2.0]]) * 10**context.replica_id_in_sync_group
+    )
+    for total in two.run(global_sum, args=(values,)).values:
+        np.testing.assert_array_equal(total, [[11, 22]])
+    for rows in two.run(gather_rows, args=(values,)).values:
+        np.testing.assert_array_equal(rows, [[1, 2], [10, 20]])
+    first, second = two.run(lambda v: own_rows(gather_rows(v), 1), args=(values,)).values
+    np.testing.assert_array_equal(first, [[1, 2]])
+    np.testing.assert_array_equal(second, [[10, 20]])
+
+
+def test_batch_norm_over_replicas_has_the_moments_and_gradients_of_the_whole_batch(two: tf.distribute.Strategy) -> None:
+    images = np.random.default_rng(0).normal(3, 2, (4, 2, 2, 3)).astype("float32")
+    weight = tf.constant(np.random.default_rng(1).normal(size=images.shape), tf.float32)
+
+    def gradient(norm: BatchNorm, x: Any, w: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(w * norm(x, training=True))
+        return tape.gradient(loss, x)
+
+    one = BatchNorm(momentum=0.9, epsilon=1e-3)
+    one.build((None, 2, 2, 3))
+    expected = gradient(one, tf.constant(images), weight)
+    with two.scope():
+        norm = BatchNorm(momentum=0.9, epsilon=1e-3)
+        norm.build((None, 2, 2, 3))
+
+    def halves(whole: Any) -> Any:
+        return two.experimental_distribute_values_from_function(
+            lambda context: tf.constant(whole[2 * context.replica_id_in_sync_group :][:2])
+        )
+
+    parts = two.run(tf.function(lambda x, w: gradient(norm, x, w)), args=(halves(images), halves(weight))).values
+    np.testing.assert_allclose(tf.concat(parts, 0), expected, atol=1e-6)
+    np.testing.assert_allclose(norm.moving_mean.numpy(), one.moving_mean.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(norm.moving_variance.numpy(), one.moving_variance.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(one.moving_mean.numpy(), 0.1 * images.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(one.moving_variance.numpy(), 0.9 + 0.1 * images.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_history_refuses_a_batch_that_the_replicas_cannot_share(two: tf.distribute.Strategy) -> None:
+    with two.scope():
+        spotter = small_spotter()
+        with pytest.raises(ValueError, match="divide by the 2 replicas"):
+            spotter.prepare_history(7)

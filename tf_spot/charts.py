@@ -1,0 +1,100 @@
+"""The drawings of a report, written out as data URIs: curves over training, and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+class Chart(NamedTuple):
+    """Some curves of one stage that belong together."""
+
+    title: str
+    stage: str
+    curves: tuple[str, ...]  # names in metrics.jsonl
+    healthy: str  # what to expect
+    log_scale: bool = False
+    between_0_and_1: bool = False
+
+
+CHARTS = (
+    Chart("Copying photos", "autoencoder", ("reconstruction_loss", "held_out_reconstruction_loss"),
+          "Healthy: both fall, fast at first, and stay together. Held-out photos above the others: too few photos.",
+          log_scale=True),
+    Chart("Who wins the game", "spotter", ("decoded_accuracy", "repaired_accuracy"),
+          "Healthy: both above 0.5 and below 1. Both at 1 for good: the repair network has lost and the task is too easy. One "
+          "at 1, the other at 0: the discriminator says the same of every image.",
+          between_0_and_1=True),
+    Chart("The same on held-out photos", "spotter", ("held_out_decoded_accuracy", "held_out_repaired_accuracy"),
+          "Healthy: jumps about, as the game does, but on average follows the training photos.",
+          between_0_and_1=True),
+    Chart("Losses of the game", "spotter", ("realness_loss", "mask_loss", "adversarial_loss"),
+          "Healthy: bounded; the realness and mask losses below 0.69, the loss of a coin toss."),
+    Chart("Finding the dropped cells", "spotter", ("held_out_mask_auc",),
+          "Healthy: climbs from 0.5, which is guessing, towards 1 (held-out photos).",
+          between_0_and_1=True),
+    Chart("Nearest neighbours agree", "spotter", ("knn_accuracy",),
+          "Healthy: climbs: photos with like features more and more often have the same label (held-out photos)."),
+    Chart("Effective rank of the features", "spotter", ("effective_rank",),
+          "Healthy: many directions in use. A fall towards 1 means that the features collapse."),
+    Chart("Spread of the features", "spotter", ("feature_std",),
+          "Healthy: stays well away from 0. At 0 every image has the same features."),
+)  # fmt: skip
+
+
+def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
+    """The chart as an SVG data URI; None when nothing of it was recorded.
+
+    Args:
+        metrics: the lines of metrics.jsonl.
+    """
+    lines = [line for line in metrics if line["stage"] == chart.stage]
+    found = {name: points for name in chart.curves if (points := _points(lines, name))}
+    if not found:
+        return None
+    with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "tf_spot"}):
+        figure = Figure(figsize=(5.2, 2.9), layout="constrained")
+        axes = figure.add_subplot()
+        for name, points in found.items():
+            axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "", label=name.replace("_", " "))
+        axes.set_xlabel("steps")
+        axes.spines[["top", "right"]].set_visible(False)
+        if chart.log_scale:
+            axes.set_yscale("log")
+        if chart.between_0_and_1:
+            axes.set_ylim(-0.02, 1.02)
+        axes.legend(frameon=False, fontsize=8)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return data_uri(file.getvalue(), "svg+xml")
+
+
+def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+
+
+def png(image: Image.Image) -> str:
+    """`image` as a PNG data URI."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return data_uri(file.getvalue(), "png")
+
+
+def jpeg(image: Image.Image, longest_side: int) -> str:
+    """`image`, shrunk if need be, as a JPEG data URI."""
+    small = image.convert("RGB")
+    small.thumbnail((longest_side, longest_side))
+    file = io.BytesIO()
+    small.save(file, format="JPEG", quality=85)
+    return data_uri(file.getvalue(), "jpeg")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """`content`, of media type image/`kind`, as an address that holds it all."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

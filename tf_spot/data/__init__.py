@@ -1,0 +1,53 @@
+"""Photos from wherever they are, as `tf.data` of images in [-1, 1]."""
+
+from __future__ import annotations
+
+from tf_spot.config import PAPER, DataConfig
+from tf_spot.data.source import Source
+from tf_spot.errors import UserError
+
+FORMS = ("photos", "folder:PATH", "stl10:PATH", "tfds:NAME")
+
+
+def open_source(
+    spec: str, *, image_size: int, strict: bool = False, config: DataConfig = PAPER.data, seed: int = 0
+) -> Source:
+    """Opens the photos that `spec` names.
+
+    Args:
+        spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat, or
+            one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
+            binaries) or `tfds:NAME` (a data set of tensorflow-datasets).
+        image_size: pixels, both sides of every image given out.
+        strict: a photo that cannot be read is an error at once; otherwise it is left out and listed in `bad_files`.
+        config: augmentation, and how many photos are held out of training.
+        seed: of the patches that `photos` cuts.
+
+    Raises:
+        UserError: the form is unknown, or the source is missing, empty or unreadable.
+    """
+    kind, _, where = spec.partition(":")
+    if kind == "photos" and not where:
+        from tf_spot.data.photos import open_photos
+
+        source = open_photos(image_size=image_size, config=config, seed=seed)
+    elif kind == "folder" and where:
+        from tf_spot.data.folder import open_folder
+
+        source = open_folder(where, image_size=image_size, config=config)
+    elif kind == "stl10" and where:
+        from tf_spot.data.stl10 import open_stl10
+
+        source = open_stl10(where, image_size=image_size, config=config)
+    elif kind == "tfds" and where:
+        from tf_spot.data.tfds import open_tfds
+
+        source = open_tfds(where, image_size=image_size, config=config)
+    else:
+        raise UserError(f"unknown data source; allowed: {', '.join(FORMS)}; received: {spec!r}")
+    if strict:
+        source.check()
+    return source
+
+
+__all__ = ["Source", "open_source"]

@@ -1,0 +1,98 @@
+"""Labelled examples for a probe: read as often as needed, checked once, a part of the training labels held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_spot.errors import UserError
+
+HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
+MOST_HELD_OUT = 10_000  # ... and no more than this: enough to tell half a point, and they stay in memory
+
+
+class Examples:
+    """Training and test sets with their labels as class numbers 0, 1, ...
+
+    Args:
+        train_ds, test_ds: datasets of (images, labels), images float32 (batch, height, width, 3) in [-1, 1], labels
+            whole numbers (batch,); the same examples in the same order each time they are read.
+        seed: draws the held-out part.
+
+    Attributes:
+        train_classes, test_classes: int64 (examples,), class numbers.
+        num_classes: of the training labels.
+        held_out: bool (training examples,).
+
+    Raises:
+        UserError: no examples, examples without labels, one class only, or a test label that training never shows.
+    """
+
+    def __init__(self, train_ds: Any, test_ds: Any, seed: int = 0) -> None:
+        self._datasets = {"train": train_ds, "test": test_ds}
+        self._labels = {split: _read_labels(dataset, split) for split, dataset in self._datasets.items()}
+        known, self.train_classes = np.unique(self._labels["train"], return_inverse=True)
+        self.num_classes = len(known)
+        if self.num_classes < 2:
+            raise UserError(f"a probe needs two classes or more; received one: label {known[0]}")
+        if len(self.train_classes) < 2 * HELD_OUT_EVERY:
+            raise UserError(
+                f"a probe needs {2 * HELD_OUT_EVERY} training examples or more; received: {len(self.train_classes)}"
+            )
+        unknown = np.setdiff1d(self._labels["test"], known)
+        if len(unknown):
+            raise UserError(
+                f"every class of the test set must be in the training set; received test label {unknown[0]}, which has "
+                "no training example"
+            )
+        self.test_classes = np.searchsorted(known, self._labels["test"])
+        chosen = np.random.default_rng(seed).permutation(len(self.train_classes))[::HELD_OUT_EVERY][:MOST_HELD_OUT]
+        self.held_out = np.isin(np.arange(len(self.train_classes)), chosen)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """For the record."""
+        return {"train_images": len(self.train_classes), "test_images": len(self.test_classes)}
+
+    def batches(self, split: str) -> Iterator[tuple[Any, slice]]:
+        """The images of `train` or `test`, batch by batch, and the rows of `train_classes` or `test_classes` they are.
+
+        Raises:
+            UserError: the order is not the one of the time before.
+        """
+        labels, start = self._labels[split], 0
+        for images, given in self._datasets[split]:
+            rows = slice(start, start + len(given))
+            if not np.array_equal(np.asarray(given), labels[rows]):
+                break
+            yield images, rows
+            start = rows.stop
+        if start != len(labels):
+            raise UserError(
+                f"{split}_ds must give the same examples in the same order each time it is read; received another "
+                "order; shuffle it with reshuffle_each_iteration=False, or not at all"
+            )
+
+
+def _read_labels(dataset: Any, split: str) -> np.ndarray:
+    if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise UserError(f"{split}_ds must end; received a dataset that repeats for ever; leave out repeat()")
+    batches = []
+    for batch in dataset:
+        if not isinstance(batch, tuple) or len(batch) != 2:
+            raise UserError(f"{split}_ds must give (images, labels); received elements without labels")
+        batches.append(np.asarray(batch[1]))
+    if not batches:
+        raise UserError(f"{split}_ds must hold examples; received none")
+    if batches[0].ndim != 1 or not np.issubdtype(batches[0].dtype, np.integer):
+        raise UserError(
+            f"labels of {split}_ds must be whole numbers of shape (batch,); received {batches[0].dtype} of shape "
+            f"{batches[0].shape}"
+        )
+    labels = np.concatenate(batches)
+    if labels.min() < 0:
+        raise UserError(f"labels of {split}_ds must be 0 or more; received {labels.min()}: an example without a label")
+    return labels

@@ -1,0 +1,107 @@
+"""Feature maps of any size to vectors of about the same length, so that layers compare fairly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_spot.errors import UserError
+
+Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
+KINDS = ("average", "max")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Adaptive pooling of a map to a square grid.
+
+    Args:
+        num_values: about how many values an image keeps; the grid is the one whose values come nearest.
+        kind: `average`, or `max` as in RotNet and CMC.
+
+    Source: paper, Tables 4 and 5 (the number); which pooling the paper used is not known.
+    """
+
+    num_values: int = 9_000
+    kind: str = "average"
+
+    def __post_init__(self) -> None:
+        if self.num_values < 1:
+            raise UserError(f"num_values must be 1 or more; received: {self.num_values}")
+        if self.kind not in KINDS:
+            raise UserError(f"pooling must be one of {', '.join(KINDS)}; received: {self.kind!r}")
+
+    def grid(self, height: int, width: int, channels: int) -> int:
+        """Cells a side, at least 1 and at most the map's shorter side."""
+        sides = range(1, min(height, width) + 1)
+        return min(sides, key=lambda side: (abs(side * side * channels - self.num_values), side))
+
+    def __call__(self, maps: Any) -> np.ndarray:
+        """Maps (batch, h, w, channels) to float32 (batch, grid * grid * channels)."""
+        maps = tf.cast(maps, tf.float32)
+        _, height, width, channels = maps.shape
+        side = self.grid(height, width, channels)
+        if self.kind == "max":
+            pooled = _max_over(_max_over(maps, side, axis=1), side, axis=2)
+        else:
+            pooled = tf.einsum("gh,bhwc,kw->bgkc", _averaging(side, height), maps, _averaging(side, width))
+        values: np.ndarray = np.reshape(pooled, (len(maps), -1))
+        return values
+
+
+def bins(side: int, size: int) -> list[tuple[int, int]]:
+    """The stretches of `size` pixels that `side` cells cover: each starts and ends at the pixels its share touches.
+
+    Where `side` does not divide `size`, neighbours overlap by a pixel (the usual adaptive pooling).
+    """
+    return [(cell * size // side, -(-(cell + 1) * size // side)) for cell in range(side)]
+
+
+def _averaging(side: int, size: int) -> np.ndarray:
+    """(side, size): row g averages the pixels of cell g."""
+    weights = np.zeros((side, size), np.float32)
+    for cell, (start, stop) in enumerate(bins(side, size)):
+        weights[cell, start:stop] = 1 / (stop - start)
+    return weights
+
+
+def _max_over(maps: tf.Tensor, side: int, axis: int) -> tf.Tensor:
+    stretches = bins(side, maps.shape[axis])
+    return tf.stack(
+        [tf.reduce_max(tf.gather(maps, tf.range(*stretch), axis=axis), axis=axis) for stretch in stretches], axis=axis
+    )
+
+
+def pooled_layers(
+    extract: Extractor, images: Any, pooling: Pooling, layers: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The vectors of one batch by layer.
+
+    Args:
+        extract: images to maps.
+        images: float32 (batch, height, width, 3) in [-1, 1].
+        pooling: what makes vectors of maps.
+        layers: names to keep, in this order; all by default.
+
+    Returns:
+        float32 (batch, values) by name.
+
+    Raises:
+        UserError: a layer that `extract` does not have, or a value that is not finite.
+    """
+    maps = extract(images)
+    unknown = [name for name in layers or () if name not in maps]
+    if unknown:
+        raise UserError(f"unknown layer; allowed: {', '.join(maps)}; received: {', '.join(unknown)}")
+    vectors = {name: pooling(maps[name]) for name in layers or maps}
+    for name, values in vectors.items():
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"features must be finite; received NaN or infinity in {name}; the weights or the images are broken: "
+                "evaluate an earlier checkpoint, or look at the images' range, which must be [-1, 1]"
+            )
+    return vectors

@@ -1,0 +1,228 @@
+"""Probes on every layer at once: the training set is read once to fit, then the test set once to score."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tf_spot.evaluation import knn, linear
+from tf_spot.evaluation.examples import Examples
+from tf_spot.evaluation.pooling import Extractor, Pooling, pooled_layers
+
+Sink = Callable[[int, int, str], None]  # done, total, text
+LAYERS_AT_ONCE = 5  # at most; each needs memory of its own
+
+
+class LayerScore(NamedTuple):
+    """What a probe found on one layer."""
+
+    accuracy: float  # share of the test examples, in [0, 1]
+    chosen: float  # strength, or number of neighbours
+    num_values: int  # of a feature vector
+
+
+class Work:
+    """How far a probe is: tells `sink` after every part of it. The unit is reading one image."""
+
+    def __init__(self, sink: Sink | None, total: int) -> None:
+        self.sink, self.total, self.done, self.text = sink, total, 0.0, "probing"
+
+    @staticmethod
+    def needed(examples: Examples) -> int:
+        """Reading both sets; solving takes about as long as reading the training set."""
+        return 2 * len(examples.train_classes) + len(examples.test_classes)
+
+    def advance(self, amount: float) -> None:
+        self.done += amount
+        if self.sink is not None:
+            self.sink(round(self.done), self.total, self.text)
+
+
+Fit = Callable[[Extractor, list[str] | None, Examples, Pooling, Work], dict[str, LayerScore]]
+
+
+def linear_probe(
+    backbone: Extractor,
+    train_ds: Any,
+    test_ds: Any,
+    layers: Iterable[str] | None = None,
+    *,
+    num_values: int = 9_000,
+    pooling: str = "average",
+    seed: int = 0,
+    progress: Sink | None = None,
+) -> dict[str, Any]:
+    """How well a linear classifier on each frozen layer tells the classes apart.
+
+    Ridge regression on standardised, pooled features; its strength is chosen on a fifth of the training labels, then it
+    is fitted to all of them and meets the test set once.
+
+    Args:
+        backbone: images to {layer: map (batch, h, w, channels)}; a spotter's `backbone`, or any function.
+        train_ds, test_ds: datasets of (images, labels): float32 (batch, height, width, 3) in [-1, 1] and whole numbers
+            (batch,), in the same order each time they are read.
+        layers: which ones; all by default.
+        num_values: about how many values of a map are kept.
+        pooling: `average` or `max`.
+        seed: draws the held-out fifth.
+        progress: is told `(done, total, text)`.
+
+    Returns:
+        `value` (best layer's test accuracy in percent), `best_layer`, `stderr` (of `value`, binomial), `by_layer`,
+        `chosen` (strength by layer, as a share of the Gram matrix's mean diagonal), `num_values` (by layer),
+        `train_images`, `test_images`.
+
+    Raises:
+        UserError: labels that cannot be probed, an unknown layer, or features that are not finite.
+
+    Source: paper, Tables 4 and 5.
+    Deviation: ridge regression in closed form where this line of work trains softmax by SGD: no schedule to choose.
+    """
+    return _probe(fit_linear, backbone, train_ds, test_ds, layers, Pooling(num_values, pooling), seed, progress)
+
+
+def knn_probe(
+    backbone: Extractor,
+    train_ds: Any,
+    test_ds: Any,
+    layers: Iterable[str] | None = None,
+    *,
+    num_values: int = 9_000,
+    pooling: str = "average",
+    seed: int = 0,
+    progress: Sink | None = None,
+) -> dict[str, Any]:
+    """How often the nearest training examples of a test example, by each frozen layer, vote for its class.
+
+    Cosine of standardised, pooled features, votes weighted with exp(cosine / 0.07); the number of neighbours is chosen
+    on a fifth of the training labels. Needs room in the temporary folder for the training features.
+
+    Args, Returns, Raises: as `linear_probe`; `chosen` is the number of neighbours.
+
+    Source: Wu et al., CVPR 2018.
+    """
+    return _probe(fit_knn, backbone, train_ds, test_ds, layers, Pooling(num_values, pooling), seed, progress)
+
+
+def _probe(
+    fit: Fit,
+    extract: Extractor,
+    train_ds: Any,
+    test_ds: Any,
+    layers: Iterable[str] | None,
+    pooling: Pooling,
+    seed: int,
+    progress: Sink | None,
+) -> dict[str, Any]:
+    examples = Examples(train_ds, test_ds, seed)
+    names = None if layers is None else list(layers)
+    scores = fit(extract, names, examples, pooling, Work(progress, Work.needed(examples)))
+    return summary(scores, len(examples.test_classes)) | examples.sizes
+
+
+def summary(scores: dict[str, LayerScore], test_images: int) -> dict[str, Any]:
+    """Scores as figures for a result file: accuracies in percent, to two decimals."""
+    best = max(scores, key=lambda name: scores[name].accuracy)
+    share = scores[best].accuracy
+    return {
+        "value": round(100 * share, 2),
+        "best_layer": best,
+        "stderr": round(100 * float(np.sqrt(share * (1 - share) / test_images)), 2),
+        "by_layer": {name: round(100 * score.accuracy, 2) for name, score in scores.items()},
+        "chosen": {name: score.chosen for name, score in scores.items()},
+        "num_values": {name: score.num_values for name, score in scores.items()},
+    }
+
+
+def fit_linear(
+    extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work
+) -> dict[str, LayerScore]:
+    """Fits, chooses and scores one linear classifier a layer."""
+    sums: dict[str, linear.RidgeSums] = {}
+    held_out: dict[str, list[np.ndarray]] = {}
+    with _side_by_side() as each:
+        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+            held = examples.held_out[rows]
+            for name, values in vectors.items():
+                held_out.setdefault(name, []).append(values[held])
+                sums.setdefault(name, linear.RidgeSums(examples.num_classes))
+            to_fit = [values[~held] for values in vectors.values()]
+            each(linear.RidgeSums.add, sums.values(), to_fit, repeat(examples.train_classes[rows][~held]))
+
+        names = list(sums)
+
+        def solve(name: str) -> tuple[float, linear.Classifier]:
+            features, classes = np.concatenate(held_out.pop(name)), examples.train_classes[examples.held_out]
+            strength = linear.choose_strength(sums[name], features, classes)
+            sums[name].add(features, classes)
+            work.advance(len(examples.train_classes) / len(names))
+            return strength, sums.pop(name).solve(strength)
+
+        solved = dict(zip(names, each(solve, names), strict=True))
+        right = dict.fromkeys(names, 0)
+        for vectors, rows in _read(extract, names, examples, "test", pooling, work):
+            for name, values in vectors.items():
+                right[name] += solved[name][1].correct(values, examples.test_classes[rows])
+    return {
+        name: LayerScore(right[name] / len(examples.test_classes), strength, len(classifier.mean))
+        for name, (strength, classifier) in solved.items()
+    }
+
+
+def fit_knn(
+    extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work
+) -> dict[str, LayerScore]:
+    """Fills one bank a layer, chooses its number of neighbours and scores it."""
+    classes = examples.train_classes
+    banks: dict[str, knn.Bank] = {}
+    with tempfile.TemporaryDirectory(prefix="tf_spot-knn-") as folder, _side_by_side() as each:
+        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+            for name, values in vectors.items():
+                if name not in banks:
+                    banks[name] = knn.Bank(Path(folder) / f"{len(banks)}.f32", classes, values.shape[1])
+                banks[name].rows[rows] = values
+
+        def choose(bank: knn.Bank) -> int:
+            bank.prepare()
+            work.advance(len(classes) / len(banks))
+            return bank.choose_neighbours(examples.held_out)
+
+        chosen = each(choose, banks.values())
+        right = np.zeros(len(banks), int)
+        for vectors, rows in _read(extract, list(banks), examples, "test", pooling, work):
+            asked = repeat(examples.test_classes[rows])
+            right += each(knn.Bank.correct, banks.values(), vectors.values(), asked, chosen)
+        return {
+            name: LayerScore(float(count) / len(examples.test_classes), neighbours, bank.rows.shape[1])
+            for (name, bank), count, neighbours in zip(banks.items(), right, chosen, strict=True)
+        }
+
+
+def _read(
+    extract: Extractor, layers: list[str] | None, examples: Examples, split: str, pooling: Pooling, work: Work
+) -> Iterator[tuple[dict[str, np.ndarray], slice]]:
+    """Pooled features of a whole split, batch by batch, with the rows they are."""
+    for images, rows in examples.batches(split):
+        yield pooled_layers(extract, images, pooling, layers), rows
+        work.advance(rows.stop - rows.start)
+
+
+@contextmanager
+def _side_by_side() -> Iterator[Callable[..., list[Any]]]:
+    """A `map` over layers, each on a core of its own.
+
+    Several threads in one matrix product wait for each other, which costs tenfold when another program wants the cores.
+    """
+    cores = os.cpu_count() or 1
+    workers = min(cores, LAYERS_AT_ONCE)
+    with threadpool_limits(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:
+        yield lambda function, *arguments: list(pool.map(function, *arguments))

@@ -1,0 +1,219 @@
+"""A run folder: what it holds and how it is written so that a kill at any moment leaves it readable.
+
+RUN/config.json, versions.json, data.json      what was run, with what, on what
+RUN/metrics.jsonl                              one line an epoch
+RUN/pictures/STAGE-EPOCH.png, RUN/tensorboard/ to look at
+RUN/checkpoints/STAGE/step-NNNNNNNN/           to go on from, see `checkpoints`
+RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
+RUN/results/TASK-*.json, RUN/bad_files.txt
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tf_spot.config import Config
+from tf_spot.errors import UserError
+
+STAGES = ("autoencoder", "spotter")
+_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "pillow", "scikit-learn", "scikit-image")
+
+
+class Run:
+    """Paths and records of one run folder; it knows files, not models.
+
+    Args:
+        path: the folder, which must hold a run: see `Run.create` and `Run.resume` to begin one or go on.
+
+    Raises:
+        UserError: there is no run in `path`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.config_path.is_file():
+            raise UserError(f"a run folder holds config.json; received: {self.path}; make one with: tf-spot train")
+
+    @classmethod
+    def create(cls, path: str | Path, config: Config, data: dict[str, Any]) -> Run:
+        """Begins a run in a new or empty folder.
+
+        Raises:
+            UserError: the folder holds something.
+        """
+        folder = Path(path)
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise UserError(
+                f"--out must be a new or empty folder; received: {folder}; to go on add --resume"
+            )
+        return cls._begin(folder, config, data)
+
+    @classmethod
+    def resume(cls, path: str | Path, config: Config, data: dict[str, Any]) -> Run:
+        """Goes on with the run in `path`; begins it if it was stopped before it had begun, or if there is none.
+
+        Raises:
+            UserError: the folder holds something else, or a run of another configuration or other data.
+        """
+        folder = Path(path)
+        if not (folder / "config.json").is_file():
+            names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+            if names - {"versions.json", "data.json"} - {f".writing-{n}.json" for n in ("versions", "data", "config")}:
+                raise UserError(f"--resume wants the folder of a run; received: {folder}, which holds other files")
+            return cls._begin(folder, config, data)
+        run = cls(folder)
+        run._refuse_changes(config, data)
+        return run
+
+    @classmethod
+    def _begin(cls, folder: Path, config: Config, data: dict[str, Any]) -> Run:
+        """config.json comes last: a folder that has it has the others too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "versions.json", versions())
+        write_json(folder / "data.json", data)
+        write_text(folder / "config.json", config.to_json())
+        return cls(folder)
+
+    def _refuse_changes(self, config: Config, data: dict[str, Any]) -> None:
+        changes = [f"{k}: {old} -> {new}" for k, (old, new) in _differences(self.config, config).items()]
+        if changes:
+            raise UserError(
+                f"--resume wants the configuration of the run; received other values: {'; '.join(changes)}; "
+                "repeat the first command or train into another folder"
+            )
+        if data["fingerprint"] != self.data["fingerprint"]:
+            raise UserError(
+                f"--resume wants the data of the run: {self.data['spec']} ({self.data['counts']}); "
+                f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another folder"
+            )
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def config(self) -> Config:
+        return Config.load(self.config_path)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The source: spec, name, fingerprint, counts."""
+        loaded: dict[str, Any] = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        return loaded
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def checkpoints(self, stage: str) -> Path:
+        return self.path / "checkpoints" / stage
+
+    def model_path(self, stage: str) -> Path:
+        """Where the finished stage lies."""
+        return self.path / f"{stage}.keras"
+
+    def picture_path(self, stage: str, epoch: int) -> Path:
+        return self.path / "pictures" / f"{stage}-{epoch:04d}.png"
+
+    # --- metrics.jsonl ----------------------------------------------------------------------------------------------
+
+    def add_metrics(self, line: dict[str, Any]) -> None:
+        """Appends one line; numbers that are not finite become null, which JSON can hold."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines written so far, without one that a kill cut short."""
+        if not self.metrics_path.is_file():
+            return []
+        *lines, _unfinished = self.metrics_path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines]
+
+    def truncate_metrics(self, stage: str, step: int) -> None:
+        """Forgets what was recorded after `step` of `stage`: it will be run again."""
+        place = (STAGES.index(stage), step)
+        kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= place]
+        if self.metrics_path.exists():
+            write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """{dotted field: (old, new)} of the fields that differ."""
+    flat = []
+    for config in (old, new):
+        groups = {k: v if isinstance(v, dict) else {"": v} for k, v in config.to_dict().items()}
+        flat.append({f"{group}.{k}".strip("."): v for group, values in groups.items() for k, v in values.items()})
+    return {name: (flat[0][name], value) for name, value in flat[1].items() if flat[0][name] != value}
+
+
+def write_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Lets `write` fill a file beside `path`, then puts it in place in one move that survives a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".writing-{path.name}")
+    write(aside)
+    flush(aside)
+    os.replace(aside, path)
+    flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a text file in one move."""
+    write_file(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces a JSON file in one move."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def flush(path: Path) -> None:
+    """Makes a file's content, or a folder's list of names, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def versions() -> dict[str, Any]:
+    """Commit, package versions, Python and machine, for the record."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says about the checkout that holds this package; None where there is none."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

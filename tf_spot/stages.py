@@ -1,0 +1,146 @@
+"""One stage of training under `fit`, from wherever it stands to its end."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot import callbacks as cb
+from tf_spot import checkpoints
+from tf_spot.config import Config
+from tf_spot.errors import UserError
+from tf_spot.health import HealthSignals, HeldOutReconstruction
+from tf_spot.pictures import PictureGrid
+from tf_spot.runs import Run, write_file
+
+log = logging.getLogger("tf_spot")
+
+
+def train_stage(
+    run: Run,
+    stage: str,
+    model: keras.Model,
+    source: Any,
+    signals: cb.Signals,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Trains `model` to the end of its stage, from a checkpoint if there is one, and saves it as RUN/STAGE.keras.
+
+    Args:
+        run: the run folder.
+        stage: `autoencoder` or `spotter`.
+        model: new and compiled.
+        source: see `tf_spot.data`.
+        signals: says when to stop early.
+        on_progress: told (steps done, steps, text) after every step.
+    """
+    config = run.config
+    training = config.training
+    position = cb.Position(stage, getattr(training, f"{stage}_steps"), training.steps_per_epoch, training.batch_size)
+    state = _go_on(run, position, model)
+    callbacks = _callbacks(run, position, source, signals, on_progress, state, config)
+    signals.training = True
+    try:
+        _fit(model, source, position, callbacks, training.seed)
+    finally:
+        signals.training = False
+    write_file(run.model_path(stage), model.save)
+
+
+def _fit(model: keras.Model, source: Any, position: cb.Position, callbacks: list[Any], seed: int) -> None:
+    """The rest of a broken-off epoch, then whole epochs, then a last shorter one: a `fit` each.
+
+    The data stream is a function of the step, so each `fit` opens it where the last one ended.
+    """
+    while position.step < position.total_steps:
+        epoch, done = divmod(position.step, position.steps_per_epoch)
+        left = position.total_steps - position.step
+        whole = 0 if done else left // position.steps_per_epoch
+        model.fit(
+            source.unlabelled(position.batch_size, seed=seed, first_step=position.step),
+            initial_epoch=epoch,
+            epochs=epoch + max(1, whole),
+            steps_per_epoch=min(position.steps_per_epoch - done, left),
+            callbacks=callbacks,
+            shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
+            verbose=0,
+        )
+
+
+def _callbacks(
+    run: Run,
+    position: cb.Position,
+    source: Any,
+    signals: cb.Signals,
+    on_progress: Callable[[int, int, str], None] | None,
+    state: dict[str, Any],
+    config: Config,
+) -> list[keras.callbacks.Callback]:
+    """In the order in which they must act: count, guard, measure, record, save, stop."""
+    training, folder = config.training, run.checkpoints(position.stage)
+    writer = tf.summary.create_file_writer(str(run.path / "tensorboard" / position.stage))
+    checkpoint = cb.CheckpointEverySteps(
+        position, folder, training.checkpoint_steps, training.keep_checkpoints, state.get("means")
+    )
+    return [
+        cb.CountSteps(position),
+        cb.FiniteLoss(position, folder),
+        *_health(position, source, training.batch_size, training.probe_epochs),
+        PictureGrid(position, run, source, training.picture_epochs, writer),
+        cb.MetricsLog(position, run, writer),
+        *([cb.ReportProgress(position, on_progress)] if on_progress else []),
+        checkpoint,
+        cb.StopOnSignal(position, signals, checkpoint),
+    ]
+
+
+def _health(position: cb.Position, source: Any, batch_size: int, probe_epochs: int) -> list[keras.callbacks.Callback]:
+    if next(iter(source.held_out(1)), None) is None:
+        log.warning("%s is too small to hold photos out of training: no health signals", source.spec)
+        return []
+    if position.stage == "autoencoder":
+        return [HeldOutReconstruction(source, batch_size)]
+    return [HealthSignals(position, source, batch_size, probe_epochs)]
+
+
+def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any]:
+    """Puts model, position and metrics where the newest good checkpoint has them; returns its state, {} without one."""
+    folder = run.checkpoints(position.stage)
+    checkpoint, damaged = checkpoints.newest_good(folder)
+    for text in damaged:
+        log.warning("damaged checkpoint passed over: %s", text)
+    if checkpoint is not None:
+        restore(model, checkpoint)
+        position.step, position.seconds = checkpoint.step, checkpoint.state["seconds"]
+        checkpoints.drop_after(folder, checkpoint.step)
+        log.warning("stage %s goes on from step %d", position.stage, checkpoint.step)
+    run.truncate_metrics(position.stage, position.step)
+    return checkpoint.state if checkpoint else {}
+
+
+def restore(model: keras.Model, checkpoint: checkpoints.Checkpoint) -> None:
+    """Loads a checkpoint's weights into a model built as the one that wrote it.
+
+    Raises:
+        UserError: something was left out; Keras would only warn of that.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(checkpoint.weights_path)
+    except (ValueError, UserWarning) as error:
+        raise UserError(
+            f"{checkpoint.path} does not fit this model: {' '.join(str(error).split())}; go on with the version that "
+            "wrote it"
+        ) from error
+    for optimizer in cb.optimizers(model):
+        if int(optimizer.iterations.numpy()) != checkpoint.step:
+            raise UserError(
+                f"{checkpoint.path} is of step {checkpoint.step}, but optimizer {optimizer.name} of "
+                f"{int(optimizer.iterations.numpy())}; go on with the version that wrote it"
+            )

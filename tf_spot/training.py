@@ -1,0 +1,211 @@
+"""The training of a run: both stages, recorded and resumable.
+
+The only place that opens a configuration and spends its fields on the models.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot import checkpoints
+from tf_spot.autoencoder import Autoencoder
+from tf_spot.callbacks import Signals
+from tf_spot.config import Config
+from tf_spot.data import open_source
+from tf_spot.errors import UserError
+from tf_spot.networks import Discriminator
+from tf_spot.runs import Run, write_text
+from tf_spot.spotter import ArtifactSpotter
+from tf_spot.stages import restore, train_stage
+
+
+def train(
+    config: Config,
+    spec: str,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    strict: bool = False,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> ArtifactSpotter:
+    """Trains an autoencoder, then a spotter around it, into a run folder.
+
+    Args:
+        config: the whole recipe.
+        spec: the photos, see `tf_spot.data.open_source`.
+        out: the run folder; new or empty, or with `resume` that of an unfinished run.
+        resume: go on from the newest good checkpoint. In deterministic mode on one device the weights end up the same,
+            bit for bit, as those of a run that was never stopped.
+        strict: a photo that cannot be read is an error.
+        on_progress: told (steps done, steps, text) after every step.
+
+    Returns:
+        the trained spotter, also in RUN/spotter.keras.
+
+    Raises:
+        UserError: a mistake in what was given; `NonFiniteLoss` when training went astray.
+        Interrupted: after Ctrl-C or SIGTERM, the work saved.
+    """
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with Signals() as signals:
+        source = open_source(
+            spec, image_size=config.data.image_size, strict=strict, config=config.data, seed=config.training.seed
+        )
+        run = (Run.resume if resume else Run.create)(out, config, _data_record(source))
+        try:
+            if not run.model_path("autoencoder").exists():
+                train_stage(run, "autoencoder", build_autoencoder(config), source, signals, on_progress)
+            if not run.model_path("spotter").exists():
+                spotter = build_spotter(config, load_autoencoder(run))
+                train_stage(run, "spotter", spotter, source, signals, on_progress)
+        finally:
+            write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
+    return load_spotter(run)
+
+
+def _data_record(source: Any) -> dict[str, Any]:
+    splits = ("train", "test") if source.has_test else ("train",)
+    counts = {split: source.count(split) for split in splits}
+    return {"spec": source.spec, "name": source.name, "fingerprint": source.fingerprint, "counts": counts}
+
+
+# --- the models ------------------------------------------------------------------------------------------------------
+
+
+def build_autoencoder(config: Config) -> Autoencoder:
+    """An untrained autoencoder, its optimizer set; the same weights for the same seed."""
+    network, training = config.network, config.training
+    keras.utils.set_random_seed(training.seed)
+    autoencoder = Autoencoder(
+        image_size=config.data.image_size,
+        width=network.width,
+        levels=network.levels,
+        encoder_kernel=network.encoder_kernel,
+        negative_slope=network.negative_slope,
+        norm_momentum=network.norm_momentum,
+        norm_epsilon=network.norm_epsilon,
+        reconstruction_weight=training.reconstruction_weight,
+        weight_decay=config.game.weight_decay,
+    )
+    autoencoder.compile(_adam(config, training.autoencoder_learning_rate, training.autoencoder_steps))
+    return autoencoder
+
+
+def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
+    """An untrained spotter around `autoencoder`, its optimizers set; the same weights for the same seed."""
+    game, training = config.game, config.training
+    keras.utils.set_random_seed(training.seed)
+    spotter = ArtifactSpotter(
+        autoencoder,
+        build_discriminator(config),
+        drop_rate=game.drop_rate,
+        fill=game.fill,
+        gated=game.gated,
+        real_images=game.real_images,
+        history_batches=game.history_batches,
+        batch_size=training.batch_size,
+        update=game.update,
+        adversarial_loss=game.adversarial_loss,
+        mask_targets=game.mask_targets,
+        mask_weight=game.mask_weight,
+        kept_weight=game.kept_weight,
+        repair_mask_loss=game.repair_mask_loss,
+        weight_decay=game.weight_decay,
+        seed=training.seed,
+    )
+    spotter.compile(
+        _adam(config, training.discriminator_learning_rate, training.spotter_steps),
+        _adam(config, training.repair_learning_rate, training.spotter_steps),
+    )
+    return spotter
+
+
+def build_discriminator(config: Config) -> Discriminator:
+    """An untrained discriminator."""
+    network = config.network
+    return Discriminator(
+        image_size=config.data.image_size,
+        width=network.width,
+        stem_kernel=network.stem_kernel,
+        stem_stride=network.stem_stride,
+        trunk_norm=network.trunk_norm,
+        norm_momentum=network.norm_momentum,
+        norm_epsilon=network.norm_epsilon,
+        fc_units=network.fc_units,
+        dropout_rate=network.dropout_rate,
+        predict_mask=config.game.predict_mask,
+        seed=config.training.seed,
+    )
+
+
+def _adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Adam whose rate falls in a line and then stays. The schedule counts the optimizer's own saved updates."""
+    training = config.training
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        learning_rate,
+        decay_steps=max(1, round(training.decay_share * steps)),
+        end_learning_rate=training.final_learning_rate_share * learning_rate,
+    )
+    return keras.optimizers.Adam(schedule, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
+
+
+# --- what a run has trained ------------------------------------------------------------------------------------------
+
+
+def load_autoencoder(run: Run | str | Path) -> Autoencoder:
+    """The autoencoder of a run: RUN/autoencoder.keras, else its newest good checkpoint.
+
+    Raises:
+        UserError: the run has neither.
+    """
+    run = _opened(run)
+    if run.model_path("autoencoder").exists():
+        autoencoder: Autoencoder = _load(run.model_path("autoencoder"))
+        autoencoder.get_compile_config = lambda: None  # not compiled, and Autoencoder's own asks for an optimizer
+        return autoencoder
+    autoencoder = build_autoencoder(run.config)
+    restore(autoencoder, _newest(run, "autoencoder"))
+    return autoencoder
+
+
+def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
+    """The spotter of a run: RUN/spotter.keras, else its newest good checkpoint.
+
+    Raises:
+        UserError: the run has neither.
+    """
+    run = _opened(run)
+    if run.model_path("spotter").exists():
+        finished: ArtifactSpotter = _load(run.model_path("spotter"))
+        return finished
+    checkpoint = _newest(run, "spotter")
+    spotter = build_spotter(run.config, load_autoencoder(run))
+    restore(spotter, checkpoint)
+    return spotter
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run(run)
+
+
+def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
+    checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
+    if checkpoint is None:
+        raise UserError(
+            f"{run.path} has neither {stage}.keras nor a checkpoint of it; run: tf-spot train --resume"
+        )
+    return checkpoint
+
+
+def _load(path: Path) -> Any:
+    """Without optimizers: it is used, not trained further. Keras' warnings of left-out weights become errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        return keras.saving.load_model(path, compile=False)
