@@ -16,10 +16,10 @@ from tf_spot.errors import UserError
 from tf_spot.spotter import ArtifactSpotter, Corrupted
 
 FULL = Path(__file__).resolve().parents[2] / "shared" / "golden"
-needs_full = pytest.mark.skipif(not FULL.exists(), reason="the authors' full-width reference is not beside the repository")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="no full-width reference beside the repository")
 
-ACTIVATIONS = ("encoded", "corrupted", "decoded", "repaired", "disc_conv_1", "disc_conv_2", "disc_conv_3", "disc_conv_4",
-               "disc_conv_5", "class_logits", "mask_logits")  # fmt: skip
+ACTIVATIONS = ("encoded", "corrupted", "decoded", "repaired", "disc_conv_1", "disc_conv_2", "disc_conv_3",
+               "disc_conv_4", "disc_conv_5", "class_logits", "mask_logits")  # fmt: skip
 LOSSES = ("class_loss_discriminator", "class_loss_repair", "mask_loss", "repair_mse_loss")
 # Float32 convolutions differ in their last bits from one machine to the next, and random weights amplify it.
 ACTIVATION_TOLERANCE = 1e-4  # of the tensor's largest value
@@ -168,7 +168,8 @@ def test_load_authors_checkpoint_reads_prefix_or_folder(checkpoint: str) -> None
     weights = narrow_weights()
     for path in (checkpoint, str(Path(checkpoint).parent)):
         spotter = tf_spot.load_authors_checkpoint(path)
-        np.testing.assert_array_equal(spotter.autoencoder.encoder.stages[2].conv.kernel, weights["encoder/conv_2/weights"])
+        kernel = spotter.autoencoder.encoder.stages[2].conv.kernel
+        np.testing.assert_array_equal(kernel, weights["encoder/conv_2/weights"])
         both = [weights[f"discriminator/conv_4/conv_{group}/weights"] for group in (0, 1)]
         np.testing.assert_array_equal(spotter.backbone.convs[3].kernel, np.concatenate(both, -1))
         kernel = weights["discriminator/fc_1/weights"]
@@ -192,6 +193,7 @@ def test_missing_unknown_and_misshapen_variables_are_named() -> None:
         from_authors_variables({k: v for k, v in weights.items() if k != "discriminator/fc_1/weights"})
     with pytest.raises(UserError, match="does not have: decoder/deconv_3/weights"):
         from_authors_variables(weights | {"decoder/deconv_3/weights": np.zeros((3, 3, 8, 8))})
-    for name, shape in (("discriminator/conv_2/conv_1/biases", (17,)), ("generator/repair_1/conv2/weights", (3, 3, 32, 16))):
+    misshapen = {"discriminator/conv_2/conv_1/biases": (17,), "generator/repair_1/conv2/weights": (3, 3, 32, 16)}
+    for name, shape in misshapen.items():
         with pytest.raises(UserError, match=f"{name} does not fit"):
             from_authors_variables(weights | {name: np.zeros(shape)})

@@ -14,7 +14,7 @@ from tf_spot.autoencoder import Autoencoder
 from tf_spot.config import PAPER
 
 # Keras itself converts its variables in numpy 1's way when it saves.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 SIZE = 16
 
@@ -108,5 +108,6 @@ def test_it_learns_to_copy_and_survives_saving(tmp_path: Path) -> None:
     assert loaded.get_config() == model.get_config()
     for other in (loaded, fresh):
         assert int(other.optimizer.iterations) == 60
-        for a, b in zip(model.variables + model.optimizer.variables, other.variables + other.optimizer.variables, strict=True):
+        ours, theirs = (m.variables + m.optimizer.variables for m in (model, other))
+        for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -17,7 +17,8 @@ from tf_spot.errors import UserError
 def test_the_papers_numbers() -> None:
     game, network, training = PAPER.game, PAPER.network, PAPER.training
     assert (PAPER.preset, PAPER.data.image_size, network.width, network.levels) == ("stl10", 96, 1.0, 4)
-    assert (game.drop_rate, game.fill, game.gated, game.real_images, game.predict_mask) == (0.5, "avg3", True, "decoded", True)
+    assert (game.drop_rate, game.fill, game.real_images) == (0.5, "avg3", "decoded")
+    assert game.gated and game.predict_mask and not game.repair_mask_loss
     assert (game.update, game.adversarial_loss, game.mask_targets) == ("alternating", "nonsaturating", "repaired")
     assert (game.mask_weight, game.kept_weight, game.weight_decay) == (0.1, 0.0, 5e-5) and game.history_batches > 0
     assert (network.norm_momentum, network.norm_epsilon, network.negative_slope) == (0.975, 1e-3, 0.2)
@@ -99,7 +100,7 @@ def test_overrides_apply_in_order_and_leave_the_rest() -> None:
         ("training.batch_size=0", "training.batch_size must be above 0; received: 0"),
         ("network.width=-1", "network.width must be above 0"),
         ("game.weight_decay=-1", "game.weight_decay must be 0 or more"),
-        ("training.discriminator_learning_rate=NaN", "training.discriminator_learning_rate must be a finite number; received: nan"),
+        ("training.discriminator_learning_rate=NaN", "must be a finite number; received: nan"),
         ("network.width=Infinity", "network.width must be a finite number"),
         ("network.stem_stride=3", "network.stem_stride must be 1, 2, 4 or 8; received: 3"),
         ("data.image_size=100", "data.image_size must be a multiple of 16 and at least 32.*received: 100"),

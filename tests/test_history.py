@@ -12,7 +12,7 @@ ROWS = 6
 def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
     """Images whose value is 100 x step + place (from step 1), and masks with the same value."""
     values = 100.0 * step + np.arange(ROWS, dtype="float32").reshape(ROWS, 1, 1, 1)
-    return np.broadcast_to(values, (ROWS, 4, 4, 3)).astype("float32"), np.broadcast_to(values, (ROWS, 2, 2, 1)).astype("float32")
+    return values * np.ones((1, 4, 4, 3), "float32"), values * np.ones((1, 2, 2, 1), "float32")
 
 
 def built(batches: int = 3, seed: int = 0) -> History:

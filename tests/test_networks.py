@@ -50,10 +50,16 @@ def test_repair_parameters_block_by_block() -> None:
 
 @pytest.mark.parametrize(
     ("image_size", "total", "fc_1"),
-    [(32, 6_542_979, 4_198_400), (64, 19_125_891, 16_781_312), (96, 40_097_411, 37_752_832), (128, 69_457_539, 67_112_960)],
+    [
+        (32, 6_542_979, 4_198_400),
+        (64, 19_125_891, 16_781_312),
+        (96, 40_097_411, 37_752_832),
+        (128, 69_457_539, 67_112_960),
+    ],
 )
 def test_discriminator_parameters(monkeypatch: pytest.MonkeyPatch, image_size: int, total: int, fc_1: int) -> None:
-    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", lambda _, shape, dtype=None: tf.zeros(shape))  # fast
+    random = keras.initializers.GlorotUniform  # seconds for the largest
+    monkeypatch.setattr(random, "__call__", lambda self, shape, dtype=None: tf.zeros(shape))
     model = discriminator(image_size)
     assert parameters(model) == total
     assert parameters(model.backbone) == 2_334_080
@@ -63,7 +69,8 @@ def test_discriminator_parameters(monkeypatch: pytest.MonkeyPatch, image_size: i
 
 def test_backbone_parameters_layer_by_layer() -> None:
     backbone = Backbone(1.0, 11, 4, "response", **NORM)
-    counts = [parameters(conv) + (parameters(norm) if norm else 0) for conv, norm in zip(backbone.convs, backbone.norms, strict=True)]
+    counts = [parameters(conv) for conv in backbone.convs]
+    counts[-1] += parameters(backbone.norms[-1])
     assert counts == [34_944, 307_456, 885_120, 663_936, 442_624]
     normed = Backbone(1.0, 11, 4, "batch", **NORM)  # a beta in place of each bias
     assert parameters(normed) == 2_334_080 and normed.response_norm is None and all(normed.norms)

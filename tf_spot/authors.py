@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -79,7 +78,8 @@ def _layers(spotter: ArtifactSpotter) -> list[tuple[list[str], Any, Any]]:
     """(the authors' scopes, our convolution or dense layer, our batch norm or None), layer by layer."""
     encoder, decoder = spotter.autoencoder.encoder, spotter.autoencoder.decoder
     discriminator, backbone = spotter.discriminator, spotter.backbone
-    rows = [([f"encoder/conv_{i}"], stage.conv, stage.norm) for i, stage in enumerate(encoder.stages)]
+    rows: list[tuple[list[str], Any, Any]] = []
+    rows += [([f"encoder/conv_{i}"], stage.conv, stage.norm) for i, stage in enumerate(encoder.stages)]
     *blocks, last = zip(DECONVS, decoder.stages, strict=True)
     rows += [([f"decoder/deconv_{i}"], stage.conv, stage.norm) for i, stage in blocks]
     rows += [([f"decoder/deconv_{last[0]}"], last[1], None)]
@@ -155,9 +155,10 @@ def _joined(values: Mapping[str, np.ndarray], names: tuple[str, ...], shape: tup
     *leading, last = shape
     for name, array in zip(names, arrays, strict=True):
         flat = array.reshape(-1, array.shape[-1]) if len(shape) == 2 and array.ndim == 4 else array  # conv to dense
-        if flat.shape != (*leading, last // len(names)):
+        wanted = (*leading, last // len(names))
+        if flat.shape != wanted:
             raise UserError(
-                f"{name} does not fit the authors' model at this size; wanted: {math.prod(leading) * last // len(names)} "
-                f"numbers as {(*leading, last // len(names))}; received: shape {array.shape}"
+                f"{name} does not fit the authors' model at the checkpoint's size; wanted: shape {wanted}; "
+                f"received: shape {array.shape}"
             )
     return np.concatenate([array.reshape(*leading, -1) for array in arrays], axis=-1)

@@ -19,9 +19,9 @@ class History(keras.layers.Layer):
     """For every place in the batch, `batches` past corrupted images with their keep masks.
 
     At each step every second place takes a past image of its own and keeps its fresh one out of the buffer; the other
-    places pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one. Places
-    swap roles with the step. Every replica keeps the places of the whole global batch, so that the buffer, its saved
-    copy included, is the same however many devices share the batch.
+    places pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one.
+    Places swap roles with the step. Every replica keeps the places of the whole global batch, so that the buffer, its
+    saved copy included, is the same however many devices share the batch.
 
     Images are kept as float32: 8-bit rounding would be a mark by which the discriminator could tell past images.
 

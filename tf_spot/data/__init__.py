@@ -18,10 +18,11 @@ def open_source(
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat, or
             one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
             binaries) or `tfds:NAME` (a data set of tensorflow-datasets).
-        image_size: pixels, both sides of every image given out.
-        strict: a photo that cannot be read is an error at once; otherwise it is left out and listed in `bad_files`.
-        config: augmentation, and how many photos are held out of training.
-        seed: of the patches that `photos` cuts.
+        image_size: pixels, both sides of every image given out; goes before `config.image_size`.
+        strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out and listed in
+            `bad_files` when they are met.
+        config: how training images are varied, and how many photos are held out of training.
+        seed: of the training stream, unless `Source.unlabelled` is given another.
 
     Raises:
         UserError: the form is unknown, or the source is missing, empty or unreadable.
@@ -34,15 +35,15 @@ def open_source(
     elif kind == "folder" and where:
         from tf_spot.data.folder import open_folder
 
-        source = open_folder(where, image_size=image_size, config=config)
+        source = open_folder(where, image_size=image_size, config=config, seed=seed)
     elif kind == "stl10" and where:
         from tf_spot.data.stl10 import open_stl10
 
-        source = open_stl10(where, image_size=image_size, config=config)
+        source = open_stl10(where, image_size=image_size, config=config, seed=seed)
     elif kind == "tfds" and where:
         from tf_spot.data.tfds import open_tfds
 
-        source = open_tfds(where, image_size=image_size, config=config)
+        source = open_tfds(where, image_size=image_size, config=config, seed=seed)
     else:
         raise UserError(f"unknown data source; allowed: {', '.join(FORMS)}; received: {spec!r}")
     if strict:

@@ -10,11 +10,11 @@ from tf_spot.config import DataConfig
 
 
 def augment(photo: Any, seed: Any, image_size: int, config: DataConfig) -> tf.Tensor:
-    """A random crop, resized, flipped and recoloured.
+    """A random crop of one photo, resized, flipped and recoloured.
 
     Args:
         photo: uint8 (height, width, 3).
-        seed: int32 (2,); the same seed gives the same image.
+        seed: int64 (2,); the same seed gives the same image.
         image_size: pixels, both sides of the result.
         config: ranges of every change.
 
@@ -23,25 +23,56 @@ def augment(photo: Any, seed: Any, image_size: int, config: DataConfig) -> tf.Te
 
     Source: authors' code.
     """
-    draw = tf.random.stateless_uniform((5,), seed)
-    image = _random_crop(photo, seed, config)
-    size = (image_size, image_size)
-    image = tf.cond(
-        draw[0] < 0.5,
-        lambda: tf.image.resize(image, size),
-        lambda: tf.image.resize(image, size, method="bicubic"),
+    image, draw = crop(photo, seed, image_size, config)
+    return recolour(image[None], draw[None], config)[0]
+
+
+def crop(photo: Any, seed: Any, image_size: int, config: DataConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """The first half of `augment`, one photo at a time: a random crop, resized in one of two ways.
+
+    Returns:
+        float32 (image_size, image_size, 3) in about [0, 255], and what `recolour` needs: float32 (4,) in [0, 1).
+    """
+    crop_seed, draw_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    draws = tf.random.stateless_uniform((5,), draw_seed)
+    begin, shape, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.shape(photo),
+        tf.zeros((1, 0, 4)),  # no boxes: the crop need not contain anything
+        crop_seed,
+        min_object_covered=0.0,
+        area_range=(config.crop_area_min, 1.0),
+        aspect_ratio_range=(config.crop_aspect_min, 1 / config.crop_aspect_min),
+        use_image_if_no_bounding_boxes=True,
     )
-    image = tf.ensure_shape(image, (image_size, image_size, 3)) / 255.0
+    part, size = tf.slice(photo, begin, shape), (image_size, image_size)
+    image = tf.cond(
+        draws[0] < 0.5,
+        lambda: tf.image.resize(part, size),
+        lambda: tf.image.resize(part, size, method="bicubic"),
+    )
+    return tf.ensure_shape(image, (*size, 3)), draws[1:]
+
+
+def recolour(images: Any, draws: Any, config: DataConfig) -> tf.Tensor:
+    """The second half of `augment`, a whole batch at a time: flip, brightness, saturation.
+
+    Args:
+        images: float32 (batch, height, width, 3) in about [0, 255].
+        draws: float32 (batch, 4) in [0, 1), from `crop`.
+        config: ranges of every change.
+
+    Returns:
+        float32, like `images`, in [-1, 1].
+    """
+    flip, shift, factor, shift_first = (draw[:, None, None, None] for draw in tf.unstack(draws, axis=1))
+    images = images / 255.0
     if config.flip:
-        image = tf.cond(draw[1] < 0.5, lambda: image[:, ::-1], lambda: image)
-    shift = (2 * draw[2] - 1) * config.brightness
-    factor = 1 + (2 * draw[3] - 1) * config.saturation
-    image = tf.cond(
-        draw[4] < 0.5,
-        lambda: _saturate(image + shift, factor),
-        lambda: _saturate(image, factor) + shift,
-    )
-    return tf.clip_by_value(2 * image - 1, -1.0, 1.0)
+        images = tf.where(flip < 0.5, images[:, :, ::-1], images)
+    shift = (2 * shift - 1) * config.brightness
+    factor = 1 + (2 * factor - 1) * config.saturation
+    before, after = tf.where(shift_first < 0.5, shift, 0.0), tf.where(shift_first < 0.5, 0.0, shift)
+    images = _saturate(images + before, factor) + after
+    return tf.clip_by_value(2 * images - 1, -1.0, 1.0)
 
 
 def center(photo: Any, image_size: int, config: DataConfig) -> tf.Tensor:
@@ -54,25 +85,13 @@ def center(photo: Any, image_size: int, config: DataConfig) -> tf.Tensor:
     return tf.ensure_shape(image, (image_size, image_size, 3)) / 127.5 - 1.0
 
 
-def _random_crop(photo: Any, seed: Any, config: DataConfig) -> tf.Tensor:
-    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(photo),
-        tf.zeros((1, 0, 4)),
-        seed + 1,
-        area_range=(config.crop_area_min, 1.0),
-        aspect_ratio_range=(config.crop_aspect_min, 1 / config.crop_aspect_min),
-        use_image_if_no_bounding_boxes=True,
-    )
-    return tf.slice(photo, begin, size)
+def _saturate(images: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`tf.image.adjust_saturation` with a factor an image, and without going through HSV.
 
-
-def _saturate(image: tf.Tensor, factor: Any) -> tf.Tensor:
-    """Scales the HSV saturation of an RGB image: every channel moves away from or towards the largest one.
-
-    With V = max and S = (max - min) / max, multiplying S by f moves a channel c to V - f (V - c), and S stops at 1.
+    With V = max and S = (max - min) / max, S times f moves a channel c to V - f (V - c). S stops at 1, which is at
+    f = V / (max - min); a colour without any positive channel has S = 0.
     """
-    image = tf.clip_by_value(image, 0.0, 1.0)
-    value = tf.reduce_max(image, axis=-1, keepdims=True)
-    spread = value - tf.reduce_min(image, axis=-1, keepdims=True)
-    limit = tf.math.divide_no_nan(value, spread)  # the factor at which S reaches 1
-    return value - tf.minimum(factor, limit) * (value - image)
+    value = tf.reduce_max(images, axis=-1, keepdims=True)
+    spread = value - tf.reduce_min(images, axis=-1, keepdims=True)
+    limit = tf.maximum(tf.math.divide_no_nan(value, spread), 0.0)
+    return value - tf.minimum(factor, limit) * (value - images)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tf_spot.config import DataConfig
 from tf_spot.data.images import EXTENSIONS, read_image
 from tf_spot.data.source import Source
+from tf_spot.data.split import name_hash
 from tf_spot.errors import UserError
 
 TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own
@@ -40,34 +42,29 @@ class FolderImages:
         return FolderImages(self.root, self.paths[keep], labels, self.image_size)
 
 
-def open_folder(path: str, *, image_size: int, config: DataConfig) -> Source:
-    """Photos below `path`.
+def open_folder(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
+    """Photos below `path`; hidden files and files that are no pictures are passed over.
 
     `path/train` is trained on when it is there, and `path/test`, else `path/val`, tested on. Photos in one subfolder a
-    class are labelled by it. A labelled folder without a test split gives up a fifth of its photos, chosen by a hash of
-    their names.
+    class are labelled by it; photos beside the subfolders, or fewer than two classes, mean no labels. A labelled folder
+    without a test split gives up a fifth of its photos, chosen by a hash of their names.
 
     Raises:
-        UserError: no such folder, not readable, or no picture files in it.
+        UserError: no such folder, not readable, no picture files in it, or test photos of classes not trained on.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise UserError(f"--data folder:PATH wants a folder; received: {path} ({'a file' if root.exists() else 'missing'})")
+        raise UserError(f"folder:PATH must be a folder; received: {path}, {'a file' if root.exists() else 'missing'}")
     train_root = root / "train" if (root / "train").is_dir() else root
     test_root = next((root / name for name in ("test", "val") if train_root != root and (root / name).is_dir()), None)
     train, class_names = _scan(train_root, image_size)
     test = None
     if test_root is not None:
         test, test_names = _scan(test_root, image_size)
-        if test_names != class_names:
-            raise UserError(
-                f"{test_root.name} and train must have the same class folders; train has {class_names}; received "
-                f"{test_names}; rename or remove the others"
-            )
+        test.labels = _same_classes(test, test_names, class_names)
     elif class_names is not None:
-        held = np.array([zlib.crc32(bytes(p)) % 1000 < 1000 * TEST_SHARE for p in train.paths])
-        train, test = train.subset(~held), train.subset(held)
-    return Source(
+        train, test = _cut_off_test(train)
+    return Source.from_images(
         root.resolve().name,
         f"folder:{path}",
         train,
@@ -76,40 +73,89 @@ def open_folder(path: str, *, image_size: int, config: DataConfig) -> Source:
         config=config,
         fingerprint=_fingerprint(train, test),
         class_names=class_names,
+        **kwargs,
     )
 
 
 def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
-    """The pictures below `root` and the class names, None when some lie in `root` itself."""
-    found, others = [], 0
+    """The pictures below `root`, and the names of the classes if it has any."""
+    found, others = _walk(root)
+    if not found:
+        listed = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in others.most_common(3))
+        raise UserError(
+            f"a folder of photos must hold {', '.join(EXTENSIONS)} files; received: {root} with "
+            f"{f'{others.total()} other files ({listed})' if others else 'no files at all'}"
+        )
+    paths = np.array(sorted(found))
+    separator = os.sep.encode()
+    if all(separator in path for path in found):
+        names, labels = np.unique(np.array([path.split(separator)[0] for path in paths]), return_inverse=True)
+        if len(names) > 1:
+            class_names = [os.fsdecode(bytes(name)) for name in names]
+            return FolderImages(root, paths, labels.astype(np.int32), image_size), class_names
+    return FolderImages(root, paths, None, image_size), None
+
+
+def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
+    """Paths of the pictures, relative to `root`, and how many other files there are of each extension."""
+    found: list[bytes] = []
+    others: Counter[str] = Counter()
+    seen: set[tuple[int, int]] = set()  # a linked folder may contain itself
 
     def fail(error: OSError) -> None:
-        raise UserError(f"{root} cannot be read: {error.strerror} ({error.filename}); change its permissions") from error
+        raise UserError(
+            f"every folder of photos must be readable; received: {error.filename}, {error.strerror}; change its permissions"
+        ) from error
 
     for folder, subfolders, files in os.walk(root, onerror=fail, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in files:
-            if name.startswith("."):
-                continue
+        inside = os.path.relpath(folder, root)
+        for name in (name for name in files if not name.startswith(".")):
             if name.lower().endswith(EXTENSIONS):
-                found.append(os.fsencode(os.path.relpath(os.path.join(folder, name), root)))
+                found.append(os.fsencode(name if inside == "." else os.path.join(inside, name)))
             else:
-                others += 1
-    if not found:
-        raise UserError(f"{root} holds no photos; looked for {', '.join(EXTENSIONS)}; received {others} other files")
-    paths = np.array(sorted(found))
-    del found
-    if any(os.sep.encode() not in path for path in paths):
-        return FolderImages(root, paths, None, image_size), None
-    classes = np.array([path.split(os.sep.encode())[0] for path in paths])
-    names, labels = np.unique(classes, return_inverse=True)
-    return FolderImages(root, paths, labels.astype(np.int32), image_size), [os.fsdecode(bytes(n)) for n in names]
+                others[Path(name).suffix.lower()] += 1
+    return found, others
+
+
+def _same_classes(test: FolderImages, names: list[str] | None, class_names: list[str] | None) -> np.ndarray | None:
+    """The labels of the test photos as places in the training classes, of which they may lack some."""
+    if names is None or class_names is None or test.labels is None:
+        if (names is None) != (class_names is None):
+            raise UserError(
+                f"train and {test.root.name} must both have one subfolder a class, or neither; received: train with "
+                f"{len(class_names or ())} classes and {test.root.name} with {len(names or ())}"
+            )
+        return None
+    unknown = sorted(set(names) - set(class_names))
+    if unknown:
+        raise UserError(
+            f"every class of {test.root.name} must be one of train ({', '.join(class_names)}); received: "
+            f"{', '.join(unknown)}; rename or remove those subfolders"
+        )
+    return np.array([class_names.index(name) for name in names], np.int32)[test.labels]
+
+
+def _cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | None]:
+    """A fifth of the photos for testing; None if chance chose none of a handful, or all."""
+    hashes = (name_hash(images.name(index), b"test") for index in range(len(images)))
+    chosen = np.fromiter((number < TEST_SHARE * 2**64 for number in hashes), bool, len(images))
+    if chosen.all() or not chosen.any():
+        return images, None
+    return images.subset(~chosen), images.subset(chosen)
 
 
 def _fingerprint(*splits: FolderImages | None) -> str:
-    """A hash of every path and file size."""
+    """A hash of every path and file size; a link that leads nowhere counts as its own size."""
     digest = hashlib.sha256()
     for images in splits:
-        for path in images.paths if images is not None else ():
-            digest.update(bytes(path) + b"\0%d\0" % os.stat(images.root / os.fsdecode(bytes(path))).st_size)
+        for path in map(bytes, images.paths) if images is not None else ():
+            file = images.root / os.fsdecode(path)
+            digest.update(path + b"\0%d\0" % (file.stat() if file.exists() else file.lstat()).st_size)
+        digest.update(b"\0")
     return digest.hexdigest()

@@ -1,95 +1,139 @@
-"""A source: its splits, what is held out, and the streams that training and evaluation read."""
+"""A source: its splits, and the streams that training and evaluation read."""
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
-from tf_spot.data.augmentation import augment, center
-from tf_spot.data.images import BadImage, Images
+from tf_spot.data.augmentation import center, crop, recolour
+from tf_spot.data.images import Images
+from tf_spot.data.split import READERS, ImageSplit, Split, hold_out
 from tf_spot.errors import UserError
+
+PREFETCH = 2  # batches ready ahead of training
 
 
 class Source:
     """Photos to learn from and, when there are labels and a test split, to test on.
 
-    Attributes:
+    Args:
         name: the set's own name.
         spec: as the user gave it.
-        class_names: or None.
+        splits: `unlabelled` (trained on), `held_out` (kept from training, for health signals), `train` and, where there
+            is one, `test`.
+        image_size: pixels, both sides of every image given out.
+        config: how training images are varied.
         fingerprint: changes when the photos do.
-        bad_files: "name: reason" of every photo found unreadable so far.
+        class_names: or None.
+        read_folds: gives the training folds, where the source has them.
+        seed: of the training stream, unless `unlabelled` is given another.
     """
 
     def __init__(
         self,
         name: str,
         spec: str,
-        train: Images,
-        test: Images | None,
+        splits: dict[str, Split],
         *,
         image_size: int,
         config: DataConfig,
         fingerprint: str,
         class_names: list[str] | None = None,
-        labelled_train: Images | None = None,
+        read_folds: Callable[[], list[np.ndarray]] | None = None,
+        seed: int = 0,
     ) -> None:
         self.name, self.spec, self.class_names, self.fingerprint = name, spec, class_names, fingerprint
-        self.image_size, self.config = image_size, config
-        self._splits: dict[str, Images] = {"unlabelled": train, "train": labelled_train or train}
+        self.image_size, self.config, self.seed = image_size, config, seed
+        self._splits, self._read_folds = splits, read_folds
+
+    @classmethod
+    def from_images(
+        cls,
+        name: str,
+        spec: str,
+        train: Images,
+        test: Images | None,
+        *,
+        config: DataConfig,
+        unlabelled: Images | None = None,
+        **kwargs: Any,
+    ) -> Source:
+        """A source of photos that can be read in any order; `unlabelled`, else `train`, is what is trained on.
+
+        Raises:
+            UserError: not one of the photos to train on can be read.
+        """
+        bad: dict[str, str] = {}
+        learnt = train if unlabelled is None else unlabelled
+        held_out, training = hold_out(learnt, config)
+        splits: dict[str, Split] = {
+            "unlabelled": ImageSplit(learnt, training, bad),
+            "held_out": ImageSplit(learnt, held_out, bad),
+            "train": ImageSplit(train, None, bad),
+        }
         if test is not None:
-            self._splits["test"] = test
-        self._bad: dict[str, str] = {}
-        self._held_out, self._training = _hold_out(train, config)
-        self._require_one_readable()
+            splits["test"] = ImageSplit(test, None, bad)
+        if all(photo is None for photo in map(splits["unlabelled"].read, range(len(training)))):
+            example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")
+            raise UserError(f"{spec} must hold photos that can be read; received {len(bad)} that cannot{example}")
+        return cls(name, spec, splits, config=config, **kwargs)
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
     @property
     def bad_files(self) -> list[str]:
-        return [f"{name}: {reason}" for name, reason in list(self._bad.items())]
+        """ "name: reason" of every photo found unreadable so far."""
+        return [f"{name}: {reason}" for name, reason in list(self._splits["train"].bad.items())]
 
     @property
     def has_labels(self) -> bool:
-        return self._splits["train"].labels is not None
+        return self._splits["train"].has_labels
 
     @property
     def has_test(self) -> bool:
         return "test" in self._splits
 
     def count(self, split: str) -> int:
-        """Photos in `split`, unreadable ones included; `unlabelled` is what is trained on, held-out photos aside."""
-        return len(self._training) if split == "unlabelled" else len(self._split(split))
+        """Photos in `train`, `test`, `unlabelled` (what is trained on) or `held_out`, unreadable ones included."""
+        return len(self._split(split))
+
+    def folds(self) -> list[np.ndarray]:
+        """The source's own training folds: int64 indices into `train`, zero-based.
+
+        Raises:
+            UserError: it has none, or they do not fit its photos.
+        """
+        if self._read_folds is None:
+            raise UserError(f"only stl10:PATH has folds; received: {self.spec}")
+        return self._read_folds()
 
     def check(self) -> None:
         """Reads every photo once.
 
         Raises:
-            UserError: some cannot be read; names the first.
+            UserError: some cannot be read; tells how many, and the first.
         """
-        for split, images in self._splits.items():
-            for index in range(len(images)):
-                self._try(images, split, index)
-        if self._bad:
+        for split in self._splits.values():
+            split.check()
+        if self.bad_files:
             raise UserError(
-                f"{len(self._bad)} photos of {self.spec} cannot be read, the first is {self.bad_files[0]}; "
-                "mend or remove them, or leave out --strict"
+                f"with --strict every photo of {self.spec} must be readable; {len(self.bad_files)} cannot be read, the "
+                f"first is {self.bad_files[0]}; mend or remove them, or leave out --strict"
             )
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
     def unlabelled(
-        self, batch_size: int, *, seed: int = 0, first_step: int = 0, num_steps: int | None = None
+        self, batch_size: int, *, seed: int | None = None, first_step: int = 0, num_steps: int | None = None
     ) -> tf.data.Dataset:
-        """The training stream: augmented images, for ever or for `num_steps` batches.
+        """The training stream: augmented images, for ever or for `num_steps` batches; held-out photos never appear.
 
         Batch number s is a function of (seed, s) alone, so a stream opened at `first_step` goes on exactly as one that
-        was never closed. Every epoch is a permutation of its own, in constant memory. An unreadable photo is replaced
-        by the next one that can be read.
+        was never closed.
 
         Returns:
             float32 (batch_size, image_size, image_size, 3) in [-1, 1].
@@ -97,20 +141,25 @@ class Source:
         Raises:
             UserError: fewer photos than one batch.
         """
-        count = len(self._training)
+        count = self.count("unlabelled")
         if count < batch_size:
             raise UserError(
                 f"training needs at least one batch of photos; batch size {batch_size}; received {count} photos from "
                 f"{self.spec}; lower training.batch_size"
             )
-        first = first_step * batch_size
-        last = np.iinfo(np.int64).max if num_steps is None else first + num_steps * batch_size
-        positions = tf.data.Dataset.range(first, last)
-        return (
-            positions.map(lambda i: self._training_image(i, seed, count), num_parallel_calls=tf.data.AUTOTUNE)
+        key = self.seed if seed is None else seed
+
+        def cut(position: Any, photo: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            return crop(photo, tf.stack([tf.constant(key, tf.int64), position]), self.image_size, self.config)
+
+        batches = (
+            self._splits["unlabelled"]
+            .shuffled(key, first_step * batch_size)
+            .map(cut, num_parallel_calls=READERS)
             .batch(batch_size, drop_remainder=True)
-            .prefetch(tf.data.AUTOTUNE)
+            .map(lambda images, draws: recolour(images, draws, self.config))
         )
+        return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)
 
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every readable photo of `split` once, in order, centred: (images, labels int32); the last batch may be smaller.
@@ -118,91 +167,35 @@ class Source:
         Raises:
             UserError: no such split, or no labels.
         """
-        images = self._split(split)
-        if images.labels is None:
+        photos = self._split(split)
+        if not photos.has_labels:
             raise UserError(
-                f"{self.spec} has no labels; a probe needs one subfolder a class, or a labelled source; received photos "
-                "without classes"
+                f"a probe needs labelled photos, such as a folder with one subfolder a class; received: {self.spec}, "
+                "which has no labels"
             )
-        return self._centered(images, split, np.arange(len(images)), batch_size)
+        return self._centred(photos, batch_size)
 
     def images(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every readable photo of `split` once, in order, centred, without labels."""
-        images = self._split(split)
-        return self._centered(images, split, np.arange(len(images)), batch_size).map(lambda image, _: image)
+        return self._centred(self._split(split), batch_size).map(lambda images, _: images)
 
     def held_out(self, batch_size: int) -> tf.data.Dataset:
-        """The photos kept from training, centred, for health signals: images only."""
-        return self.held_out_labelled(batch_size).map(lambda image, _: image)
+        """The photos kept from training, centred: images only; empty when there are too few photos to keep any."""
+        return self.images("held_out", batch_size)
 
     def held_out_labelled(self, batch_size: int) -> tf.data.Dataset:
         """The photos kept from training with their labels, -1 where there are none."""
-        return self._centered(self._splits["unlabelled"], "unlabelled", self._held_out, batch_size)
+        return self._centred(self._split("held_out"), batch_size)
 
-    # --- parts ------------------------------------------------------------------------------------------------------
-
-    def _training_image(self, position: Any, seed: int, count: int) -> tf.Tensor:
-        epoch, place = position // count, position % count
-        key = tf.cast(tf.stack([tf.constant(seed, tf.int64), epoch]), tf.uint32)
-        shuffled = tf.random.experimental.index_shuffle(place, seed=key, max_index=count - 1)
-        photo = tf.numpy_function(self._read_training, [shuffled], tf.uint8, stateful=False)
-        photo = tf.ensure_shape(photo, (None, None, 3))
-        key = tf.random.experimental.stateless_fold_in(tf.constant((seed, 5), tf.int64), position)
-        key = tf.cast(key & 0x7FFFFFFE, tf.int32)
-        return augment(photo, key, self.image_size, self.config)
-
-    def _read_training(self, place: int) -> np.ndarray:
-        for offset in range(len(self._training)):
-            index = self._training[(int(place) + offset) % len(self._training)]
-            photo = self._try(self._splits["unlabelled"], "unlabelled", int(index))
-            if photo is not None:
-                return photo
-        raise UserError(f"no photo of {self.spec} can be read any more")
-
-    def _centered(self, images: Images, split: str, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:
-        labels = np.full(len(images), -1, np.int32) if images.labels is None else images.labels.astype(np.int32)
-
-        def read(index: int) -> tuple[np.ndarray, np.bool_]:
-            photo = self._try(images, split, int(index))
-            return (np.zeros((1, 1, 3), np.uint8), np.False_) if photo is None else (photo, np.True_)
-
-        def load(index: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            photo, good = tf.numpy_function(read, [index], (tf.uint8, tf.bool), stateful=False)
-            image = center(tf.ensure_shape(photo, (None, None, 3)), self.image_size, self.config)
-            return image, tf.gather(labels, index), tf.ensure_shape(good, ())
-
+    def _centred(self, photos: Split, batch_size: int) -> tf.data.Dataset:
         return (
-            tf.data.Dataset.from_tensor_slices(indices.astype(np.int64))
-            .map(load, num_parallel_calls=tf.data.AUTOTUNE)
-            .filter(lambda image, label, good: good)
-            .map(lambda image, label, good: (image, label))
+            photos.ordered()
+            .map(lambda photo, label: (center(photo, self.image_size, self.config), label), num_parallel_calls=READERS)
             .batch(batch_size)
-            .prefetch(tf.data.AUTOTUNE)
+            .prefetch(PREFETCH)
         )
 
-    def _try(self, images: Images, split: str, index: int) -> np.ndarray | None:
-        try:
-            return images.read(index)
-        except BadImage as error:
-            self._bad.setdefault(images.name(index), str(error))
-            return None
-
-    def _split(self, split: str) -> Images:
-        if split == "unlabelled" or split not in self._splits:
-            have = ", ".join(name for name in self._splits if name != "unlabelled")
-            raise UserError(f"{self.spec} has no split {split!r}; it has: {have}")
+    def _split(self, split: str) -> Split:
+        if split not in self._splits:
+            raise UserError(f"{self.spec} has no split {split!r}; allowed: {', '.join(self._splits)}")
         return self._splits[split]
-
-    def _require_one_readable(self) -> None:
-        images = self._splits["unlabelled"]
-        if not any(self._try(images, "unlabelled", index) is not None for index in range(len(images))):
-            found = f"{len(images)} files, the first is {self.bad_files[0]}" if self._bad else "none"
-            raise UserError(f"{self.spec} holds no photo that can be read; received: {found}")
-
-
-def _hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (held out, trained on). Which are held out depends on their names only, so it stays when photos are added."""
-    count = min(config.held_out_images, int(config.held_out_share * len(images)))
-    hashes = np.fromiter((zlib.crc32(images.name(i).encode()) for i in range(len(images))), np.uint32, len(images))
-    order = np.argsort(hashes, kind="stable")
-    return np.sort(order[:count]), np.sort(order[count:])

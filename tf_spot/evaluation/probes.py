@@ -149,25 +149,18 @@ def fit_linear(
     """Fits, chooses and scores one linear classifier a layer."""
     sums: dict[str, linear.RidgeSums] = {}
     held_out: dict[str, list[np.ndarray]] = {}
-    with _side_by_side() as each:
+    with threadpool_limits(_calm_threads()):
         for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
             held = examples.held_out[rows]
             for name, values in vectors.items():
                 held_out.setdefault(name, []).append(values[held])
                 sums.setdefault(name, linear.RidgeSums(examples.num_classes))
-            to_fit = [values[~held] for values in vectors.values()]
-            each(linear.RidgeSums.add, sums.values(), to_fit, repeat(examples.train_classes[rows][~held]))
-
+                sums[name].add(values[~held], examples.train_classes[rows][~held])
         names = list(sums)
-
-        def solve(name: str) -> tuple[float, linear.Classifier]:
-            features, classes = np.concatenate(held_out.pop(name)), examples.train_classes[examples.held_out]
-            strength = linear.choose_strength(sums[name], features, classes)
-            sums[name].add(features, classes)
+        solved: dict[str, tuple[float, linear.Classifier]] = {}
+        for name in names:
+            solved[name] = _solve(sums.pop(name), np.concatenate(held_out.pop(name)), examples)
             work.advance(len(examples.train_classes) / len(names))
-            return strength, sums.pop(name).solve(strength)
-
-        solved = dict(zip(names, each(solve, names), strict=True))
         right = dict.fromkeys(names, 0)
         for vectors, rows in _read(extract, names, examples, "test", pooling, work):
             for name, values in vectors.items():
@@ -176,6 +169,14 @@ def fit_linear(
         name: LayerScore(right[name] / len(examples.test_classes), strength, len(classifier.mean))
         for name, (strength, classifier) in solved.items()
     }
+
+
+def _solve(sums: linear.RidgeSums, held_out: np.ndarray, examples: Examples) -> tuple[float, linear.Classifier]:
+    """Chooses the strength on the held-out features, then fits to all."""
+    classes = examples.train_classes[examples.held_out]
+    strength = linear.choose_strength(sums, held_out, classes)
+    sums.add(held_out, classes)
+    return strength, sums.solve(strength)
 
 
 def fit_knn(
@@ -216,12 +217,17 @@ def _read(
         work.advance(rows.stop - rows.start)
 
 
+def _calm_threads() -> int:
+    """Threads for one matrix product or factorisation.
+
+    They wait for each other, so when another program has a core, all are slowed, up to tenfold: half are left free.
+    """
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
 @contextmanager
 def _side_by_side() -> Iterator[Callable[..., list[Any]]]:
-    """A `map` over layers, each on a core of its own.
-
-    Several threads in one matrix product wait for each other, which costs tenfold when another program wants the cores.
-    """
+    """A `map` over layers, each on a core of its own, as NumPy's products allow."""
     cores = os.cpu_count() or 1
     workers = min(cores, LAYERS_AT_ONCE)
     with threadpool_limits(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:

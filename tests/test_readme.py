@@ -1,0 +1,42 @@
+"""The README's tables are what the result files say, and its Python runs."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_tables_are_generated_from_results() -> None:
+    render = runpy.run_path(str(ROOT / "results" / "tables.py"))["render"]
+    assert render(README) == README
+    assert README.count("<!-- table:") == README.count("```text") == 2
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+@pytest.mark.slow
+def test_python_example_runs(tmp_path: Path) -> None:
+    """As it stands, but for the photos' place and the number of steps."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for i in range(60):
+            photo = random.integers(0, 256, (80, 80, 3), np.uint8)
+            Image.fromarray(photo).save(tmp_path / label / f"{i}.png")
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    for written, shorter in (("photos/", f"{tmp_path}/"), ("epochs=20, ", ""), ("epochs=5, ", ""), ("=100", "=1")):
+        assert written in code
+        code = code.replace(written, shorter)
+    exec(compile(code, "README.md", "exec"), {})

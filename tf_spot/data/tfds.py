@@ -1,0 +1,141 @@
+"""Data sets of tensorflow-datasets: streams of records, where the other sources read any photo at any time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import tensorflow as tf
+
+from tf_spot.config import DataConfig
+from tf_spot.data.source import Source
+from tf_spot.data.split import READERS, Split
+from tf_spot.errors import UserError
+
+BLOCK = 1024  # records shuffled together, kept encoded; tensorflow-datasets has shuffled the whole set when writing it
+
+
+class RecordSplit:
+    """A stretch of the records of a split, in the order in which they are stored.
+
+    Args:
+        records: (encoded image, label int64), a known number of them.
+        feature: what decodes an image.
+        image_size: pixels, both sides of the image that training will cut from the photo.
+        has_labels: the labels mean something.
+    """
+
+    def __init__(self, records: tf.data.Dataset, feature: Any, image_size: int, has_labels: bool) -> None:
+        self.records, self.feature, self.image_size, self.has_labels = records, feature, image_size, has_labels
+        self.bad: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return int(self.records.cardinality())
+
+    def shuffled(self, seed: int, first: int) -> tf.data.Dataset:
+        """Every epoch shuffles within blocks; starting late in an epoch passes over its records without decoding them."""
+        images = self.records.map(lambda image, _: image)
+
+        def shuffle(epoch: Any, block: Any, encoded: Any) -> tf.Tensor:
+            key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), block)
+            return tf.random.experimental.stateless_shuffle(encoded, key)
+
+        def one_epoch(epoch: Any) -> tf.data.Dataset:
+            return images.batch(BLOCK).enumerate().map(lambda block, part: shuffle(epoch, block, part)).unbatch()
+
+        epochs = tf.data.Dataset.counter(start=first // len(self)).flat_map(one_epoch).skip(first % len(self))
+        numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
+        return numbered.map(lambda position, image: (position, self._decode(image)), num_parallel_calls=READERS)
+
+    def ordered(self) -> tf.data.Dataset:
+        return self.records.map(
+            lambda image, label: (self._decode(image), tf.cast(label, tf.int32)), num_parallel_calls=READERS
+        )
+
+    def check(self) -> None:
+        """Nothing to do: tensorflow-datasets checked the files when it wrote the records."""
+
+    def _decode(self, encoded: Any) -> tf.Tensor:
+        """uint8 RGB (height, width, 3), the shorter side at most twice `image_size`, as for the files of a folder."""
+        photo = self.feature.decode_example(encoded)
+        photo = tf.image.grayscale_to_rgb(photo) if photo.shape[-1] == 1 else photo[..., :3]
+        sides = tf.shape(photo)[:2]
+        scale = 2 * self.image_size / tf.reduce_min(sides)
+
+        def shrink() -> tf.Tensor:
+            smaller = tf.cast(tf.maximum(tf.round(tf.cast(sides, scale.dtype) * scale), 1), tf.int32)
+            return tf.cast(tf.round(tf.image.resize(photo, smaller, antialias=True)), tf.uint8)
+
+        return tf.ensure_shape(tf.cond(scale < 1, shrink, lambda: photo), (None, None, 3))
+
+
+def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
+    """The data set `name`, downloaded on first use.
+
+    Its `unlabelled` split is trained on where there is one, else `train`; `test`, else `validation`, tested on. The
+    first photos of the training split are the ones held out.
+
+    Raises:
+        UserError: no such data set, it cannot be downloaded, or it holds no 8-bit images.
+    """
+    builder = _prepare(name)
+    feature = builder.info.features.get("image")
+    if feature is None or feature.np_dtype != "uint8":
+        raise UserError(f"tfds:NAME must have a feature `image` of 8 bits; received: {name} with {list(builder.info.features)}")
+    known = set(builder.info.splits) or {"train", "test"}  # a mocked data set does not say
+    learnt = next((split for split in ("unlabelled", "unlabeled", "train") if split in known), None)
+    if learnt is None or "train" not in known:
+        raise UserError(f"tfds:NAME must have a split `train`; received: {name} with {', '.join(sorted(known))}")
+    label = builder.info.features.get("label")
+
+    def split_of(records: tf.data.Dataset) -> RecordSplit:
+        return RecordSplit(records, feature, image_size, label is not None)
+
+    records = _records(builder, learnt)
+    held_out = min(config.held_out_images, int(config.held_out_share * int(records.cardinality())))
+    splits: dict[str, Split] = {
+        "unlabelled": split_of(records.skip(held_out)),
+        "held_out": split_of(records.take(held_out)),
+        "train": split_of(_records(builder, "train")),
+    }
+    test = next((split for split in ("test", "validation") if split in known), None)
+    if test is not None:
+        splits["test"] = split_of(_records(builder, test))
+    counts = f"{builder.info.full_name} {[(split, len(photos)) for split, photos in splits.items()]}"
+    return Source(
+        builder.info.name,
+        f"tfds:{name}",
+        splits,
+        image_size=image_size,
+        config=config,
+        fingerprint=hashlib.sha256(counts.encode()).hexdigest(),
+        class_names=list(label.names) if hasattr(label, "names") else None,
+        **kwargs,
+    )
+
+
+def _prepare(name: str) -> Any:
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+    except Exception as error:  # the network, the disk and every data set's own code raise what they like
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"tfds:NAME must be a data set that tensorflow-datasets knows and can download; received: {name}, {reason}"
+        ) from error
+    return builder
+
+
+def _records(builder: Any, split: str) -> tf.data.Dataset:
+    """(encoded image, label int64, -1 where there is none), in stored order and not cached in memory."""
+    import tensorflow_datasets as tfds
+
+    records = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    return records.map(lambda record: (record["image"], record.get("label", tf.constant(-1, tf.int64))))
