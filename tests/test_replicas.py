@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,6 +97,19 @@ def test_replicas_hold_the_same_weights(pair: tuple[SimpleNamespace, SimpleNames
     for variable in pair[1].model.variables:
         first, second = variable.value.values
         np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=variable.path)
+
+
+# Keras itself converts its variables in numpy 1's way when it saves.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+def test_what_two_replicas_save_one_device_loads(pair: tuple[SimpleNamespace, SimpleNamespace], tmp_path: Path) -> None:
+    """Optimizers' moments and the whole history included."""
+    two = pair[1].model
+    two.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for a, b in zip(
+        two.variables + two.optimizer.variables, loaded.variables + loaded.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
 def test_two_replicas_draw_the_two_halves_of_the_global_batch(two: tf.distribute.Strategy) -> None:

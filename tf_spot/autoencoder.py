@@ -58,11 +58,17 @@ class Autoencoder(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         if image_size % 2**levels:
-            raise ValueError(f"image_size must be a multiple of {2**levels} with levels={levels}. Received: {image_size}")
+            raise ValueError(
+                f"image_size must be a multiple of {2**levels} with levels={levels}. Received: {image_size}"
+            )
         self.image_size, self.width, self.levels, self.encoder_kernel = image_size, width, levels, encoder_kernel
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
         self.reconstruction_weight, self.weight_decay = reconstruction_weight, weight_decay
-        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+        }
         self.encoder = Encoder(levels, width, encoder_kernel, **norm)
         self.decoder = Decoder(levels, width, **norm)
         self.reconstruction = keras.metrics.Mean(name="reconstruction_loss")

@@ -1,10 +1,10 @@
 """Every number of the method, once, with its unit and its source.
 
-`Config()` is the paper's STL-10 baseline (preset `stl10`); every other preset is a difference from it. Neither Keras nor
-TensorFlow is imported here, so reading or printing a configuration costs nothing.
+`Config()` is the paper's STL-10 baseline (preset `stl10`); every other preset is a difference from it. Neither Keras
+nor TensorFlow is imported here, so reading or printing a configuration costs nothing.
 
-Sources: "paper" is Jenni & Favaro, CVPR 2018 (arXiv 1806.05024); "code" is the authors' public code (June 2019); "LCI" is
-the same authors' CVPR 2020 follow-up; "ours" is a choice of this project, with its reason.
+Sources: "paper" is Jenni & Favaro, CVPR 2018 (arXiv 1806.05024); "code" is the authors' public code (June 2019);
+"ours" is a choice of this project, with its reason.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class NetworkConfig:
     negative_slope: float = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
     norm_momentum: float = 0.975  # batch norm (code)
     norm_epsilon: float = 1e-3  # batch norm (code)
-    trunk_norm: Norm = "response"  # conv1, conv2 followed by local response norm (code); "batch" after every conv (ours)
+    trunk_norm: Norm = (
+        "response"  # conv1, conv2 followed by local response norm (code); "batch" after every conv (ours)
+    )
     fc_units: int = 4096  # fc_1 of the realness head (code), not scaled by width
     dropout_rate: float = 0.5  # after fc_1 (code)
 
@@ -252,7 +254,7 @@ TRUNK_CHANNELS = (96, 256, 384, 384, 256)  # conv1 ... conv5
 TRUNK_KERNELS = (None, 5, 3, 3, 3)  # pixels; conv1's is network.stem_kernel
 TRUNK_GROUPS = (1, 2, 1, 2, 2)
 TRUNK_BIAS = 0.1  # initial bias of the discriminator's convolutions and fc_2
-RESPONSE_NORM = {"depth_radius": 2, "alpha": 2e-5, "beta": 0.75, "bias": 1.0}
+RESPONSE_NORM: dict[str, Any] = {"depth_radius": 2, "alpha": 2e-5, "beta": 0.75, "bias": 1.0}
 IMAGE_MEAN = (123.68, 116.78, 103.94)  # RGB, images in [0, 255], subtracted at the discriminator's input
 
 # Presets are differences from the paper, each with its reason.
@@ -318,10 +320,3 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise UserError(f"unknown preset; allowed: {', '.join(PRESETS)}; received: {name}")
     return PAPER.replace(preset=name, **PRESETS[name])
-
-
-__all__ = [
-    "ENCODER_CHANNELS", "IMAGE_MEAN", "PAPER", "PRESETS", "RESPONSE_NORM", "TRUNK_BIAS", "TRUNK_CHANNELS",
-    "TRUNK_GROUPS", "TRUNK_KERNELS", "AdversarialLoss", "Config", "DataConfig", "Fill", "GameConfig", "MaskTargets", "NetworkConfig",
-    "Norm", "RealImages", "TrainingConfig", "Update", "preset",
-]  # fmt: skip

@@ -249,8 +249,8 @@ class Damage(keras.layers.Layer):
 class GroupedConv2D(keras.layers.Conv2D):
     """`Conv2D(groups=...)` as split, convolve, concatenate.
 
-    Same kernel and same numbers. Keras' own form forces XLA compilation, which is slow on a CPU and which TF Serving and
-    ONNX refuse.
+    Same kernel and same numbers. Keras' own form forces XLA compilation, which is slow on a CPU and which TF Serving
+    and ONNX refuse.
     """
 
     def call(self, inputs: Any) -> tf.Tensor:

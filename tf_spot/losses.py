@@ -52,7 +52,7 @@ def mask_loss(targets: str, real_mask_logits: Any, corrupt_mask_logits: Any, kee
 
 
 def kept_loss(images: Any, repaired: Any, keep_mask: Any) -> tf.Tensor:
-    """Mean squared error to the input over the pixels of kept cells; `keep_mask` (batch, h, w, 1) at image size or less.
+    """Mean squared error to the input over the pixels of kept cells; `keep_mask` (batch, h, w, 1).
 
     The mean is over the kept values of the global batch. Source: authors' code; not in the paper.
     """

@@ -76,7 +76,11 @@ class Encoder(_Configured):
         name: str = "encoder",
         **kwargs: Any,
     ) -> None:
-        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+        }
         super().__init__({"levels": levels, "width": width, "kernel_size": kernel_size} | norm, name, **kwargs)
         first, *others = encoder_channels(levels, width)
         self.stages = [ConvBlock(first, 3, name="e0", **norm)]
@@ -99,7 +103,9 @@ class Encoder(_Configured):
 
 @register
 class Decoder(_Configured):
-    """An encoding back to images (batch, s, s, 3) in [-1, 1]; `stages` are the layers a repair network is woven between.
+    """An encoding back to images (batch, s, s, 3) in [-1, 1].
+
+    A repair network is woven between its `stages`.
 
     Source: authors' code.
     """
@@ -114,7 +120,11 @@ class Decoder(_Configured):
         name: str = "decoder",
         **kwargs: Any,
     ) -> None:
-        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+        }
         super().__init__({"levels": levels, "width": width} | norm, name, **kwargs)
         self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage
         self.stages = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
@@ -163,7 +173,11 @@ class RepairNetwork(_Configured):
         name: str = "repair",
         **kwargs: Any,
     ) -> None:
-        norm = {"negative_slope": negative_slope, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+        }
         super().__init__({"channels": list(channels), "gated": gated} | norm, name, **kwargs)
         self.channels = list(channels)
         self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, len(self.channels) + 1)]
@@ -216,7 +230,7 @@ class Backbone(_Configured):
         **kwargs: Any,
     ) -> None:
         settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
-        norm = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         super().__init__(settings | norm, name, **kwargs)
         if trunk_norm not in ("response", "batch"):
             raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
@@ -303,8 +317,13 @@ class Discriminator(_Configured):
         name: str = "discriminator",
         **kwargs: Any,
     ) -> None:
-        trunk = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
-        norm = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        trunk: dict[str, Any] = {
+            "width": width,
+            "stem_kernel": stem_kernel,
+            "stem_stride": stem_stride,
+            "trunk_norm": trunk_norm,
+        }
+        norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         heads = {"fc_units": fc_units, "dropout_rate": dropout_rate, "predict_mask": predict_mask, "seed": seed}
         super().__init__({"image_size": image_size} | trunk | norm | heads, name, **kwargs)
         bias = keras.initializers.Constant(TRUNK_BIAS)

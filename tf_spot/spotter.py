@@ -112,7 +112,7 @@ class ArtifactSpotter(keras.Model):
         self.repair_mask_loss, self.weight_decay = repair_mask_loss, weight_decay
         self.past = History(history_batches, seed) if history_batches else None
         self.trackers = {name: keras.metrics.Mean(name=name) for name in LOGS}
-        self.batch_size = None
+        self.batch_size: int | None = None
         if batch_size:
             self.prepare_history(batch_size)
         self.built = True
@@ -180,8 +180,8 @@ class ArtifactSpotter(keras.Model):
         """The examples of the class "real"."""
         return images if self.real_images == "original" else corrupted.decoded
 
-    def judge(self, real: Any, corrupt: Any, step: Any, update_statistics: bool = True) -> dict[str, tuple[Any, Any]]:
-        """The discriminator's answers as (about real, about corrupt), both judged in one batch so that batch norm mixes them."""
+    def judge(self, real: Any, corrupt: Any, step: Any, update_statistics: bool = True) -> dict[str, Any]:
+        """The answers about (real, corrupt), both judged in one batch so that batch norm mixes them."""
         answers = self.discriminator(
             tf.concat([real, corrupt], axis=0), training=True, update_statistics=update_statistics, step=step, halves=2
         )
@@ -198,7 +198,8 @@ class ArtifactSpotter(keras.Model):
             "repaired_accuracy": _share(corrupt_logits[:, 0] > corrupt_logits[:, 1]),
         }
         if "mask_logits" in answers:
-            logs["mask_loss"] = losses.mask_loss(self.mask_targets, *answers["mask_logits"], keep_mask)
+            about_real, about_corrupt = answers["mask_logits"]
+            logs["mask_loss"] = losses.mask_loss(self.mask_targets, about_real, about_corrupt, keep_mask)
             loss += self.mask_weight * logs["mask_loss"]
         return loss, logs | {"discriminator_loss": loss}
 
@@ -207,8 +208,10 @@ class ArtifactSpotter(keras.Model):
         adversarial = losses.adversarial_loss(self.adversarial_loss, *answers["realness_logits"])
         loss = adversarial
         if self.repair_mask_loss and "mask_logits" in answers:
-            mask = losses.mask_loss(self.mask_targets, *answers["mask_logits"], corrupted.keep_mask)
-            loss += self.mask_weight * mask
+            about_real, about_corrupt = answers["mask_logits"]
+            loss += self.mask_weight * losses.mask_loss(
+                self.mask_targets, about_real, about_corrupt, corrupted.keep_mask
+            )
         if self.kept_weight:
             loss += self.kept_weight * losses.kept_loss(images, corrupted.repaired, corrupted.keep_mask)
         return loss, adversarial
@@ -282,11 +285,13 @@ class ArtifactSpotter(keras.Model):
             return
         if self.batch_size is not None:
             raise ValueError(
-                f"the history holds batches of {self.batch_size} images. Received: batches of {batch_size}. Keep the batch "
-                "size, or make a new ArtifactSpotter"
+                f"the history holds batches of {self.batch_size} images. Received: batches of {batch_size}. Keep the "
+                "batch size, or make a new ArtifactSpotter"
             )
         if batch_size % num_replicas():
-            raise ValueError(f"the batch must divide by the {num_replicas()} replicas. Received: batch_size={batch_size}")
+            raise ValueError(
+                f"the batch must divide by the {num_replicas()} replicas. Received: batch_size={batch_size}"
+            )
         size, grid = self.autoencoder.image_size, self.autoencoder.grid_size
         with self.distribute_strategy.scope():
             self.past.build((batch_size, size, size, 3), (batch_size, grid, grid, 1))
@@ -367,6 +372,6 @@ def _check_choices(settings: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}. Received: {name}={settings[name]!r}")
     if settings["update"] == "simultaneous" and settings["history_batches"]:
         raise ValueError(
-            "update='simultaneous' trains both networks from one forward pass, which holds fresh images only. Received: "
-            f"history_batches={settings['history_batches']}. Set history_batches=0, or update='alternating'"
+            "update='simultaneous' trains both networks from one forward pass, which holds fresh images only. "
+            f"Received: history_batches={settings['history_batches']}. Set history_batches=0, or update='alternating'"
         )

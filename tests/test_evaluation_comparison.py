@@ -1,0 +1,129 @@
+"""A task beside its rivals, on networks as they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_spot.autoencoder import Autoencoder
+from tf_spot.errors import UserError
+from tf_spot.evaluation import TASKS, evaluate_task, format_table
+from tf_spot.evaluation.comparison import rival_extractors
+from tf_spot.evaluation.pooling import Pooling
+from tf_spot.networks import Backbone
+
+SIZE = 16
+CLASSES = 3
+
+
+class Stripes:
+    """A source of noisy stripes; the class is how far they lean to red, green or blue."""
+
+    name, spec = "stripes", "made:stripes"
+    has_labels, has_test = True, True
+
+    def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
+        random = np.random.default_rng(["train", "test"].index(split))
+        count = {"train": 60, "test": 30}[split]
+        labels = np.arange(count, dtype=np.int32) % CLASSES
+        images = random.uniform(-1, 1, (count, SIZE, SIZE, 3)).astype(np.float32)
+        images[np.arange(count), ::2, :, labels] = 1
+        return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, Any]:
+    backbone = Backbone(
+        width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.975, norm_epsilon=1e-3
+    )
+    return {"backbone": backbone, "autoencoder": Autoencoder(image_size=SIZE, width=0.25, levels=2)}
+
+
+@pytest.fixture(scope="module", params=sorted(TASKS))
+def result(request: pytest.FixtureRequest, networks: dict[str, Any]) -> dict[str, Any]:
+    return evaluate_task(request.param, source=Stripes(), num_values=200, batch_size=16, **networks)
+
+
+def test_figures_are_complete_and_can_be_written(result: dict[str, Any]) -> None:
+    layers = [f"conv{i}" for i in range(1, 6)]
+    assert json.loads(json.dumps(result)) == result
+    assert {name: result[name] for name in ("method", "data", "metric", "unit", "train_images", "test_images")} == {
+        "method": "spot", "data": "stripes", "metric": "accuracy", "unit": "percent", "train_images": 60,
+        "test_images": 30,
+    }  # fmt: skip
+    assert list(result["by_layer"]) == list(result["chosen"]) == list(result["num_values"]) == layers
+    assert result["value"] == max(result["by_layer"].values())
+    assert list(result["rivals"]) == ["random", "encoding", "pixels"]
+    assert list(result["rivals"]["random"]["by_layer"]) == layers
+    for name in ("encoding", "pixels"):
+        assert result["rivals"][name]["by_layer"] == {name: result["rivals"][name]["value"]}
+    assert result["rivals"]["pixels"]["num_values"] == {"pixels": 8 * 8 * 3}
+    assert result["rivals"]["pixels"]["value"] > 90  # the class is a colour
+
+
+def test_table_shows_every_figure_and_the_lead(result: dict[str, Any]) -> None:
+    says, head, spot, random, lead, encoding, pixels = format_table(result).splitlines()
+    assert says.startswith(f"{result['task']} on stripes: accuracy in percent, standard error")
+    assert "60 training and 30 test images" in says
+    assert head.split() == ["conv1", "conv2", "conv3", "conv4", "conv5", "best"]
+    shown = {line.split()[0]: line.split()[1:] for line in (spot, random, encoding, pixels)}
+    assert shown["spot"] == [f"{v:.1f}" for v in [*result["by_layer"].values(), result["value"]]]
+    assert shown["random"][-1] == f"{result['rivals']['random']['value']:.1f}"
+    assert shown["encoding"] == [f"{result['rivals']['encoding']['value']:.1f}"]
+    expected = result["by_layer"]["conv2"] - result["rivals"]["random"]["by_layer"]["conv2"]
+    assert lead.split()[3:][1] == f"{expected:+.1f}"
+    assert len({len(line) for line in (head, spot, random, lead, encoding, pixels)}) == 1  # columns stand straight
+
+
+def test_random_rival_has_the_architecture_but_other_weights(networks: dict[str, Any]) -> None:
+    backbone = networks["backbone"]
+    draws = [rival_extractors(**networks, pooling=Pooling(), seed=seed)["random"] for seed in (0, 0, 1)]
+    first, again, other = ([v.numpy() for v in draw.variables] for draw in draws)
+    assert [v.shape for v in first] == [tuple(v.shape) for v in backbone.variables]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    assert not np.array_equal(first[0], backbone.variables[0].numpy())
+
+
+def test_encoding_and_pixels_are_what_they_are_called(networks: dict[str, Any]) -> None:
+    images = tf.random.uniform((2, SIZE, SIZE, 3), -1, 1)
+    maps = rival_extractors(**networks, pooling=Pooling(192), seed=0)["others"](images)
+    np.testing.assert_array_equal(maps["encoding"], networks["autoencoder"].encoder(images, training=False))
+    by_hand = images.numpy().reshape(2, 8, 2, 8, 2, 3).mean(axis=(2, 4))  # 16 pixels to 8: 192 values
+    np.testing.assert_allclose(maps["pixels"], by_hand, atol=1e-6)
+
+
+def test_probes_are_seen_in_progress_and_layers_are_passed_on(networks: dict[str, Any]) -> None:
+    told: list[tuple[int, int, str]] = []
+    result = evaluate_task(
+        "linear", source=Stripes(), num_values=50, layers=["conv2", "conv5"], pooling="max",
+        progress=lambda *line: told.append(line), **networks,
+    )  # fmt: skip
+    assert list(result["by_layer"]) == list(result["rivals"]["random"]["by_layer"]) == ["conv2", "conv5"]
+    assert list(dict.fromkeys(line[2] for line in told)) == [
+        "probing spot",
+        "probing random",
+        "probing encoding, pixels",
+    ]
+    assert told[-1][0] == told[-1][1] == 3 * (2 * 60 + 30)
+    assert result["pooling"] == "max"
+
+
+def test_mistakes_are_told_before_any_work(networks: dict[str, Any]) -> None:
+    class Flat(Stripes):
+        has_labels = False
+
+    class Untested(Stripes):
+        has_test = False
+
+    for task, source, match in (
+        ("colour", Stripes(), "allowed: linear, knn; received: colour"),
+        ("linear", Flat(), "labelled photos; received made:stripes"),
+        ("linear", Untested(), "test split; received made:stripes"),
+    ):
+        with pytest.raises(UserError, match=match):
+            evaluate_task(task, source=source, **networks)
