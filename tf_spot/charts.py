@@ -28,8 +28,8 @@ CHARTS = (
           "Healthy: both fall, fast at first, and stay together. Held-out photos above the others: too few photos.",
           log_scale=True),
     Chart("Who wins the game", "spotter", ("decoded_accuracy", "repaired_accuracy"),
-          "Healthy: both above 0.5 and below 1. Both at 1 for good: the repair network has lost and the task is too easy. One "
-          "at 1, the other at 0: the discriminator says the same of every image.",
+          "Healthy: both above 0.5 and below 1. Both at 1 for good: the repair network has lost and the task is too "
+          "easy. One at 1, the other at 0: the discriminator says the same of every image.",
           between_0_and_1=True),
     Chart("The same on held-out photos", "spotter", ("held_out_decoded_accuracy", "held_out_repaired_accuracy"),
           "Healthy: jumps about, as the game does, but on average follows the training photos.",

@@ -81,9 +81,7 @@ def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             return Checkpoint(path, state["step"], state), damaged
         damaged.append(f"{path}: {reason}")
     if damaged:
-        raise UserError(
-            f"no checkpoint in {folder} is whole: {'; '.join(damaged)}; to train anew give another --out"
-        )
+        raise UserError(f"no checkpoint in {folder} is whole: {'; '.join(damaged)}; to train anew give another --out")
     return None, []
 
 

@@ -1,13 +1,14 @@
 """The command line: `tf-spot VERB ...`.
 
-TensorFlow takes seconds to import, so each verb imports what it needs when it runs. Results go to stdout; progress, logs
-and errors to stderr.
+TensorFlow takes seconds to import, so each verb imports what it needs when it runs. Results go to stdout; progress,
+logs and errors to stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import signal
 import sys
 import traceback
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code: 0 done, 2 the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    logging.basicConfig(format="tf-spot: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         figures, code = options.verb(options)
@@ -59,7 +61,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated("stopped by SIGTERM")
 
 
-# --- the verbs: options in, figures and exit code out -------------------------------------------------------------------
+# --- the verbs: options in, figures and exit code out -----------------------------------------------------------------
 
 
 def _train(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -116,8 +118,46 @@ def _config(options: argparse.Namespace) -> Config:
         return preset(options.preset or "stl10").override(options.set)
     saved = Config.load(saved_path)
     if options.preset not in (None, saved.preset):
-        raise UserError(f"--resume goes on with preset {saved.preset}; received: --preset {options.preset}; leave it out")
+        raise UserError(
+            f"--resume goes on with the run's preset, {saved.preset}; received: --preset {options.preset}; leave it out"
+        )
     return saved.override(options.set)
+
+
+def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.evaluation import format_table
+    from tf_spot.progress import progress
+    from tf_spot.results import evaluate_run
+    from tf_spot.runs import write_json
+
+    with progress() as sink:
+        result = evaluate_run(
+            options.run,
+            options.data,
+            options.task,
+            layers=options.layers.split(",") if options.layers else None,
+            num_values=options.num_values,
+            pooling=options.pooling,
+            seed=options.seed,
+            on_progress=sink,
+        )
+    if options.out:
+        write_json(options.out, result)
+    print(format_table(result))
+    print(f"mask AUC on test images: {result['mask_auc'] or 'no mask head'}")
+    return result, DONE
+
+
+def _demo(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.demo import demo
+    from tf_spot.evaluation import format_table
+    from tf_spot.progress import progress
+
+    with progress() as sink:
+        result = demo(options.out, sink)
+    print(format_table(result))
+    print(f"\nlook at {options.out / 'report.html'}: tables, curves, pictures, heat maps")
+    return result, DONE
 
 
 def _spot(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -140,7 +180,7 @@ def _report(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     return {"report": str(path)}, DONE
 
 
-# --- the words ----------------------------------------------------------------------------------------------------------
+# --- the words --------------------------------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,7 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tf-spot {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_demo(verbs)
     _add_train(verbs)
+    _add_evaluate(verbs)
     _add_spot(verbs)
     _add_report(verbs)
     return parser
@@ -163,6 +205,11 @@ def _verb(verbs: Any, name: str, run: Callable[..., Any], says: str) -> argparse
     return parser
 
 
+def _add_demo(verbs: Any) -> None:
+    parser = _verb(verbs, "demo", _demo, "the whole story on photos that ship with Python packages, in minutes")
+    parser.add_argument("--out", metavar="RUN", type=Path, default=Path("demo"), help="run folder to write (demo)")
+
+
 def _add_train(verbs: Any) -> None:
     parser = _verb(verbs, "train", _train, "train both stages on photos without labels")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos, folder:PATH, stl10:PATH or tfds:NAME")
@@ -174,6 +221,17 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
+
+def _add_evaluate(verbs: Any) -> None:
+    parser = _verb(verbs, "evaluate", _evaluate, "what the learned features are worth, beside rivals")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
+    parser.add_argument("--task", required=True, choices=["linear", "knn"], help="the probe")
+    parser.add_argument("--layers", metavar="CONV1,...", help="layers to probe (default: conv1 to conv5)")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
+    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
+    parser.add_argument("--pooling", choices=["average", "max"], default="average", help="how (average)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the held-out labels and random rival (0)")
 
 
 def _add_spot(verbs: Any) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 GAME_PHOTOS = 256  # at most; each holds dozens of mask cells
 NEIGHBOURS = 20
+_BATCH = 64  # photos at a time
 
 
 class HealthSignals(keras.callbacks.Callback):
@@ -23,39 +24,37 @@ class HealthSignals(keras.callbacks.Callback):
     Args:
         position: has `every(epochs)`.
         source: see `tf_spot.data`; its held-out training photos are used, never its test split.
-        batch_size: photos at a time.
         probe_every: epochs between two probes.
     """
 
-    def __init__(self, position: Any, source: Any, batch_size: int, probe_every: int) -> None:
+    def __init__(self, position: Any, source: Any, probe_every: int) -> None:
         super().__init__()
-        self.position, self.source, self.batch_size, self.probe_every = position, source, batch_size, probe_every
+        self.position, self.probe_every = position, probe_every
+        self.held_out = source.held_out(_BATCH)  # opened once: every opening traces a graph
+        self.labelled = knn_photos(source) if source.has_labels else None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
-        some = self.source.held_out(self.batch_size).take(-(-GAME_PHOTOS // self.batch_size))
-        logs |= game_signals(self.model, some)
+        logs |= game_signals(self.model, self.held_out.take(GAME_PHOTOS // _BATCH))
         if self.position.every(self.probe_every):
-            logs |= feature_signals(pooled_features(self.model, self.source.held_out(self.batch_size))[0])
-            if self.source.has_labels:
-                logs["knn_accuracy"] = knn_accuracy(
-                    *pooled_features(self.model, knn_photos(self.source, self.batch_size))
-                )
+            logs |= feature_signals(pooled_features(self.model, self.held_out)[0])
+            if self.labelled is not None:
+                logs["knn_accuracy"] = knn_accuracy(*pooled_features(self.model, self.labelled))
 
 
 class HeldOutReconstruction(keras.callbacks.Callback):
     """Stage 1: adds `held_out_reconstruction_loss` to the logs of an epoch."""
 
-    def __init__(self, source: Any, batch_size: int) -> None:
+    def __init__(self, source: Any) -> None:
         super().__init__()
-        self.source, self.batch_size = source, batch_size
+        self.held_out = source.held_out(_BATCH)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
         errors = [tf.reduce_mean(tf.square(self.model(images) - images), axis=(1, 2, 3))
-                  for images in self.source.held_out(self.batch_size)]  # fmt: skip
+                  for images in self.held_out]  # fmt: skip
         logs["held_out_reconstruction_loss"] = float(np.mean(np.concatenate(errors)))
 
 
@@ -118,11 +117,11 @@ def feature_signals(features: np.ndarray) -> dict[str, float]:
     return {"feature_std": float(features.std(axis=0).mean()), "effective_rank": rank}
 
 
-def knn_photos(source: Any, batch_size: int) -> Any:
+def knn_photos(source: Any) -> Any:
     """Labelled photos that are not trained on: those held out or, where they have no labels, the labelled split."""
-    held_out = source.held_out_labelled(batch_size).unbatch().filter(lambda _, label: label >= 0)
+    held_out = source.held_out_labelled(_BATCH).unbatch().filter(lambda _, label: label >= 0)
     labelled_apart = next(iter(held_out), None) is None
-    return source.labelled("train", batch_size) if labelled_apart else held_out.batch(batch_size)
+    return source.labelled("train", _BATCH) if labelled_apart else held_out.batch(_BATCH)
 
 
 def knn_accuracy(features: np.ndarray, labels: np.ndarray) -> float:

@@ -32,9 +32,7 @@ class PictureGrid(keras.callbacks.Callback):
     def __init__(self, position: Any, run: Run, source: Any, every: int, writer: Any) -> None:
         super().__init__()
         self.position, self.run, self.every, self.writer = position, run, every, writer
-        self.photos = next(iter(source.held_out(PHOTOS)), None)
-        if self.photos is None:  # so few photos that none is held out
-            self.photos = next(iter(source.images("train", PHOTOS)))
+        self.photos = some_photos(source)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self.position.every(self.every):
@@ -44,6 +42,19 @@ class PictureGrid(keras.callbacks.Callback):
         save_png(self.run.picture_path(self.position.stage, epoch + 1), picture)
         with self.writer.as_default(step=self.position.step):
             tf.summary.image("pictures", picture[None])
+
+
+def some_photos(source: Any) -> Any:
+    """A few held-out photos, evenly spread over the classes; training photos where none is held out.
+
+    Returns:
+        float32 (photos, height, width, 3) in [-1, 1].
+    """
+    held_out = source.held_out(PHOTOS).unbatch()
+    count = sum(1 for _ in held_out)
+    if not count:
+        return next(iter(source.images("train", PHOTOS)))
+    return next(iter(held_out.shard(max(1, count // PHOTOS), 0).batch(PHOTOS)))
 
 
 def reconstruction_rows(autoencoder: Any, images: Any) -> dict[str, np.ndarray]:

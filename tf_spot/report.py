@@ -6,7 +6,6 @@ import contextlib
 import html
 import importlib.resources
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -56,7 +55,7 @@ def report(run_path: str | Path) -> Path:
     return path
 
 
-# --- sections: each returns HTML, with everything from outside escaped --------------------------------------------------
+# --- sections: each returns HTML, with everything from outside escaped ------------------------------------------------
 
 
 def _results(run: Run) -> str:
@@ -67,30 +66,33 @@ def _results(run: Run) -> str:
 
 
 def _result(result: dict[str, Any]) -> str:
-    rows = {result["method"]: result["by_layer"]}
-    rows |= {name: rival["by_layer"] for name, rival in result["rivals"].items()}
-    layers = list(dict.fromkeys(layer for values in rows.values() for layer in values))
-    head = "".join(f"<th>{_text(layer)}</th>" for layer in ["", *layers])
-    best = {layer: max(values.get(layer, -math.inf) for values in rows.values()) for layer in layers}
-    body = "".join(
-        f'<tr{" class=own" if name == result["method"] else ""}><td>{_text(name)}</td>'
-        + "".join(_value(values.get(layer), best[layer]) for layer in layers)
-        + "</tr>"
-        for name, values in rows.items()
+    """One column a layer of the backbone; rivals that have other layers show their best figure alone."""
+    methods = {result["method"]: result} | result["rivals"]
+    layers = list(result["by_layer"])
+    table = {name: [figures["by_layer"].get(layer) for layer in layers] + [figures["value"]]
+             for name, figures in methods.items()}  # fmt: skip
+    best = [max(value for value in column if value is not None) for column in zip(*table.values(), strict=True)]
+    head = "".join(f"<th>{_text(name)}</th>" for name in ["", *layers, "best"])
+    rows = "".join(
+        f"<tr{' class=own' if name == result['method'] else ''}><td>{_text(name)}</td>{_cells(values, best)}</tr>"
+        for name, values in table.items()
     )
-    caption = f"{result['task']} on {result['data']}: {result['metric']}; the best of each column is underlined."
-    if result.get("mask_auc") is not None:
-        caption += f" Area under the ROC curve of the mask head on test images: {result['mask_auc']:.3f}."
+    says = (
+        f"{result['metric']} in {result['unit']}, standard error {result['stderr']:.1f}; {result['train_images']:,} "
+        f"training and {result['test_images']:,} test images. The best of each column is underlined."
+    )
+    if result["mask_auc"] is not None:
+        says += f" Finding dropped cells in test images: area under the ROC curve {result['mask_auc']:.3f}."
     return (
         f"<h3>{_text(result['task'])} on {_text(result['data'])}</h3>"
-        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div><p class="soft">{_text(caption)}</p>'
+        f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>{_note(says)}'
     )
 
 
-def _value(value: float | None, best: float) -> str:
-    if value is None:
-        return "<td></td>"
-    return f'<td{" class=best" if value == best else ""}>{100 * value:.1f}</td>'
+def _cells(values: Sequence[float | None], best: Sequence[float]) -> str:
+    texts = ("" if value is None else f"{value:.1f}" for value in values)
+    marks = (" class=best" if value == top else "" for value, top in zip(values, best, strict=True))
+    return "".join(f"<td{mark}>{text}</td>" for mark, text in zip(marks, texts, strict=True))
 
 
 def _curves(run: Run) -> str:
@@ -117,19 +119,19 @@ def _pictures(run: Run) -> str:
 
 def _gallery(run: Run) -> str:
     """The images of every `tf-spot spot RUN ... --out RUN/FOLDER`."""
-    found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(run.path.glob("*/spot.json"))]
-    figures = [_spotted(folder, entry) for folder, spots in found for entry in spots["images"]]
+    found = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.path.glob("*/spot.json"))}
+    figures = [_spotted(folder, entry) for folder, spots in found.items() for entry in spots["images"]]
     if not figures:
         return _note("No heat maps yet. Make some with: tf-spot spot RUN IMAGE... --out RUN/spot")
-    says = "Dark: looks intact. Bright: looks repaired. The score is the probability that the image as a whole was repaired."
+    says = "Dark: looks intact. Bright: looks repaired. The score is the probability that the whole image was repaired."
     return f'<p>{says}</p><div class="pair">{_grid(figures)}</div>'
 
 
 def _spotted(folder: Path, entry: dict[str, Any]) -> str:
     """The image, where it can still be read, and its heat map."""
-    pictures = [Image.open(folder / entry["overlay"])]
+    pictures: list[Image.Image] = [Image.open(folder / entry["overlay"])]
     with contextlib.suppress(BadImage):
-        pictures.insert(0, Image.fromarray(read_image(Path(entry["path"]))))
+        pictures.insert(0, Image.fromarray(read_image(Path(entry["path"]), GALLERY_SIDE)))
     name = Path(entry["path"]).name
     caption = f"{name}: score {entry['score']:.2f}, mean of the heat map {entry['heat_map_mean']:.2f}"
     return _figure([charts.jpeg(picture, GALLERY_SIDE) for picture in pictures], caption)
@@ -152,7 +154,7 @@ def _provenance(run: Run) -> str:
     return f"{facts}<h3>Configuration</h3><pre>{config}</pre>"
 
 
-# --- HTML ---------------------------------------------------------------------------------------------------------------
+# --- HTML -------------------------------------------------------------------------------------------------------------
 
 
 def _text(value: object) -> str:

@@ -52,9 +52,7 @@ class Run:
         """
         folder = Path(path)
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise UserError(
-                f"--out must be a new or empty folder; received: {folder}; to go on add --resume"
-            )
+            raise UserError(f"--out must be a new or empty folder; received: {folder}; to go on add --resume")
         return cls._begin(folder, config, data)
 
     @classmethod

@@ -1,7 +1,7 @@
 """Where an image looks repaired: an artifact score and a heat map.
 
 The discriminator learned on autoencoded images and repaired ones. A photo that was never autoencoded is sharper than
-either, so its score says less than the difference between two parts of one heat map, or between two versions of an image.
+either, so its score says less than the difference between two parts of a heat map, or between two versions of an image.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tf_spot.data.images import BadImage, read_image
+from tf_spot.data.images import MAX_PIXELS, BadImage, read_image
 from tf_spot.errors import UserError
-from tf_spot.runs import write_file, write_json
+from tf_spot.pictures import save_png
+from tf_spot.runs import write_json
 from tf_spot.spotter import ArtifactSpotter
 
 LONGEST_SIDE = 16  # times the model's image size: a strip longer than that is squeezed, which bounds the memory
@@ -77,7 +78,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np
 
 
 def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> dict[str, list[dict[str, Any]]]:
-    """Spots every image file: `out`/NAME.png with the overlay, `out`/NAME.json with the numbers, `out`/spot.json with all.
+    """Spots image files: the overlay goes to `out`/NAME.png, its numbers to `out`/NAME.json, all to `out`/spot.json.
 
     Returns:
         what spot.json holds: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
@@ -87,13 +88,13 @@ def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> di
     taken = {"spot"}  # spot.json is the list
     for path in paths:
         try:
-            image = read_image(path)
+            image = read_image(path, MAX_PIXELS)  # at its own size
         except BadImage as error:
             failed.append({"path": _readable(path), "reason": str(error)})
             continue
         name = _free_name(path, taken)
         seen = spot(spotter, image)
-        write_file(out / f"{name}.png", lambda aside, i=image, s=seen: _save_overlay(aside, i, s))
+        save_png(out / f"{name}.png", overlay(image, seen.heat_map))
         entry = _entry(path, f"{name}.png", image, seen)
         write_json(out / f"{name}.json", entry)
         images.append(entry)
@@ -113,10 +114,6 @@ def _entry(path: Path, overlay_name: str, image: np.ndarray, seen: Spot) -> dict
         "heat_map": np.round(seen.heat_map.astype(np.float64), 6).tolist(),
         "overlay": overlay_name,
     }
-
-
-def _save_overlay(path: Path, image: np.ndarray, seen: Spot) -> None:
-    Image.fromarray(overlay(image, seen.heat_map)).save(path, format="PNG")
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

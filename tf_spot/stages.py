@@ -90,7 +90,7 @@ def _callbacks(
     return [
         cb.CountSteps(position),
         cb.FiniteLoss(position, folder),
-        *_health(position, source, training.batch_size, training.probe_epochs),
+        *_health(position, source, training.probe_epochs),
         PictureGrid(position, run, source, training.picture_epochs, writer),
         cb.MetricsLog(position, run, writer),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
@@ -99,13 +99,13 @@ def _callbacks(
     ]
 
 
-def _health(position: cb.Position, source: Any, batch_size: int, probe_epochs: int) -> list[keras.callbacks.Callback]:
+def _health(position: cb.Position, source: Any, probe_epochs: int) -> list[keras.callbacks.Callback]:
     if next(iter(source.held_out(1)), None) is None:
         log.warning("%s is too small to hold photos out of training: no health signals", source.spec)
         return []
     if position.stage == "autoencoder":
-        return [HeldOutReconstruction(source, batch_size)]
-    return [HealthSignals(position, source, batch_size, probe_epochs)]
+        return [HeldOutReconstruction(source)]
+    return [HealthSignals(position, source, probe_epochs)]
 
 
 def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any]:

@@ -167,9 +167,8 @@ def load_autoencoder(run: Run | str | Path) -> Autoencoder:
     """
     run = _opened(run)
     if run.model_path("autoencoder").exists():
-        autoencoder: Autoencoder = _load(run.model_path("autoencoder"))
-        autoencoder.get_compile_config = lambda: None  # not compiled, and Autoencoder's own asks for an optimizer
-        return autoencoder
+        finished: Autoencoder = _load(run.model_path("autoencoder"))
+        return finished
     autoencoder = build_autoencoder(run.config)
     restore(autoencoder, _newest(run, "autoencoder"))
     return autoencoder
@@ -198,9 +197,7 @@ def _opened(run: Run | str | Path) -> Run:
 def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
     if checkpoint is None:
-        raise UserError(
-            f"{run.path} has neither {stage}.keras nor a checkpoint of it; run: tf-spot train --resume"
-        )
+        raise UserError(f"{run.path} has neither {stage}.keras nor a checkpoint of it; run: tf-spot train --resume")
     return checkpoint
 
 

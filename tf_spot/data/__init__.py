@@ -15,8 +15,8 @@ def open_source(
     """Opens the photos that `spec` names.
 
     Args:
-        spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat, or
-            one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
+        spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
+            or one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
             binaries) or `tfds:NAME` (a data set of tensorflow-datasets).
         image_size: pixels, both sides of every image given out; goes before `config.image_size`.
         strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out and listed in

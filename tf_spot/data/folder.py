@@ -104,7 +104,8 @@ def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
 
     def fail(error: OSError) -> None:
         raise UserError(
-            f"every folder of photos must be readable; received: {error.filename}, {error.strerror}; change its permissions"
+            f"every folder of photos must be readable; received: {error.filename}, {error.strerror}; change its "
+            "permissions"
         ) from error
 
     for folder, subfolders, files in os.walk(root, onerror=fail, followlinks=True):
@@ -154,7 +155,9 @@ def _fingerprint(*splits: FolderImages | None) -> str:
     """A hash of every path and file size; a link that leads nowhere counts as its own size."""
     digest = hashlib.sha256()
     for images in splits:
-        for path in map(bytes, images.paths) if images is not None else ():
+        if images is None:
+            continue
+        for path in map(bytes, images.paths):
             file = images.root / os.fsdecode(path)
             digest.update(path + b"\0%d\0" % (file.stat() if file.exists() else file.lstat()).st_size)
         digest.update(b"\0")

@@ -55,10 +55,10 @@ class PhotoPatches:
 
     def __init__(self, photos: list[np.ndarray], columns: tuple[float, float], grid: tuple[int, int]) -> None:
         self.photos, self.columns, self.grid = photos, columns, grid
-        self.labels = np.repeat(np.arange(len(photos), dtype=np.int32), grid[0] * grid[1])
+        self.labels: np.ndarray | None = np.repeat(np.arange(len(photos), dtype=np.int32), grid[0] * grid[1])
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.photos) * self.grid[0] * self.grid[1]
 
     def read(self, index: int) -> np.ndarray:
         photo, top, left, side = self.place(index)
@@ -81,6 +81,8 @@ class PhotoPatches:
 
 def open_photos(*, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
     """Patches of ten photos, from the left part of each for training and from the right for testing.
+
+    Patches overlap within a region, so held-out patches share pixels with patches trained on; test patches do not.
 
     Raises:
         UserError: an installed package lacks its photos.

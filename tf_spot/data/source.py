@@ -70,14 +70,15 @@ class Source:
         bad: dict[str, str] = {}
         learnt = train if unlabelled is None else unlabelled
         held_out, training = hold_out(learnt, config)
+        trained_on = ImageSplit(learnt, training, bad)
         splits: dict[str, Split] = {
-            "unlabelled": ImageSplit(learnt, training, bad),
+            "unlabelled": trained_on,
             "held_out": ImageSplit(learnt, held_out, bad),
             "train": ImageSplit(train, None, bad),
         }
         if test is not None:
             splits["test"] = ImageSplit(test, None, bad)
-        if all(photo is None for photo in map(splits["unlabelled"].read, range(len(training)))):
+        if all(photo is None for photo in map(trained_on.read, range(len(training)))):
             example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")
             raise UserError(f"{spec} must hold photos that can be read; received {len(bad)} that cannot{example}")
         return cls(name, spec, splits, config=config, **kwargs)
@@ -162,7 +163,7 @@ class Source:
         return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)
 
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Every readable photo of `split` once, in order, centred: (images, labels int32); the last batch may be smaller.
+        """Each readable photo of `split` once, in order, centred: (images, labels int32); the last batch may be less.
 
         Raises:
             UserError: no such split, or no labels.

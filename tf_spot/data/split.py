@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +19,49 @@ from tf_spot.data.images import BadImage, Images
 from tf_spot.errors import UserError
 
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
+
+
+class Reading:
+    """Counts the photos being read by `tf.data`'s threads, so that Python can wait for them before it exits.
+
+    A thread that asks for a Python which is shutting down is ended by it; TensorFlow, closing the stream, would then
+    wait for that thread's photo for ever.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.quiet_since = 0.0  # seconds, monotonic
+        self._count, self._lock = 0, threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Around the reading of a photo.
+
+        Raises:
+            RuntimeError: Python exits.
+        """
+        if self.stopped.is_set():
+            raise RuntimeError("Python exits")
+        self._change(1)
+        try:
+            yield
+        finally:
+            self._change(-1)
+
+    def stop(self, patience: float = 0.1) -> None:
+        """Refuses further photos and returns when none has been read for `patience` seconds."""
+        self.stopped.set()
+        while self._count or time.monotonic() - self.quiet_since < patience:
+            time.sleep(0.01)
+
+    def _change(self, by: int) -> None:
+        with self._lock:
+            self._count += by
+            self.quiet_since = time.monotonic()
+
+
+READING = Reading()
+atexit.register(READING.stop)
 
 
 class Split(Protocol):
@@ -88,14 +136,16 @@ class ImageSplit:
             return None
 
     def _read_this_or_next(self, place: Any) -> np.ndarray:
-        for offset in range(len(self)):
-            photo = self.read((int(place) + offset) % len(self))
-            if photo is not None:
-                return photo
+        with READING.one():
+            for offset in range(len(self)):
+                photo = self.read((int(place) + offset) % len(self))
+                if photo is not None:
+                    return photo
         raise UserError("none of the photos can be read any more; are they still there?")
 
     def _read_or_empty(self, place: Any) -> tuple[np.ndarray, np.int32]:
-        photo = self.read(int(place))
+        with READING.one():
+            photo = self.read(int(place))
         labels = self.images.labels
         label = np.int32(-1 if labels is None else labels[self.indices[place]])
         return (np.zeros((0, 0, 3), np.uint8) if photo is None else photo), label

@@ -36,14 +36,14 @@ class BinaryImages:
         size = path.stat().st_size
         if size == 0 or size % PHOTO_BYTES:
             raise UserError(
-                f"{path.name} must be a whole number of {PHOTO_BYTES:,}-byte photos (96x96 RGB); received: {size:,} bytes; "
-                "is the download complete?"
+                f"{path.name} must be a whole number of photos of {PHOTO_BYTES:,} bytes (96x96 RGB); received: "
+                f"{size:,} bytes; is the download complete?"
             )
         self._count = size // PHOTO_BYTES
         if labels is not None and len(labels) != self._count:
             raise UserError(
-                f"{path.name} must hold one photo a label; received: {self._count:,} photos and {len(labels):,} labels; "
-                "is the download complete?"
+                f"{path.name} must hold one photo a label; received: {self._count:,} photos and {len(labels):,} "
+                "labels; is the download complete?"
             )
 
     def __len__(self) -> int:
@@ -92,7 +92,8 @@ def _labelled(root: Path, split: str, class_names: list[str]) -> BinaryImages:
     for name in (f"{split}_X.bin", f"{split}_y.bin"):
         if not (root / name).is_file():
             raise UserError(
-                f"stl10:PATH must hold train_X.bin, train_y.bin, test_X.bin and test_y.bin; received: {root} without {name}"
+                f"stl10:PATH must hold train_X.bin, train_y.bin, test_X.bin and test_y.bin; received: {root} without "
+                f"{name}"
             )
     labels = np.fromfile(root / f"{split}_y.bin", np.uint8).astype(np.int32)
     if len(labels) and not 1 <= labels.min() <= labels.max() <= len(class_names):
@@ -108,7 +109,9 @@ def _class_names(root: Path) -> list[str]:
         return [str(number) for number in range(1, 11)]
     names = file.read_text(encoding="utf-8", errors="replace").split()
     if len(names) < 2 or len(set(names)) < len(names):
-        raise UserError(f"{file.name} must hold one class name a line, no two alike; received: {', '.join(names) or 'none'}")
+        raise UserError(
+            f"{file.name} must hold one class name a line, no two alike; received: {', '.join(names) or 'none'}"
+        )
     return names
 
 
@@ -125,8 +128,8 @@ def _folds(file: Path, count: int) -> list[np.ndarray]:
     for number, fold in enumerate(folds, 1):
         if fold.min() < 0 or fold.max() >= count or len(np.unique(fold)) < len(fold):
             raise UserError(
-                f"fold {number} of {file.name} must be different numbers from 0 to {count - 1} (train_X.bin has {count} "
-                f"photos); received: {fold.min()} to {fold.max()}, {len(fold) - len(np.unique(fold))} repeated"
+                f"fold {number} of {file.name} must be different numbers from 0 to {count - 1}, the photos of "
+                f"train_X.bin; received: {fold.min()} to {fold.max()}, {len(fold) - len(np.unique(fold))} repeated"
             )
     return folds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
@@ -33,7 +34,7 @@ class RecordSplit:
         return int(self.records.cardinality())
 
     def shuffled(self, seed: int, first: int) -> tf.data.Dataset:
-        """Every epoch shuffles within blocks; starting late in an epoch passes over its records without decoding them."""
+        """Every epoch shuffles within blocks; a late start in an epoch passes over its records undecoded."""
         images = self.records.map(lambda image, _: image)
 
         def shuffle(epoch: Any, block: Any, encoded: Any) -> tf.Tensor:
@@ -79,14 +80,14 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) 
         UserError: no such data set, it cannot be downloaded, or it holds no 8-bit images.
     """
     builder = _prepare(name)
-    feature = builder.info.features.get("image")
-    if feature is None or feature.np_dtype != "uint8":
-        raise UserError(f"tfds:NAME must have a feature `image` of 8 bits; received: {name} with {list(builder.info.features)}")
+    features = builder.info.features  # has no `get`
+    feature, label = (features[key] if key in features else None for key in ("image", "label"))
+    if feature is None or feature.np_dtype != np.uint8:
+        raise UserError(f"tfds:NAME must have a feature `image` of 8 bits; received: {name} with {list(features)}")
     known = set(builder.info.splits) or {"train", "test"}  # a mocked data set does not say
     learnt = next((split for split in ("unlabelled", "unlabeled", "train") if split in known), None)
     if learnt is None or "train" not in known:
         raise UserError(f"tfds:NAME must have a split `train`; received: {name} with {', '.join(sorted(known))}")
-    label = builder.info.features.get("label")
 
     def split_of(records: tf.data.Dataset) -> RecordSplit:
         return RecordSplit(records, feature, image_size, label is not None)
@@ -109,7 +110,7 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) 
         image_size=image_size,
         config=config,
         fingerprint=hashlib.sha256(counts.encode()).hexdigest(),
-        class_names=list(label.names) if hasattr(label, "names") else None,
+        class_names=getattr(label, "names", None),
         **kwargs,
     )
 

@@ -1,0 +1,100 @@
+"""The evaluation of a run, recorded with everything that is needed to judge and repeat it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tf_spot.data import open_source
+from tf_spot.evaluation import evaluate_task
+from tf_spot.health import game_signals
+from tf_spot.runs import STAGES, Run, versions, write_json
+from tf_spot.training import load_spotter
+
+BATCH = 64  # images at a time
+
+
+def evaluate_run(
+    run_path: str | Path,
+    spec: str,
+    task: str,
+    *,
+    layers: Sequence[str] | None = None,
+    num_values: int = 9_000,
+    pooling: str = "average",
+    seed: int = 0,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluates the spotter of a run beside its rivals and writes RUN/results/TASK-DATA.json.
+
+    Args:
+        run_path: the run folder.
+        spec: labelled photos with a test split, see `tf_spot.data.open_source`.
+        task, layers, num_values, pooling, seed: see `tf_spot.evaluation.evaluate_task`.
+        on_progress: told (done, total, text).
+
+    Returns:
+        what `evaluate_task` returns, with `mask_auc` (the mask head against the true keep mask, on the test images;
+        None without a mask head), `preset`, `images_seen` and `seconds` (of training), `evaluation_seconds`, `command`,
+        `training_command`, `training_data`, `config`, `commit`, `versions` and `machine`.
+
+    Raises:
+        UserError: no run, no trained spotter, or photos or options that do not fit.
+    """
+    started = time.monotonic()
+    run = Run(run_path)
+    config = run.config
+    source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+    spotter = load_spotter(run)
+    figures = evaluate_task(
+        task,
+        backbone=spotter.backbone,
+        autoencoder=spotter.autoencoder,
+        source=source,
+        layers=layers,
+        seed=seed,
+        num_values=num_values,
+        pooling=pooling,
+        batch_size=BATCH,
+        progress=on_progress,
+    )
+    signals = game_signals(spotter, source.images("test", BATCH))
+    result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | _training_record(run, figures)
+    result |= _evaluation_record() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
+    write_json(run.path / "results" / f"{task}-{source.name}.json", result)
+    return result
+
+
+def _training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
+    """What the backbone and each rival had: the preset, the images seen and the seconds of their training."""
+    spent = {stage: {"images_seen": 0, "seconds": 0.0} for stage in STAGES}
+    for line in run.metrics():
+        spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
+    both = {name: sum(stage[name] for stage in spent.values()) for name in ("images_seen", "seconds")}
+    untrained = {"images_seen": 0, "seconds": 0.0}
+    preset = {"preset": run.config.preset}
+    same = preset | {"seed": figures["seed"]}
+    rivals = {
+        name: rival | same | (spent["autoencoder"] if name == "encoding" else untrained)
+        for name, rival in figures["rivals"].items()
+    }
+    trained_with = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
+    command = shlex.join(["tf-spot", *trained_with["command"][1:]])
+    record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
+    return preset | both | {"rivals": rivals} | record
+
+
+def _evaluation_record() -> dict[str, Any]:
+    now = versions()
+    return {
+        "command": shlex.join(["tf-spot", *sys.argv[1:]]),
+        "commit": now["commit"],
+        "changed_since_commit": now["changed_since_commit"],
+        "versions": now["packages"] | {"python": now["python"]},
+        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
+    }
