@@ -50,7 +50,7 @@ def last_line(text: str) -> dict:
     return json.loads(text.splitlines()[-1])
 
 
-# --- words and exit codes -----------------------------------------------------------------------------------------------
+# --- words and exit codes ---------------------------------------------------------------------------------------------
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:
@@ -168,7 +168,8 @@ def test_run_folder_is_not_overwritten(spec, run, capsys) -> None:
 def test_strict_makes_a_bad_photo_an_error(spec, tmp_path, capsys) -> None:
     """The two classes of `spec`, and a file that is no picture."""
     folder = tmp_path / "photos"
-    os.symlink(spec.removeprefix("folder:") + "/train", folder / "good") if folder.mkdir() is None else None
+    folder.mkdir()
+    (folder / "good").symlink_to(spec.removeprefix("folder:") + "/train")
     (folder / "bad.png").write_text("no picture")
     words = ["train", "--data", f"folder:{folder}", "--preset", "tiny", *SETS]
     assert main([*words, "--out", str(tmp_path / "strict"), "--strict"]) == 2
@@ -215,8 +216,8 @@ def test_evaluate_prints_and_records_the_table(task, spec, run, tmp_path, capsys
 def test_result_has_every_key_it_promises(spec, run) -> None:
     assert main(["evaluate", str(run), "--data", spec, "--task", "knn", "--layers", "conv1"]) == 0
     result = json.loads(next((run / "results").glob("knn-*.json")).read_text())
-    keys = {"task", "method", "data", "preset", "seed", "metric", "value", "stderr", "by_layer", "images_seen", "seconds"}
-    assert keys | {"rivals", "command", "config", "commit", "versions", "machine", "mask_auc"} <= set(result)
+    keys = {"task", "method", "data", "preset", "seed", "metric", "value", "by_layer", "images_seen", "seconds"}
+    assert keys | {"stderr", "rivals", "command", "config", "commit", "versions", "machine", "mask_auc"} <= set(result)
     assert set(result["rivals"]) == {"random", "encoding", "pixels"}
     for rival in result["rivals"].values():
         assert keys <= set(rival)

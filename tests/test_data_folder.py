@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ from tensorflow.python.framework import config
 
 from tf_spot.config import PAPER
 from tf_spot.data import open_source
-from tf_spot.data.split import Reading
 from tf_spot.errors import UserError
 
 STILL = dataclasses.replace(
@@ -311,13 +312,19 @@ def test_without_labels_the_held_out_label_is_minus_one(tmp_path):
     assert labels.numpy().tolist() == [-1, -1]  # 0.05 of 40
 
 
-# --- at exit -------------------------------------------------------------------------------------------------------
-
-
-def test_reading_stops_before_python_exits():
-    reading = Reading()
-    with reading.one():
-        pass
-    reading.stop(patience=0.02)
-    with pytest.raises(RuntimeError), reading.one():
-        pass
+@pytest.mark.slow
+def test_an_unfinished_stream_lets_python_exit(tmp_path):
+    """With one thread, where closing a stream in the midst of its work is most likely to wait for itself."""
+    write(tmp_path, *range(40))
+    script = """
+import sys
+import tensorflow as tf
+from tf_spot.data import open_source
+tf.config.threading.set_inter_op_parallelism_threads(1)
+stream = iter(open_source(sys.argv[1], image_size=32).unlabelled(16))
+print([next(stream).shape[0] for _ in range(5)])
+"""
+    command = [sys.executable, "-c", script, f"folder:{tmp_path}"]
+    for _ in range(4):
+        done = subprocess.run(command, cwd=Path(__file__).parent.parent, timeout=120, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.strip()) == (0, "[16, 16, 16, 16, 16]")

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_spot.config import PAPER
 from tf_spot.data import open_source
@@ -93,10 +94,10 @@ def test_seeds(source):
 
 
 def test_large_photos_are_shrunk(source):
-    photos = [photo for photo, _ in source._splits["test"].ordered()]
-    assert photos[0].shape == (12, 12, 3)  # 12 is less than twice 8
     small = open_source("tfds:grey_squares", image_size=4, config=STILL)
-    assert next(iter(small._splits["test"].ordered()))[0].shape == (8, 8, 3)
+    for opened, side in ((source, 12), (small, 8)):  # 12 is less than twice 8, but not than twice 4
+        shapes = [tuple(shape) for shape, _ in opened._splits["test"].ordered(tf.shape).as_numpy_iterator()]
+        assert shapes == [(side, side, 3)] * 10
 
 
 def test_mocked_stl10():

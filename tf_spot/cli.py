@@ -65,11 +65,11 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _train(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    config = _config(options)
     from tf_spot.progress import progress
     from tf_spot.runs import Run
     from tf_spot.training import train
 
-    config = _config(options)
     plan = _plan(config, options)
     print(_tell(plan), file=sys.stderr)
     with progress() as sink:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import center, crop, recolour
 from tf_spot.data.images import Images
-from tf_spot.data.split import READERS, ImageSplit, Split, hold_out
+from tf_spot.data.split import ImageSplit, Split, hold_out
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
@@ -150,13 +150,12 @@ class Source:
             )
         key = self.seed if seed is None else seed
 
-        def cut(position: Any, photo: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        def cut(photo: Any, position: Any) -> tuple[tf.Tensor, tf.Tensor]:
             return crop(photo, tf.stack([tf.constant(key, tf.int64), position]), self.image_size, self.config)
 
         batches = (
             self._splits["unlabelled"]
-            .shuffled(key, first_step * batch_size)
-            .map(cut, num_parallel_calls=READERS)
+            .shuffled(key, first_step * batch_size, cut)
             .batch(batch_size, drop_remainder=True)
             .map(lambda images, draws: recolour(images, draws, self.config))
         )
@@ -189,12 +188,8 @@ class Source:
         return self._centred(self._split("held_out"), batch_size)
 
     def _centred(self, photos: Split, batch_size: int) -> tf.data.Dataset:
-        return (
-            photos.ordered()
-            .map(lambda photo, label: (center(photo, self.image_size, self.config), label), num_parallel_calls=READERS)
-            .batch(batch_size)
-            .prefetch(PREFETCH)
-        )
+        images = photos.ordered(lambda photo: center(photo, self.image_size, self.config))
+        return images.batch(batch_size).prefetch(PREFETCH)
 
     def _split(self, split: str) -> Split:
         if split not in self._splits:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import hashlib
 import os
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,62 +17,28 @@ from tf_spot.errors import UserError
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
 
 
-class Reading:
-    """Counts the photos being read by `tf.data`'s threads, so that Python can wait for them before it exits.
-
-    A thread that asks for a Python which is shutting down is ended by it; TensorFlow, closing the stream, would then
-    wait for that thread's photo for ever.
-    """
-
-    def __init__(self) -> None:
-        self.stopped = threading.Event()
-        self.quiet_since = 0.0  # seconds, monotonic
-        self._count, self._lock = 0, threading.Lock()
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Around the reading of a photo.
-
-        Raises:
-            RuntimeError: Python exits.
-        """
-        if self.stopped.is_set():
-            raise RuntimeError("Python exits")
-        self._change(1)
-        try:
-            yield
-        finally:
-            self._change(-1)
-
-    def stop(self, patience: float = 0.1) -> None:
-        """Refuses further photos and returns when none has been read for `patience` seconds."""
-        self.stopped.set()
-        while self._count or time.monotonic() - self.quiet_since < patience:
-            time.sleep(0.01)
-
-    def _change(self, by: int) -> None:
-        with self._lock:
-            self._count += by
-            self.quiet_since = time.monotonic()
-
-
-READING = Reading()
-atexit.register(READING.stop)
-
-
 class Split(Protocol):
-    """Photos as `tf.data`: uint8 RGB (height, width, 3), any size."""
+    """Photos as `tf.data`, each read and made an image in one step.
+
+    One, as TensorFlow 2.21 with a single thread may hang when it closes a stream of two parallel steps before its end.
+    """
 
     has_labels: bool
     bad: dict[str, str]  # name: reason, of every photo found unreadable so far
 
     def __len__(self) -> int: ...
 
-    def shuffled(self, seed: int, first: int) -> tf.data.Dataset:
-        """(position int64, photo), for ever, from position `first` on; a function of (seed, position) alone."""
+    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
+        """`finish(photo, position)` for ever, from position `first` on; a function of (seed, position) alone.
 
-    def ordered(self) -> tf.data.Dataset:
-        """(photo, label int32), every readable photo once; the label is -1 where there is none."""
+        Args:
+            seed: of the order.
+            first: int64.
+            finish: makes an image of a photo, uint8 RGB (height, width, 3).
+        """
+
+    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
+        """(`finish(photo)`, label int32), every readable photo once; the label is -1 where there is none."""
 
     def check(self) -> None:
         """Reads every photo once, for the sake of `bad`."""
@@ -99,28 +61,30 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def shuffled(self, seed: int, first: int) -> tf.data.Dataset:
+    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
         """Every epoch is a permutation of its own, computed place by place.
 
         A photo that cannot be read is replaced by the next one that can.
         """
         count = len(self)
 
-        def read(position: Any) -> tuple[Any, tf.Tensor]:
+        def read(position: Any) -> Any:
             key = tf.stack([tf.constant(seed, tf.int64), position // count])
             place = tf.random.experimental.index_shuffle(position % count, seed=key, max_index=count - 1)
             photo = tf.numpy_function(self._read_this_or_next, [place], tf.uint8, stateful=False)
-            return position, tf.ensure_shape(photo, (None, None, 3))
+            return finish(tf.ensure_shape(photo, (None, None, 3)), position)
 
         return tf.data.Dataset.counter(start=first).map(read, num_parallel_calls=READERS)
 
-    def ordered(self) -> tf.data.Dataset:
-        def read(place: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            photo, label = tf.numpy_function(self._read_or_empty, [place], (tf.uint8, tf.int32), stateful=False)
-            return tf.ensure_shape(photo, (None, None, 3)), tf.ensure_shape(label, ())
+    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
+        def read(place: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+            types = (tf.uint8, tf.int32, tf.bool)
+            photo, label, good = tf.numpy_function(self._read_or_blank, [place], types, stateful=False)
+            image = finish(tf.ensure_shape(photo, (None, None, 3)))
+            return image, tf.ensure_shape(label, ()), tf.ensure_shape(good, ())
 
         photos = tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=READERS)
-        return photos.filter(lambda photo, label: tf.size(photo) > 0)
+        return photos.filter(lambda image, label, good: good).map(lambda image, label, good: (image, label))
 
     def check(self) -> None:
         for place in range(len(self)):
@@ -136,19 +100,17 @@ class ImageSplit:
             return None
 
     def _read_this_or_next(self, place: Any) -> np.ndarray:
-        with READING.one():
-            for offset in range(len(self)):
-                photo = self.read((int(place) + offset) % len(self))
-                if photo is not None:
-                    return photo
+        for offset in range(len(self)):
+            photo = self.read((int(place) + offset) % len(self))
+            if photo is not None:
+                return photo
         raise UserError("none of the photos can be read any more; are they still there?")
 
-    def _read_or_empty(self, place: Any) -> tuple[np.ndarray, np.int32]:
-        with READING.one():
-            photo = self.read(int(place))
+    def _read_or_blank(self, place: Any) -> tuple[np.ndarray, np.int32, np.bool_]:
+        photo = self.read(int(place))
         labels = self.images.labels
         label = np.int32(-1 if labels is None else labels[self.indices[place]])
-        return (np.zeros((0, 0, 3), np.uint8) if photo is None else photo), label
+        return (np.zeros((1, 1, 3), np.uint8), label, np.False_) if photo is None else (photo, label, np.True_)
 
 
 def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:

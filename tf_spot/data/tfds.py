@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class RecordSplit:
     def __len__(self) -> int:
         return int(self.records.cardinality())
 
-    def shuffled(self, seed: int, first: int) -> tf.data.Dataset:
+    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
         """Every epoch shuffles within blocks; a late start in an epoch passes over its records undecoded."""
         images = self.records.map(lambda image, _: image)
 
@@ -46,11 +47,11 @@ class RecordSplit:
 
         epochs = tf.data.Dataset.counter(start=first // len(self)).flat_map(one_epoch).skip(first % len(self))
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
-        return numbered.map(lambda position, image: (position, self._decode(image)), num_parallel_calls=READERS)
+        return numbered.map(lambda position, image: finish(self._decode(image), position), num_parallel_calls=READERS)
 
-    def ordered(self) -> tf.data.Dataset:
+    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         return self.records.map(
-            lambda image, label: (self._decode(image), tf.cast(label, tf.int32)), num_parallel_calls=READERS
+            lambda image, label: (finish(self._decode(image)), tf.cast(label, tf.int32)), num_parallel_calls=READERS
         )
 
     def check(self) -> None:
