@@ -108,12 +108,12 @@ def _pictures(run: Run) -> str:
     parts = []
     for stage in STAGES:
         paths = _spread(sorted((run.path / "pictures").glob(f"{stage}-*.png")), PICTURES)
-        figures = "\n".join(
+        figures = [
             _figure([charts.data_uri(path.read_bytes(), "png")], f"after epoch {int(path.stem.rpartition('-')[2])}")
             for path in paths
-        )
-        if paths:
-            parts.append(f"<h3>{_text(stage)}</h3>\n{figures}")
+        ]
+        if figures:
+            parts.append(f"<h3>{_text(stage)}</h3>\n{_grid(figures, 'grid large')}")
     return "\n".join(parts) or _note("No pictures yet.")
 
 
@@ -124,7 +124,12 @@ def _gallery(run: Run) -> str:
     if not figures:
         return _note("No heat maps yet. Make some with: tf-spot spot RUN IMAGE... --out RUN/spot")
     says = "Dark: looks intact. Bright: looks repaired. The score is the probability that the whole image was repaired."
-    return f'<p>{says}</p><div class="pair">{_grid(figures)}</div>'
+    if run.config.game.mask_targets == "repaired":
+        says += (
+            f" The mask head has seen repaired images only, of which {run.config.game.drop_rate:.0%} was repaired, and "
+            "expects as much of every image: look at where a map is brighter, not at how bright it is."
+        )
+    return f"<p>{says}</p>{_grid(figures, 'grid pair')}"
 
 
 def _spotted(folder: Path, entry: dict[str, Any]) -> str:
@@ -170,8 +175,8 @@ def _note(text: str) -> str:
     return f'<p class="soft">{_text(text)}</p>'
 
 
-def _grid(figures: Iterable[str]) -> str:
-    return '<div class="grid">\n' + "\n".join(figures) + "\n</div>"
+def _grid(figures: Iterable[str], style: str = "grid") -> str:
+    return f'<div class="{style}">\n' + "\n".join(figures) + "\n</div>"
 
 
 def _figure(uris: Sequence[str], caption: str, heading: str = "") -> str:

@@ -1,7 +1,9 @@
 """Where an image looks repaired: an artifact score and a heat map.
 
 The discriminator learned on autoencoded images and repaired ones. A photo that was never autoencoded is sharper than
-either, so its score says less than the difference between two parts of a heat map, or between two versions of an image.
+either, so its score says less than the difference between two versions of an image. A mask head that was trained on
+repaired images alone (`mask_targets="repaired"`, the paper's) expects the usual share of repaired cells in every image:
+what counts is where a heat map is brighter.
 """
 
 from __future__ import annotations

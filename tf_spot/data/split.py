@@ -12,16 +12,14 @@ import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.images import BadImage, Images
+from tf_spot.data.reading import READING
 from tf_spot.errors import UserError
 
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
 
 
 class Split(Protocol):
-    """Photos as `tf.data`, each read and made an image in one step.
-
-    One, as TensorFlow 2.21 with a single thread may hang when it closes a stream of two parallel steps before its end.
-    """
+    """Photos as `tf.data`, each read and made an image in one step, as every step of `tf.data` costs time."""
 
     has_labels: bool
     bad: dict[str, str]  # name: reason, of every photo found unreadable so far
@@ -84,7 +82,8 @@ class ImageSplit:
             return image, tf.ensure_shape(label, ()), tf.ensure_shape(good, ())
 
         photos = tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=READERS)
-        return photos.filter(lambda image, label, good: good).map(lambda image, label, good: (image, label))
+        readable = photos.filter(lambda image, label, good: good)
+        return readable.map(lambda image, label, _: (image, label))
 
     def check(self) -> None:
         for place in range(len(self)):
@@ -100,14 +99,16 @@ class ImageSplit:
             return None
 
     def _read_this_or_next(self, place: Any) -> np.ndarray:
-        for offset in range(len(self)):
-            photo = self.read((int(place) + offset) % len(self))
-            if photo is not None:
-                return photo
+        with READING.photo():
+            for offset in range(len(self)):
+                photo = self.read((int(place) + offset) % len(self))
+                if photo is not None:
+                    return photo
         raise UserError("none of the photos can be read any more; are they still there?")
 
     def _read_or_blank(self, place: Any) -> tuple[np.ndarray, np.int32, np.bool_]:
-        photo = self.read(int(place))
+        with READING.photo():
+            photo = self.read(int(place))
         labels = self.images.labels
         label = np.int32(-1 if labels is None else labels[self.indices[place]])
         return (np.zeros((1, 1, 3), np.uint8), label, np.False_) if photo is None else (photo, label, np.True_)
