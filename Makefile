@@ -27,11 +27,12 @@ check: $(READY)
 	.venv/bin/mypy
 
 # Everything is built with the pinned setuptools (no build isolation), so nothing unpinned takes part.
+# Its long warning, that folders beside an editable installation take precedence, is what we want: hence PYTHONWARNINGS.
 $(READY): setup.cfg setup.py constraints.txt | python
 	@echo "Setting up .venv: two minutes or so, once."
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
-	@.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[$(EXTRAS)]"
+	@PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
 constraints: | python

@@ -338,7 +338,7 @@ def read_slowly(reading):
 
 @pytest.mark.slow
 def test_an_unfinished_stream_lets_python_exit(tmp_path):
-    """Without waiting for the readers this hangs: they always work when the script ends."""
+    """Readers are at work when the script ends; TensorFlow has been seen to wait for them for ever."""
     write(tmp_path, *range(40))
     script = """
 import sys, time

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # TensorFlow reads these once, when first imported; every import of one of our modules passes here before that.
-# What matters is raised as an exception; what its C++ logs as an error (no CUDA, an optimisation given up) is noise here.
+# What matters is raised as an exception; what its C++ logs as an error (no CUDA, an optimisation given up) is noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN's convolutions: TensorFlow turns them on by itself only on CPUs with AVX-512 or AMX, but they halve the time of
 # our training step with AVX2 alone.

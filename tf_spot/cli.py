@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code: 0 done, 2 the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="tf-spot: %(message)s")
+    logging.basicConfig(format="%(name)s: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         figures, code = options.verb(options)
