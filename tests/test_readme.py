@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -16,6 +17,11 @@ def test_tables_are_generated_from_results() -> None:
     render = runpy.run_path(str(ROOT / "results" / "tables.py"))["render"]
     assert render(README) == README
     assert README.count("<!-- table:") == README.count("```text") == 2
+
+
+def test_mask_figure_is_the_result_files() -> None:
+    result = json.loads((ROOT / "results" / "linear-imagenette96.json").read_text(encoding="utf-8"))
+    assert f"ROC curve of only {result['mask_auc']:.2f}" in README
 
 
 def test_linked_files_exist() -> None:
