@@ -34,7 +34,7 @@ def test_demo_tells_the_whole_story_and_replaces_an_earlier_one(tmp_path) -> Non
     assert set(result["rivals"]) == {"random", "encoding", "pixels"} and result["test_images"] == 400
     assert json.loads((out / "results" / "linear-photos.json").read_text())["value"] == result["value"]
     names = [Path(entry["path"]).name for entry in result["spotted"]["images"]]
-    assert names == [f"{photo}-{kind}.png" for photo in ("chelsea", "coffee") for kind in ("autoencoded", "repaired")]
+    assert names == [f"{photo}-{kind}.png" for photo in ("china", "flower") for kind in ("autoencoded", "repaired")]
     autoencoded, repaired = result["spotted"]["images"][:2]
     assert autoencoded["heat_map"] != repaired["heat_map"]
     assert all((out / "heat_maps" / entry["overlay"]).is_file() for entry in result["spotted"]["images"])
