@@ -23,7 +23,7 @@ from tf_spot.training import train
 
 SPEC, PRESET = "photos", "tiny"
 NUM_VALUES = 2_000  # a layer is pooled to: fewer than the 2,560 training patches, so that the probe takes seconds
-SHOWN = ("china", "flower")  # photos whose patches are spotted
+SHOWN = ("china", "flower")  # whose patches are spotted: repairs that hide well, and repairs that do not
 
 
 def demo(
