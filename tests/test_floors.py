@@ -105,3 +105,10 @@ def test_another_backend_is_refused(origin: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert "'jax'" in done.stdout
     assert "KERAS_BACKEND=tensorflow" in done.stdout
+
+
+def test_the_command_line_refuses_another_backend(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tf_spot", "report", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "jax"})
+    assert done.returncode == 2
+    assert "'jax'" in done.stderr and "Traceback" not in done.stderr

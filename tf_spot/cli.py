@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tf_spot import __version__
+from tf_spot.backend import require_tensorflow
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(name)s: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
+        require_tensorflow()
         figures, code = options.verb(options)
     except UserError as error:
         if options.debug:
