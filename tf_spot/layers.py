@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_spot.distribution import example_uniform, global_sum
+from tf_spot.distribution import example_uniform, global_sum, num_replicas
 
 register = keras.saving.register_keras_serializable("tf_spot")
 
@@ -39,7 +39,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not training:
             return inputs * self.scale_factor() + self.shift()
         axes = list(range(len(inputs.shape) - 1))
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        replicas = num_replicas()
         if replicas == 1:
             outputs, mean, variance = self._fused(inputs)
         else:

@@ -138,10 +138,7 @@ class ArtifactSpotter(keras.Model):
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         step = tf.convert_to_tensor(self.step)
         train = self._train_simultaneously if self.update == "simultaneous" else self._train_alternately
-        logs = train(images, step)
-        for name, value in logs.items():
-            self.trackers[name].update_state(value)
-        return {name: self.trackers[name].result() for name in logs}
+        return self._epoch_means(train(images, step))
 
     def _train_alternately(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
         """First the discriminator, then the repair network through the discriminator as just updated."""
@@ -185,7 +182,7 @@ class ArtifactSpotter(keras.Model):
         answers = self.discriminator(
             tf.concat([real, corrupt], axis=0), training=True, update_statistics=update_statistics, step=step, halves=2
         )
-        return {name: tf.split(answer, 2) for name, answer in answers.items() if name.endswith("logits")}
+        return _halves(answers)
 
     def discriminator_losses(self, answers: dict[str, Any], keep_mask: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The discriminator's loss without weight decay, and what to log."""
@@ -198,8 +195,7 @@ class ArtifactSpotter(keras.Model):
             "repaired_accuracy": _share(corrupt_logits[:, 0] > corrupt_logits[:, 1]),
         }
         if "mask_logits" in answers:
-            about_real, about_corrupt = answers["mask_logits"]
-            logs["mask_loss"] = losses.mask_loss(self.mask_targets, about_real, about_corrupt, keep_mask)
+            logs["mask_loss"] = self._mask_loss(answers, keep_mask)
             loss += self.mask_weight * logs["mask_loss"]
         return loss, logs | {"discriminator_loss": loss}
 
@@ -208,13 +204,14 @@ class ArtifactSpotter(keras.Model):
         adversarial = losses.adversarial_loss(self.adversarial_loss, *answers["realness_logits"])
         loss = adversarial
         if self.repair_mask_loss and "mask_logits" in answers:
-            about_real, about_corrupt = answers["mask_logits"]
-            loss += self.mask_weight * losses.mask_loss(
-                self.mask_targets, about_real, about_corrupt, corrupted.keep_mask
-            )
+            loss += self.mask_weight * self._mask_loss(answers, corrupted.keep_mask)
         if self.kept_weight:
             loss += self.kept_weight * losses.kept_loss(images, corrupted.repaired, corrupted.keep_mask)
         return loss, adversarial
+
+    def _mask_loss(self, answers: dict[str, Any], keep_mask: Any) -> tf.Tensor:
+        about_real, about_corrupt = answers["mask_logits"]
+        return losses.mask_loss(self.mask_targets, about_real, about_corrupt, keep_mask)
 
     def _gradients(self, tape: tf.GradientTape, loss: Any, variables: list[Any]) -> list[Any]:
         """This replica's share of the gradients of `loss` and of the weight decay."""
@@ -248,8 +245,11 @@ class ArtifactSpotter(keras.Model):
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         corrupted = self.corrupt(images, step=0)
         both = tf.concat([self.real(images, corrupted), corrupted.repaired], axis=0)
-        answers = {k: tf.split(v, 2) for k, v in self.discriminator(both).items() if k.endswith("logits")}
-        _, logs = self.discriminator_losses(answers, corrupted.keep_mask)
+        answers = _halves(self.discriminator(both))
+        return self._epoch_means(self.discriminator_losses(answers, corrupted.keep_mask)[1])
+
+    def _epoch_means(self, logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The epoch's means of `logs`, these ones taken in."""
         for name, value in logs.items():
             self.trackers[name].update_state(value)
         return {name: self.trackers[name].result() for name in logs}
@@ -342,6 +342,11 @@ def default_discriminator(autoencoder: Autoencoder, seed: int = 0) -> Discrimina
         dropout_rate=network.dropout_rate,
         seed=seed,
     )
+
+
+def _halves(answers: dict[str, Any]) -> dict[str, Any]:
+    """The logits as (about real, about corrupt)."""
+    return {name: tf.split(answer, 2) for name, answer in answers.items() if name.endswith("logits")}
 
 
 def _share(flags: Any) -> tf.Tensor:
