@@ -27,6 +27,7 @@ FLOORS = (
     ("results",),
     ("charts", "report"),
     ("demo",),
+    ("commands",),
     ("cli",),
     ("__main__", "__init__"),
 )

@@ -1,0 +1,22 @@
+"""`tf-spot report`: one page about a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, verb
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "report", run, "write RUN/report.html, one page that needs nothing but itself")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.report import report
+
+    path = report(options.run)
+    print(path)
+    return {"report": str(path)}, DONE

@@ -1,0 +1,29 @@
+"""`tf-spot spot`: artifact score and heat map of images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, USER_ERROR, verb
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "spot", run, "artifact score and heat map of images")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image file")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for overlays and numbers")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.spot import spot_files
+    from tf_spot.training import load_spotter
+
+    found = spot_files(load_spotter(options.run), options.images, options.out)
+    for entry in found["images"]:
+        print(f"score {entry['score']:.3f}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
+    for entry in found["failed"]:
+        print(f"tf-spot: {entry['path']} cannot be read: {entry['reason']}", file=sys.stderr)
+    return found, USER_ERROR if found["failed"] else DONE

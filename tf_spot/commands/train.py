@@ -1,0 +1,79 @@
+"""`tf-spot train`: train both stages on photos without labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.config import PRESETS, Config, preset
+from tf_spot.errors import UserError
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "train", run, "train both stages on photos without labels")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="photos, folder:PATH, stl10:PATH or tfds:NAME")
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
+    parser.add_argument("--preset", choices=list(PRESETS), help="recipe (default: stl10)")
+    parser.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field: --set game.drop_rate=0.7"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    config = _config(options)
+    from tf_spot.progress import progress
+    from tf_spot.runs import Run
+    from tf_spot.training import train
+
+    plan = _plan(config, options)
+    print(tell(plan), file=sys.stderr)
+    with progress() as sink:
+        train(config, options.data, options.out, resume=options.resume, strict=options.strict, on_progress=sink)
+    last = Run(options.out).metrics()[-1]
+    print(tell({"run": str(options.out)} | last))
+    return {"run": str(options.out), "plan": plan, "last": last}, DONE
+
+
+def _plan(config: Config, options: argparse.Namespace) -> dict[str, Any]:
+    """What a training is going to do, in numbers."""
+    from tf_spot.data import open_source
+    from tf_spot.training import build_autoencoder, build_discriminator
+
+    source = open_source(
+        options.data,
+        image_size=config.data.image_size,
+        strict=options.strict,
+        config=config.data,
+        seed=config.training.seed,
+    )
+    autoencoder = build_autoencoder(config)
+    return {
+        "data": f"{source.name} ({source.spec})",
+        "photos": source.count("unlabelled"),
+        "preset": config.preset,
+        "image_size": config.data.image_size,
+        "cells": f"{autoencoder.grid_size} x {autoencoder.grid_size}",
+        "batch_size": config.training.batch_size,
+        "autoencoder_steps": config.training.autoencoder_steps,
+        "spotter_steps": config.training.spotter_steps,
+        "autoencoder_parameters": autoencoder.count_params(),
+        "discriminator_parameters": build_discriminator(config).count_params(),
+    }
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """The preset with its changes; with --resume the saved configuration, which the options may repeat."""
+    saved_path = options.out / "config.json"
+    if not (options.resume and saved_path.is_file()):
+        return preset(options.preset or "stl10").override(options.set)
+    saved = Config.load(saved_path)
+    if options.preset not in (None, saved.preset):
+        raise UserError(
+            f"--resume goes on with the run's preset, {saved.preset}; received: --preset {options.preset}; leave it out"
+        )
+    return saved.override(options.set)

@@ -1,0 +1,25 @@
+"""What all verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+DONE, USER_ERROR, INTERRUPTED, TERMINATED = 0, 2, 130, 143  # exit codes
+
+Run = Callable[[argparse.Namespace], tuple[dict[str, Any], int]]  # options in, figures and exit code out
+
+
+def verb(verbs: Any, name: str, run: Run, says: str) -> argparse.ArgumentParser:
+    """Adds a verb with the options that all have."""
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=says, description=says, allow_abbrev=False)
+    parser.set_defaults(verb=run)
+    parser.add_argument("--json", action="store_true", help="last line on stdout: every figure as one JSON object")
+    parser.add_argument("--debug", action="store_true", help="show the Python trace of an error")
+    return parser
+
+
+def tell(figures: dict[str, Any]) -> str:
+    """One line a figure."""
+    return "\n".join(f"{name.replace('_', ' '):26} {value}" for name, value in figures.items())
