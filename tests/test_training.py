@@ -1,5 +1,7 @@
 """`train` on a small folder, in this process."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -205,3 +207,29 @@ def test_the_seed_fixes_the_first_weights():
     other = training.build_autoencoder(CONFIG.replace(**{"training.seed": 1})).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.slow
+def test_the_autoencoder_of_another_run_is_taken_and_its_origin_kept(trained, spec, tmp_path):
+    run, _, _ = trained
+    told = []
+    config = CONFIG.replace(**{"game.drop_rate": 0.3})
+    training.train(config, spec, tmp_path / "b", autoencoder=run.path, on_progress=lambda *words: told.append(words))
+    second = Run(tmp_path / "b")
+    assert {text.split()[0] for _, _, text in told} == {"spotter"}, "stage 1 was run again"
+    assert second.model_path("autoencoder").read_bytes() == run.model_path("autoencoder").read_bytes()
+    origin = json.loads((second.path / "autoencoder.json").read_text())
+    assert origin["run"] == str(run.path) and origin["config"] == run.config.to_dict()
+
+
+@pytest.mark.slow
+def test_an_autoencoder_that_does_not_fit_is_refused_before_anything_is_written(trained, spec, tmp_path):
+    run, _, _ = trained
+    config = CONFIG.replace(**{"network.encoder_kernel": 3, "data.image_size": 24})
+    with pytest.raises(UserError, match="image_size 16, not 24; encoder_kernel 2, not 3"):
+        training.train(config, spec, tmp_path / "b", autoencoder=run.path)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "config.json").write_text(CONFIG.to_json())
+    with pytest.raises(UserError, match=r"a run with autoencoder\.keras; received: .*unfinished"):
+        training.train(CONFIG, spec, tmp_path / "b", autoencoder=tmp_path / "unfinished")
+    assert not (tmp_path / "b").exists()

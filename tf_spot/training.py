@@ -5,6 +5,8 @@ The only place that opens a configuration and spends its fields on the models.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.networks import Discriminator
-from tf_spot.runs import Run, write_text
+from tf_spot.runs import Run, write_file, write_json, write_text
 from tf_spot.spotter import ArtifactSpotter
 from tf_spot.stages import restore, train_stage
 
@@ -32,6 +34,7 @@ def train(
     *,
     resume: bool = False,
     strict: bool = False,
+    autoencoder: str | Path | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> ArtifactSpotter:
     """Trains an autoencoder, then a spotter around it, into a run folder.
@@ -43,6 +46,7 @@ def train(
         resume: go on from the newest good checkpoint. In deterministic mode on one device the weights end up the same,
             bit for bit, as those of a run that was never stopped.
         strict: a photo that cannot be read is an error.
+        autoencoder: another run, whose trained autoencoder is taken instead of training one.
         on_progress: told (steps done, steps, text) after every step.
 
     Returns:
@@ -54,12 +58,15 @@ def train(
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    other = _run_with_autoencoder(autoencoder, config) if autoencoder else None
     with Signals() as signals:
         source = open_source(
             spec, image_size=config.data.image_size, strict=strict, config=config.data, seed=config.training.seed
         )
         run = (Run.resume if resume else Run.create)(out, config, _data_record(source))
         try:
+            if other and not run.model_path("autoencoder").exists():
+                _adopt_autoencoder(run, other)
             if not run.model_path("autoencoder").exists():
                 train_stage(run, "autoencoder", build_autoencoder(config), source, signals, on_progress)
             if not run.model_path("spotter").exists():
@@ -188,6 +195,31 @@ def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
     spotter = build_spotter(run.config, load_autoencoder(run))
     restore(spotter, checkpoint)
     return spotter
+
+
+def _run_with_autoencoder(path: str | Path, config: Config) -> Run:
+    """The run in `path`, if its finished autoencoder has the architecture that `config` asks for."""
+    run = Run(path)
+    if not run.model_path("autoencoder").exists():
+        raise UserError(f"--autoencoder wants a run with autoencoder.keras; received: {run.path}; finish its training")
+    wanted, found = (model.get_config() for model in (build_autoencoder(config), load_autoencoder(run)))
+    shape = ("image_size", "width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon")
+    differences = [f"{name} {found[name]}, not {wanted[name]}" for name in shape if found[name] != wanted[name]]
+    if differences:
+        raise UserError(
+            f"--autoencoder wants the architecture of this configuration; received: {run.path} with "
+            f"{'; '.join(differences)}; take another run, or the preset and settings that it was trained with"
+        )
+    return run
+
+
+def _adopt_autoencoder(run: Run, other: Run) -> None:
+    """Copies the autoencoder of `other` into `run`, and where it comes from into RUN/autoencoder.json."""
+    path = other.model_path("autoencoder")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    origin = {"run": str(other.path), "sha256": digest, "data": other.data, "config": other.config.to_dict()}
+    write_json(run.path / "autoencoder.json", origin)
+    write_file(run.model_path("autoencoder"), lambda aside: shutil.copyfile(path, aside))
 
 
 def _opened(run: Run | str | Path) -> Run:

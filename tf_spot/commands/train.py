@@ -20,6 +20,9 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field: --set game.drop_rate=0.7"
     )
+    parser.add_argument(
+        "--autoencoder", metavar="RUN", type=Path, help="take the trained autoencoder of another run, skip stage 1"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
@@ -33,7 +36,15 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     plan = _plan(config, options)
     print(tell(plan), file=sys.stderr)
     with progress() as sink:
-        train(config, options.data, options.out, resume=options.resume, strict=options.strict, on_progress=sink)
+        train(
+            config,
+            options.data,
+            options.out,
+            resume=options.resume,
+            strict=options.strict,
+            autoencoder=options.autoencoder,
+            on_progress=sink,
+        )
     last = Run(options.out).metrics()[-1]
     print(tell({"run": str(options.out)} | last))
     return {"run": str(options.out), "plan": plan, "last": last}, DONE
