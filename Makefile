@@ -7,7 +7,7 @@
 # Another Python: make PYTHON=/path/to/python3.11 test
 
 PYTHON ?= python3
-EXTRAS := dev
+EXTRAS := dev,embed,litert,onnx,serving
 READY := .venv/ready
 
 .PHONY: demo test test-slow check constraints clean python

@@ -16,26 +16,28 @@ PACKAGE = Path(__file__).parent.parent / "tf_spot"
 # is open to all.
 FLOORS = (
     ("errors",),
-    ("backend", "config", "layers", "losses", "distribution"),
-    ("networks", "history", "data", "runs", "checkpoints", "progress", "health"),
-    ("autoencoder",),
-    ("spotter", "pictures"),
+    ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting"),
+    ("networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
+    ("autoencoder", "packing"),
+    ("spotter", "gan", "pictures"),
     ("callbacks", "authors"),
     ("stages",),
     ("training",),
-    ("evaluation", "spot"),
-    ("results",),
-    ("charts", "report"),
+    ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
+    ("neighbours", "results"),
+    ("ablation", "charts", "comparing", "report"),
     ("demo",),
     ("commands",),
     ("cli",),
     ("__main__", "__init__"),
 )
 BESIDE = {  # within one floor: who may import whom
+    "embedding": {"exporters"},
     "layers": {"distribution"},
     "losses": {"distribution"},
     "checkpoints": {"runs"},
     "report": {"charts"},
+    "gan": {"spotter"},
 }
 
 
