@@ -170,7 +170,7 @@ def test_classes_of_test_and_train_must_fit(tmp_path):
 
 @pytest.mark.parametrize("spec", ["", "photo", "photos:x", "folder", "folder:", "zip:a"])
 def test_unknown_forms(spec):
-    with pytest.raises(UserError, match=r"allowed: photos, folder:PATH, stl10:PATH, tfds:NAME; received"):
+    with pytest.raises(UserError, match=r"allowed: photos, folder:PATH, stl10:PATH, tfds:NAME, shards:PATH; received"):
         open_source(spec, image_size=8)
 
 

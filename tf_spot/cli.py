@@ -22,7 +22,8 @@ from tf_spot.backend import require_tensorflow
 from tf_spot.commands.verb import INTERRUPTED, TERMINATED, USER_ERROR
 from tf_spot.errors import UserError
 
-VERBS = ("demo", "train", "evaluate", "spot", "report")  # files of tf_spot/commands, in the order of --help
+# Files of tf_spot/commands, in the order of --help.
+VERBS = ("demo", "train", "evaluate", "spot", "report", "pack")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from tf_spot.config import PAPER, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-FORMS = ("photos", "folder:PATH", "stl10:PATH", "tfds:NAME")
+FORMS = ("photos", "folder:PATH", "stl10:PATH", "tfds:NAME", "shards:PATH")
 
 
 def open_source(
@@ -17,7 +17,7 @@ def open_source(
     Args:
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
             or one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
-            binaries) or `tfds:NAME` (a data set of tensorflow-datasets).
+            binaries), `tfds:NAME` (a data set of tensorflow-datasets) or `shards:PATH` (what `tf-spot pack` wrote).
         image_size: pixels, both sides of every image given out; goes before `config.image_size`.
         strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out and listed in
             `bad_files` when they are met.
@@ -44,6 +44,10 @@ def open_source(
         from tf_spot.data.tfds import open_tfds
 
         source = open_tfds(where, image_size=image_size, config=config, seed=seed)
+    elif kind == "shards" and where:
+        from tf_spot.data.shards import open_shards
+
+        source = open_shards(where, image_size=image_size, config=config, seed=seed)
     else:
         raise UserError(f"unknown data source; allowed: {', '.join(FORMS)}; received: {spec!r}")
     if strict:

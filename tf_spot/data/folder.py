@@ -34,6 +34,10 @@ class FolderImages:
     def read(self, index: int) -> np.ndarray:
         return read_image(self.root / self.name(index), self.image_size)
 
+    def encoded(self, index: int) -> bytes:
+        """The file as it is."""
+        return (self.root / self.name(index)).read_bytes()
+
     def name(self, index: int) -> str:
         return os.fsdecode(bytes(self.paths[index]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -35,7 +35,7 @@ class Images(Protocol):
         """What the photo is called: its path within the source, or its place."""
 
 
-def read_image(file: Path, image_size: int) -> np.ndarray:
+def read_image(file: Path | IO[bytes], image_size: int) -> np.ndarray:
     """One picture file as uint8 RGB (height, width, 3).
 
     The first frame of an animation; turned as its EXIF orientation says; transparency over white; 16 bits to 8; CMYK,
@@ -43,7 +43,7 @@ def read_image(file: Path, image_size: int) -> np.ndarray:
     covers: the resizing after the random crop looks at neighbouring pixels only and would give jagged edges.
 
     Args:
-        file: its path.
+        file: its path, or itself.
         image_size: pixels, both sides of the image that training will cut from the photo.
 
     Raises:

@@ -30,6 +30,8 @@ class Source:
         fingerprint: changes when the photos do.
         class_names: or None.
         read_folds: gives the training folds, where the source has them.
+        pools: every photo once, as sequences: `train`, `test` where there is one, and `unlabelled` where other photos
+            are trained on than those of `train`. None: the photos can only be read in order.
         seed: of the training stream, unless `unlabelled` is given another.
     """
 
@@ -44,11 +46,12 @@ class Source:
         fingerprint: str,
         class_names: list[str] | None = None,
         read_folds: Callable[[], list[np.ndarray]] | None = None,
+        pools: dict[str, Images] | None = None,
         seed: int = 0,
     ) -> None:
         self.name, self.spec, self.class_names, self.fingerprint = name, spec, class_names, fingerprint
         self.image_size, self.config, self.seed = image_size, config, seed
-        self._splits, self._read_folds = splits, read_folds
+        self._splits, self._read_folds, self._pools = splits, read_folds, pools
 
     @classmethod
     def from_images(
@@ -81,7 +84,9 @@ class Source:
         if all(photo is None for photo in map(trained_on.read, range(len(training)))):
             example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")
             raise UserError(f"{spec} must hold photos that can be read; received {len(bad)} that cannot{example}")
-        return cls(name, spec, splits, config=config, **kwargs)
+        pools = {"train": train, "test": test, "unlabelled": unlabelled}
+        there = {pool: images for pool, images in pools.items() if images is not None}
+        return cls(name, spec, splits, config=config, pools=there, **kwargs)
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -111,6 +116,19 @@ class Source:
         if self._read_folds is None:
             raise UserError(f"only stl10:PATH has folds; received: {self.spec}")
         return self._read_folds()
+
+    def pools(self) -> dict[str, Images]:
+        """Every photo once, by split; `unlabelled` only where it is not `train`.
+
+        Raises:
+            UserError: the photos cannot be read in any order.
+        """
+        if self._pools is None:
+            raise UserError(
+                f"this needs photos that can be read in any order, as those of folder:PATH; received: {self.spec}, "
+                "which tensorflow-datasets keeps in shards of its own"
+            )
+        return self._pools
 
     def check(self) -> None:
         """Reads every photo once.
@@ -178,6 +196,29 @@ class Source:
     def images(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every readable photo of `split` once, in order, centred, without labels."""
         return self._centred(self._split(split), batch_size).map(lambda images, _: images)
+
+    def placed(self, split: str, batch_size: int, *, first: int = 0) -> tf.data.Dataset:
+        """Every photo of `split` from place `first` on, centred: (images, places int64, good bool).
+
+        Unlike in the other streams an unreadable photo keeps its place, blank and not `good`: so a stream begun at a
+        multiple of `batch_size` has the batches of one begun at 0.
+        """
+        photos = self._split(split).placed(lambda photo: center(photo, self.image_size, self.config), first)
+        return photos.batch(batch_size).prefetch(PREFETCH)
+
+    def photo_name(self, split: str, place: int) -> str:
+        """What the photo in that place of `split` is called: its path within the source, where it is a file."""
+        return self._split(split).name(place)
+
+    def photo(self, split: str, place: int) -> np.ndarray:
+        """The photo in that place of `split`, centred: float32 (image_size, image_size, 3) in [-1, 1].
+
+        Raises:
+            UserError: photos of this source cannot be read in any order.
+        """
+        photo = self.pools()[split].read(place)
+        image: np.ndarray = center(photo, self.image_size, self.config).numpy()
+        return image
 
     def held_out(self, batch_size: int) -> tf.data.Dataset:
         """The photos kept from training, centred: images only; empty when there are too few photos to keep any."""

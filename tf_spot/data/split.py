@@ -38,6 +38,12 @@ class Split(Protocol):
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         """(`finish(photo)`, label int32), every readable photo once; the label is -1 where there is none."""
 
+    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
+        """(`finish(photo)`, place int64, good bool) of every photo from place `first` on; those not good are blank."""
+
+    def name(self, place: int) -> str:
+        """What the photo in that place is called."""
+
     def check(self) -> None:
         """Reads every photo once, for the sake of `bad`."""
 
@@ -75,15 +81,25 @@ class ImageSplit:
         return tf.data.Dataset.counter(start=first).map(read, num_parallel_calls=READERS)
 
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        def read(place: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        readable = self._from(0, finish).filter(lambda image, label, place, good: good)
+        return readable.map(lambda image, label, place, good: (image, label))
+
+    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
+        return self._from(first, finish).map(lambda image, label, place, good: (image, place, good))
+
+    def name(self, place: int) -> str:
+        return self.images.name(int(self.indices[place]))
+
+    def _from(self, first: int, finish: Callable[[Any], Any]) -> tf.data.Dataset:
+        """(image, label, place, good) of every photo from place `first` on."""
+
+        def read(place: Any) -> tuple[Any, tf.Tensor, tf.Tensor, tf.Tensor]:
             types = (tf.uint8, tf.int32, tf.bool)
             photo, label, good = tf.numpy_function(self._read_or_blank, [place], types, stateful=False)
             image = finish(tf.ensure_shape(photo, (None, None, 3)))
-            return image, tf.ensure_shape(label, ()), tf.ensure_shape(good, ())
+            return image, tf.ensure_shape(label, ()), place, tf.ensure_shape(good, ())
 
-        photos = tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=READERS)
-        readable = photos.filter(lambda image, label, good: good)
-        return readable.map(lambda image, label, _: (image, label))
+        return tf.data.Dataset.range(first, len(self)).map(read, num_parallel_calls=READERS)
 
     def check(self) -> None:
         for place in range(len(self)):

@@ -54,6 +54,19 @@ class RecordSplit:
             lambda image, label: (finish(self._decode(image)), tf.cast(label, tf.int32)), num_parallel_calls=READERS
         )
 
+    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
+        return (
+            self.records.enumerate()
+            .skip(first)
+            .map(
+                lambda place, record: (finish(self._decode(record[0])), place, tf.constant(True)),
+                num_parallel_calls=READERS,
+            )
+        )
+
+    def name(self, place: int) -> str:
+        return str(place)
+
     def check(self) -> None:
         """Nothing to do: tensorflow-datasets checked the files when it wrote the records."""
 

@@ -1,0 +1,63 @@
+"""`tf-spot pack`: many photos into few large files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, FAILED, tell, verb
+from tf_spot.errors import UserError
+
+LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is read
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "pack", run, "many photos into few large files, to be read as shards:DIR")
+    parser.add_argument("--data", metavar="SPEC", help="photos: photos, folder:PATH, stl10:PATH or shards:PATH")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; one begun before goes on")
+    parser.add_argument("--shard-mb", metavar="N", type=float, default=256.0, help="megabytes a shard, about (256)")
+    parser.add_argument("--workers", metavar="N", type=int, help="shards written at the same time (as many as cores)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first photo that cannot be read")
+    parser.add_argument("--verify", metavar="DIR", type=Path, help="only compare a finished pack with its checksums")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    if options.verify is not None:
+        return _verify(options)
+    if options.data is None or options.out is None:
+        raise UserError("pack wants --data SPEC and --out DIR, or --verify DIR alone; received neither pair")
+    from tf_spot.data import open_source
+    from tf_spot.packing import pack
+    from tf_spot.progress import progress
+
+    source = open_source(options.data, image_size=LARGEST)
+    with progress() as sink:
+        index = pack(
+            source,
+            options.out,
+            shard_mb=options.shard_mb,
+            workers=options.workers,
+            strict=options.strict,
+            on_progress=sink,
+        )
+    shards = index["shards"]
+    figures = {**index["splits"], "shards": len(shards), "bytes": sum(shard["bytes"] for shard in shards)}
+    figures["bad_files"] = index["bad_files"]
+    print(tell(figures))
+    if index["bad_files"]:
+        print(f"tf-spot: unreadable photos are listed in {options.out / 'bad_files.txt'}", file=sys.stderr)
+    return figures, DONE
+
+
+def _verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    if options.data is not None or options.out is not None:
+        raise UserError("--verify DIR stands alone; received --data or --out with it; leave them out")
+    from tf_spot.packing import verify
+    from tf_spot.progress import progress
+
+    with progress() as sink:
+        damaged = verify(options.verify, sink)
+    print("\n".join(damaged.values()) or "every shard is as it was packed")
+    return {"damaged": damaged}, FAILED if damaged else DONE
