@@ -1,6 +1,9 @@
 """Checkpoints: whole or absent, newest kept, damage seen and passed over."""
 
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +91,38 @@ def test_damaged_ones_passed_over_are_dropped_when_the_run_goes_on(tmp_path):
         write(tmp_path, step, keep=3)
     checkpoints.drop_after(tmp_path, 14)
     assert names(tmp_path) == ["step-00000007", "step-00000014"]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tf_spot import checkpoints
+from tf_spot.errors import UserError
+folder, size = Path(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+def save_weights(path):
+    with open(path, "wb") as file:
+        file.write(bytes(60_000))
+try:
+    checkpoints.write(folder, 14, {}, save_weights, 2, size)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("size", [60_000, 0], ids=["seen before the writing", "seen in the midst of it"])
+def test_no_room_leaves_the_checkpoint_before_whole_and_says_so(tmp_path, size):
+    """A limit on the size of files stands for the full disk; in a process of its own, as it cannot be lifted."""
+    write(tmp_path, 7)
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(size)]
+    environment = os.environ | {"PYTHONPATH": str(Path(checkpoints.__file__).parent.parent)}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "File too large" in told and "at step 14" in told
+    assert f"newest checkpoint, which is whole: {tmp_path / 'step-00000007'}" in told
+    assert names(tmp_path) == ["step-00000007"]
+    assert checkpoints.newest_good(tmp_path)[0].step == 7
+
+
+def test_no_room_needed_leaves_nothing_behind_but_the_checkpoint(tmp_path):
+    path = checkpoints.write(tmp_path, 7, {}, lambda weights: open(weights, "wb").close(), 2, 1_000_000)
+    assert names(path) == sorted([checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.SUMS])

@@ -202,3 +202,27 @@ def test_networks_come_back_from_their_config(kind: type[keras.Model]) -> None:
 def test_defaults_are_the_papers() -> None:
     network = PAPER.network
     assert (network.levels, network.stem_kernel, network.stem_stride, network.encoder_kernel) == (4, 11, 4, 2)
+
+
+def test_local_repair_has_all_its_blocks_in_front_of_the_decoder() -> None:
+    """At full size 3.75 times the parameters; source: the multiply-adds of the blocks are about the same."""
+    repair = RepairNetwork(encoder_channels(4, 1.0)[::-1], True, place="local", **CODER)
+    assert [parameters(block) for block in repair.blocks] == [4_724_736] * 5
+    decoder = Decoder(2, 0.25, **CODER)
+    local = RepairNetwork(decoder.channels, False, place="local", **CODER)
+    damaged = np.random.default_rng(0).normal(size=(2, 3, 3, decoder.channels[0])).astype("float32")
+    mask = tf.zeros((2, 3, 3, 1))
+    x = damaged
+    for block in local.blocks:
+        x = block(x, mask)
+    np.testing.assert_array_equal(local(damaged, mask, decoder=decoder), decoder(x))
+
+
+def test_no_repair_decodes_the_damage() -> None:
+    decoder = Decoder(2, 0.25, **CODER)
+    damaged = np.random.default_rng(0).normal(size=(2, 3, 3, decoder.channels[0])).astype("float32")
+    none = RepairNetwork(decoder.channels, True, place="none", **CODER)
+    assert none.variables == []
+    np.testing.assert_array_equal(none(damaged, tf.zeros((2, 3, 3, 1)), decoder=decoder), decoder(damaged))
+    with pytest.raises(ValueError, match="distributed, local or none. Received: place='gan'"):
+        RepairNetwork(decoder.channels, True, place="gan", **CODER)

@@ -17,6 +17,7 @@ from tf_spot.distribution import example_uniform, gather_rows, global_sum, own_r
 from tf_spot.layers import BatchNorm
 from tf_spot.networks import Discriminator
 from tf_spot.spotter import ArtifactSpotter
+from tf_spot.strategies import make_strategy
 
 STEPS, BATCH, SIZE = 3, 8, 16
 # Both compute the same sums in another order, a float32 rounding (6e-8) apart. Adam divides a gradient by its size, so
@@ -65,8 +66,7 @@ def trained(make: Callable[[], Any], strategy: Any) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def two() -> tf.distribute.Strategy:
-    """One for all tests: TensorFlow mixes up the collective operations of two such strategies in a process."""
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
     return strategy
 
@@ -167,3 +167,36 @@ def test_history_refuses_a_batch_that_the_replicas_cannot_share(two: tf.distribu
         spotter = small_spotter()
         with pytest.raises(ValueError, match="divide by the 2 replicas"):
             spotter.prepare_history(7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [small_autoencoder, small_spotter], ids=["autoencoder", "spotter"])
+def test_a_step_in_bfloat16_on_two_replicas_is_near_that_in_float32(two: tf.distribute.Strategy, make: Any) -> None:
+    """bfloat16 keeps 8 bits, so losses agree to some percent; variables stay float32 and finite."""
+    exact = trained(make, two).logs
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rough = trained(make, two)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert rough.model.compute_dtype == "bfloat16"
+    for name in (name for name in exact if name.endswith("_loss")):
+        np.testing.assert_allclose(rough.logs[name][0], exact[name][0], rtol=0.1, err_msg=name)
+    for variable in rough.model.trainable_variables:
+        assert variable.dtype == "float32" and np.isfinite(variable.numpy()).all(), variable.path
+
+
+def test_health_and_pictures_see_one_device_also_inside_the_scope(
+    pair: tuple[SimpleNamespace, SimpleNamespace], two: tf.distribute.Strategy
+) -> None:
+    """Random draws of a step must not look for a replica where none runs."""
+    model = pair[1].model
+    if not hasattr(model, "corrupt"):
+        return
+    images = np.random.default_rng(2).uniform(-1, 1, (3, SIZE, SIZE, 3)).astype("float32")
+    outside = model.corrupt(images, tf.constant(5))
+    with two.scope():
+        inside = model.corrupt(images, tf.constant(5))
+        features = model.backbone(images)["conv5"]
+    np.testing.assert_array_equal(inside.keep_mask, outside.keep_mask)
+    np.testing.assert_allclose(features, model.backbone(images)["conv5"], atol=1e-6)

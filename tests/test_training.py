@@ -54,7 +54,7 @@ def trained(spec, tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_has_all_its_parts(trained, spec):
     run, _, told = trained
-    parts = ["autoencoder.keras", "bad_files.txt", "checkpoints", "config.json", "data.json", "metrics.jsonl",
+    parts = [".lock", "autoencoder.keras", "bad_files.txt", "checkpoints", "config.json", "data.json", "metrics.jsonl",
              "pictures", "spotter.keras", "tensorboard", "versions.json"]  # fmt: skip
     assert sorted(path.name for path in run.path.iterdir()) == parts
     assert [(done, total) for done, total, _ in told] == [(i, 5) for i in range(1, 6)] * 2

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tf_spot.config import PAPER
-from tf_spot.distribution import per_replica
+from tf_spot.distribution import per_replica, step_logs
+from tf_spot.fitting import check_compile, fixed_batch
 from tf_spot.layers import register
 from tf_spot.losses import reconstruction_loss, weight_penalty
 from tf_spot.networks import Decoder, Encoder
@@ -81,10 +82,16 @@ class Autoencoder(keras.Model):
 
     def compile(self, optimizer: Any = None, **kwargs: Any) -> None:
         """Like `keras.Model.compile`; `optimizer` defaults to the authors' Adam."""
-        optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
-        super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         with self.distribute_strategy.scope():
+            optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
+            check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1))
+            super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
+        fixed_batch(self, x, kwargs.get("batch_size"))
+        return super().fit(x, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> tf.Tensor:
         return self.decoder(self.encoder(images, training=training), training=training)
@@ -102,12 +109,12 @@ class Autoencoder(keras.Model):
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self.reconstruction.update_state(reconstruction)
-        return {"reconstruction_loss": self.reconstruction.result()}
+        return step_logs({"reconstruction_loss": self.reconstruction.result()})
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self.reconstruction.update_state(reconstruction_loss(images, self(images)))
-        return {"reconstruction_loss": self.reconstruction.result()}
+        return step_logs({"reconstruction_loss": self.reconstruction.result()})
 
     def get_compile_config(self) -> dict[str, Any]:
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} if self.compiled else {}

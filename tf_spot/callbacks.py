@@ -143,13 +143,20 @@ class CheckpointEverySteps(SafePoint):
         every: steps between two.
         keep: newest ones that stay.
         means: the sums of the epoch that a resumed run is in the midst of, from `state`.
+        writes: this process keeps what it saves; of several workers only one does.
     """
 
     def __init__(
-        self, position: Position, folder: Path, every: int, keep: int, means: dict[str, list[float]] | None = None
+        self,
+        position: Position,
+        folder: Path,
+        every: int,
+        keep: int,
+        means: dict[str, list[float]] | None = None,
+        writes: bool = True,
     ) -> None:
         super().__init__(position)
-        self.folder, self.every, self.keep, self.means = folder, every, keep, means
+        self.folder, self.every, self.keep, self.means, self.writes = folder, every, keep, means, writes
         self.saved_step = position.step
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -173,7 +180,11 @@ class CheckpointEverySteps(SafePoint):
         if self.saved_step == self.position.step:
             return
         self._check_weights()
-        checkpoints.write(self.folder, self.position.step, self.state(), self.model.save_weights, self.keep)
+        state = self.state()
+        if self.writes:
+            checkpoints.write(self.folder, self.position.step, state, self.model.save_weights, self.keep, self._size())
+        else:
+            checkpoints.thrown_away(self.model.save_weights, checkpoints.WEIGHTS)
         self.saved_step = self.position.step
 
     def state(self) -> dict[str, Any]:
@@ -181,8 +192,16 @@ class CheckpointEverySteps(SafePoint):
         means = {metric.name: [float(v.numpy()) for v in metric.variables] for metric in self.model.metrics}
         return {"stage": self.position.stage, "seconds": self.position.seconds, "means": means}
 
+    def _variables(self) -> list[Any]:
+        return [*self.model.variables, *(v for o in optimizers(self.model) for v in o.variables)]
+
+    def _size(self) -> int:
+        """Bytes of the weights on disk, with room for what HDF5 records of each array."""
+        variables = self._variables()
+        return sum(v.value.dtype.size * math.prod(v.shape) + 4096 for v in variables) + 100_000
+
     def _check_weights(self) -> None:
-        for variable in [*self.model.variables, *(v for o in optimizers(self.model) for v in o.variables)]:
+        for variable in self._variables():
             value = tf.convert_to_tensor(variable)
             if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
                 raise non_finite(f"{variable.path} is not finite", self.position, self.folder)
@@ -257,15 +276,25 @@ class Signals:
 class StopOnSignal(SafePoint):
     """Saves and stops at the first safe point after a signal. Last in the list.
 
+    Args:
+        of_all: the number that each worker gives, 0 for no signal: one that gets a signal stops all at one step.
+
     Raises:
         Interrupted: after saving.
     """
 
-    def __init__(self, position: Position, signals: Signals, checkpoint: CheckpointEverySteps) -> None:
+    def __init__(
+        self,
+        position: Position,
+        signals: Signals,
+        checkpoint: CheckpointEverySteps,
+        of_all: Callable[[int], list[int]] = lambda number: [number],
+    ) -> None:
         super().__init__(position)
-        self.signals, self.checkpoint = signals, checkpoint
+        self.signals, self.checkpoint, self.of_all = signals, checkpoint, of_all
 
     def at_safe_point(self) -> None:
-        if self.signals.received is not None:
+        received = max(self.of_all(self.signals.received or 0))
+        if received:
             self.checkpoint.save()
-            raise Interrupted(self.signals.received)
+            raise Interrupted(received)

@@ -7,10 +7,12 @@ step-NNNNNNNN/SHA256SUMS         of both, as `sha256sum -c` reads it
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +36,9 @@ class Checkpoint(NamedTuple):
         return str(self.path / WEIGHTS)
 
 
-def write(folder: Path, step: int, state: dict[str, Any], save_weights: Callable[[str], Any], keep: int) -> Path:
+def write(
+    folder: Path, step: int, state: dict[str, Any], save_weights: Callable[[str], Any], keep: int, size: int = 0
+) -> Path:
     """Writes a checkpoint so that a kill at any moment leaves either all of it or none, then drops the oldest.
 
     Args:
@@ -43,17 +47,28 @@ def write(folder: Path, step: int, state: dict[str, Any], save_weights: Callable
         state: what else is needed to go on; JSON.
         save_weights: writes the model's weights to the path it is given.
         keep: newest checkpoints that stay.
+        size: bytes that must be free before the writing begins; HDF5 crashes where a disk fills up under it.
+
+    Raises:
+        UserError: the disk is full; the earlier checkpoints are whole.
     """
     for left_over in folder.glob(_ASIDE + "*"):
         shutil.rmtree(left_over)
     aside = folder / f"{_ASIDE}{step}"
-    aside.mkdir(parents=True)
-    save_weights(str(aside / WEIGHTS))
-    (aside / STATE).write_text(json.dumps(state | {"step": step}, indent=2) + "\n", encoding="utf-8")
-    (aside / SUMS).write_text("".join(f"{_sum(aside / name)}  {name}\n" for name in (WEIGHTS, STATE)), encoding="utf-8")
-    for name in (WEIGHTS, STATE, SUMS):
-        flush(aside / name)
-    flush(aside)
+    try:
+        aside.mkdir(parents=True)
+        _reserve(aside / "room", size)
+        _fill(aside, state | {"step": step}, save_weights)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        earlier = _all(folder)
+        raise UserError(
+            f"a checkpoint needs {size} bytes; received: {os.strerror(error.errno)}, in {folder}, at step {step}; "
+            f"newest checkpoint, which is whole: {earlier[-1] if earlier else 'none yet'}; free some space and go on "
+            "with --resume"
+        ) from error
     path = folder / _name(step)
     if path.exists():
         _remove(path)
@@ -62,6 +77,33 @@ def write(folder: Path, step: int, state: dict[str, Any], save_weights: Callable
     for old in _all(folder)[:-keep]:
         _remove(old)
     return path
+
+
+def _fill(aside: Path, state: dict[str, Any], save_weights: Callable[[str], Any]) -> None:
+    save_weights(str(aside / WEIGHTS))
+    (aside / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+    (aside / SUMS).write_text("".join(f"{_sum(aside / name)}  {name}\n" for name in (WEIGHTS, STATE)), encoding="utf-8")
+    for name in (WEIGHTS, STATE, SUMS):
+        flush(aside / name)
+    flush(aside)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Raises the `OSError` of a full disk, a quota or a limit unless `size` bytes fit; leaves no file."""
+    if size:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+        path.unlink()
+
+
+def thrown_away(save: Callable[[Path], Any], name: str) -> None:
+    """Lets `save` write a file of that name and throws it away.
+
+    Workers keep sums, such as an epoch's means, in parts. Reading one for a file takes all of them, so all must save,
+    though one of the files is enough.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder) / name)
 
 
 def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:

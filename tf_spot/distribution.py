@@ -13,7 +13,9 @@ import tensorflow as tf
 
 
 def num_replicas() -> int:
-    """Replicas that share each step; 1 outside a strategy."""
+    """Replicas that share the step under way; 1 outside `strategy.run`, also where a strategy's scope is open."""
+    if tf.distribute.in_cross_replica_context():
+        return 1
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
@@ -78,3 +80,13 @@ def example_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[
         float32 (rows, *shape).
     """
     return own_rows(global_uniform(seed, salt, step, rows * num_replicas(), shape), rows)
+
+
+def step_logs(values: dict[str, Any]) -> dict[str, Any]:
+    """Scalars equal on all replicas, in the shape that Keras' `fit` takes.
+
+    For several workers Keras 3.15 averages logs over their first axis, which scalars lack (keras issue 20585).
+    """
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        return {name: tf.reshape(value, (1,)) for name, value in values.items()}
+    return values

@@ -149,7 +149,13 @@ class Decoder(_Configured):
 
 @register
 class RepairNetwork(_Configured):
-    """Repair blocks R1 ... R_{levels+1}, one before each layer of the decoder.
+    """Repair blocks R1 ... R_{levels+1}.
+
+    Args:
+        channels: what enters each layer of the decoder.
+        gated: see `RepairBlock`.
+        place: `distributed`: one block before each layer of the decoder (paper); `local`: as many in a row before the
+            first (ablation (b)); `none`: no blocks, the damage is only decoded (ablation (k)).
 
     Call arguments:
         damaged: the damaged encoding, (batch, h, w, channels).
@@ -170,7 +176,72 @@ class RepairNetwork(_Configured):
         negative_slope: float,
         norm_momentum: float,
         norm_epsilon: float,
+        place: str = "distributed",
         name: str = "repair",
+        **kwargs: Any,
+    ) -> None:
+        if place not in ("distributed", "local", "none"):
+            raise ValueError(f"place must be distributed, local or none. Received: place={place!r}")
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+        }
+        super().__init__({"channels": list(channels), "gated": gated, "place": place} | norm, name, **kwargs)
+        self.channels = list(channels)
+        count = 0 if place == "none" else len(self.channels)
+        self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, count + 1)]
+        self.stage_of_block = [0] * count if place == "local" else list(range(count))
+        self.build((None, None, None, self.channels[0]))
+
+    def build(self, input_shape: Any) -> None:
+        for block, stage in zip(self.blocks, self.stage_of_block, strict=True):
+            if not block.built:
+                block.build((None, None, None, self.channels[stage]))
+
+    def call(self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False) -> tf.Tensor:
+        x, mask = damaged, keep_mask
+        for number, stage in enumerate(decoder.stages[:-1]):
+            x = self._repaired(number, x, mask, training)
+            # Said outright: Keras would hand a layer without `training` the value of the call around it.
+            x, mask = stage(x, training=False), upsample_mask(mask)
+        return decoder.stages[-1](self._repaired(len(decoder.stages) - 1, x, mask, training))
+
+    def _repaired(self, stage: int, x: Any, mask: Any, training: bool) -> Any:
+        """`x` after the blocks in front of a stage of the decoder."""
+        for block, place in zip(self.blocks, self.stage_of_block, strict=True):
+            x = block(x, mask, training=training) if place == stage else x
+        return x
+
+
+@register
+class Generator(_Configured):
+    """Images from noise: a linear layer to the size of an encoding, then a decoder that is trained (ablation (l)).
+
+    Args:
+        grid_size: cells a side of the encoding.
+        units: numbers of noise an image.
+
+    Call arguments:
+        noise: (batch, units).
+        training: batch norm uses the batch's moments.
+
+    Returns:
+        images (batch, height, width, 3) in [-1, 1].
+
+    Deviation: the paper does not describe its generator; this one has the decoder's layers.
+    """
+
+    def __init__(
+        self,
+        grid_size: int,
+        units: int,
+        levels: int,
+        width: float,
+        negative_slope: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "generator",
         **kwargs: Any,
     ) -> None:
         norm: dict[str, Any] = {
@@ -178,23 +249,25 @@ class RepairNetwork(_Configured):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
         }
-        super().__init__({"channels": list(channels), "gated": gated} | norm, name, **kwargs)
-        self.channels = list(channels)
-        self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, len(self.channels) + 1)]
-        self.build((None, None, None, self.channels[0]))
+        settings = {"grid_size": grid_size, "units": units, "levels": levels, "width": width}
+        super().__init__(settings | norm, name, **kwargs)
+        self.grid_size, self.units, self.negative_slope = grid_size, units, negative_slope
+        self.decoder = Decoder(levels, width, **norm)
+        self.dense = keras.layers.Dense(
+            grid_size**2 * self.decoder.channels[0], use_bias=False, kernel_initializer=INITIALIZER, name="dense"
+        )
+        self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, name="norm")
+        self.build((None, units))
 
     def build(self, input_shape: Any) -> None:
-        for block, channels in zip(self.blocks, self.channels, strict=True):
-            if not block.built:
-                block.build((None, None, None, channels))
+        for layer, width in ((self.dense, self.units), (self.norm, self.dense.units)):
+            if not layer.built:
+                layer.build((None, width))
 
-    def call(self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False) -> tf.Tensor:
-        x, mask = damaged, keep_mask
-        for block, stage in zip(self.blocks[:-1], decoder.stages[:-1], strict=True):
-            # Said outright: Keras would hand a layer without `training` the value of the call around it.
-            x = stage(block(x, mask, training=training), training=False)
-            mask = upsample_mask(mask)
-        return decoder.stages[-1](self.blocks[-1](x, mask, training=training))
+    def call(self, noise: Any, training: bool = False) -> tf.Tensor:
+        x = tf.nn.leaky_relu(self.norm(self.dense(noise), training=training), self.negative_slope)
+        shape = (-1, self.grid_size, self.grid_size, self.decoder.channels[0])
+        return self.decoder(tf.reshape(x, shape), training=training)
 
 
 @register
@@ -264,7 +337,14 @@ class Backbone(_Configured):
                 norm.build((None, None, None, channels))
 
     def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
+        return self.of_pixels(images * 127.5 + 127.5, training, update_statistics)
+
+    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+        """Like a call, of images in [0, 255].
+
+        Exported models begin here: int8 does not survive a scaling to [-1, 1] and back.
+        """
+        x = pixels - tf.constant(IMAGE_MEAN, pixels.dtype)
         maps = {}
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
             x = conv(x)
@@ -354,9 +434,20 @@ class Discriminator(_Configured):
     def call(
         self, images: Any, training: bool = False, update_statistics: bool = True, step: Any = None, halves: int = 1
     ) -> dict[str, tf.Tensor]:
+        maps = self.backbone(images, training=training, update_statistics=update_statistics)
+        return self.answers(maps, training, update_statistics, step, halves)
+
+    def answers(
+        self,
+        maps: dict[str, Any],
+        training: bool = False,
+        update_statistics: bool = True,
+        step: Any = None,
+        halves: int = 1,
+    ) -> dict[str, tf.Tensor]:
+        """What a call returns, from the backbone's maps."""
         mode = {"training": training, "update_statistics": update_statistics}
-        answers = self.backbone(images, **mode)
-        conv5 = answers["conv5"]
+        conv5, answers = maps["conv5"], dict(maps)
         x = self.fc1(tf.reshape(conv5, (-1, self.fc1.kernel.shape[0])))
         x = self.dropout(tf.nn.relu(self.fc1_norm(x, **mode)), step=step, halves=halves)
         answers["realness_logits"] = self.fc2(x)

@@ -5,11 +5,15 @@ RUN/metrics.jsonl                              one line an epoch
 RUN/pictures/STAGE-EPOCH.png, RUN/tensorboard/ to look at
 RUN/checkpoints/STAGE/step-NNNNNNNN/           to go on from, see `checkpoints`
 RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
+RUN/autoencoder.json                           which run the autoencoder was taken from, if from another
 RUN/results/TASK-*.json, RUN/bad_files.txt
+RUN/.lock                                      held by the training that writes the folder
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
 import math
@@ -17,7 +21,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from tf_spot.config import Config
 from tf_spot.errors import UserError
 
 STAGES = ("autoencoder", "spotter")
+LOCK = ".lock"
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "pillow", "scikit-learn", "scikit-image")
 
 
@@ -51,7 +56,7 @@ class Run:
             UserError: the folder holds something.
         """
         folder = Path(path)
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        if folder.is_file() or (folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir())):
             raise UserError(f"--out must be a new or empty folder; received: {folder}; to go on add --resume")
         return cls._begin(folder, config, data)
 
@@ -65,7 +70,8 @@ class Run:
         folder = Path(path)
         if not (folder / "config.json").is_file():
             names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-            if names - {"versions.json", "data.json"} - {f".writing-{n}.json" for n in ("versions", "data", "config")}:
+            begun = {f".writing-{name}.json" for name in ("versions", "data", "config")}
+            if names - begun - {"versions.json", "data.json", LOCK}:
                 raise UserError(f"--resume wants the folder of a run; received: {folder}, which holds other files")
             return cls._begin(folder, config, data)
         run = cls(folder)
@@ -139,12 +145,49 @@ class Run:
         *lines, _unfinished = self.metrics_path.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines]
 
+    def spent(self) -> dict[str, dict[str, float]]:
+        """{stage: {"images_seen": ..., "seconds": ...}}; an autoencoder of another run costs what it cost there."""
+        spent = {stage: {"images_seen": 0, "seconds": 0.0} for stage in STAGES}
+        origin = self.path / "autoencoder.json"
+        lines = [json.loads(origin.read_text(encoding="utf-8")) | {"stage": "autoencoder"}] if origin.is_file() else []
+        for line in lines + self.metrics():
+            spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
+        return spent
+
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Forgets what was recorded after `step` of `stage`: it will be run again."""
         place = (STAGES.index(stage), step)
         kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= place]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+@contextlib.contextmanager
+def sole_writer(path: str | Path) -> Iterator[None]:
+    """Keeps a second training out of the run folder `path`, which is made if need be.
+
+    The system itself lets go of the lock when the process ends, however it ends.
+
+    Raises:
+        UserError: another training holds the folder, or `path` is a file.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out must be a folder; received: {folder}, a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"only one training at a time may write a run folder; {folder} is being written by another; wait for "
+                "it, stop it, or give another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            if not (folder / "config.json").exists():  # no run after all: somebody else's folder stays as it was
+                (folder / LOCK).unlink()
 
 
 def _differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,8 @@ import tensorflow as tf
 from tf_spot import losses
 from tf_spot.autoencoder import Autoencoder, default_optimizer
 from tf_spot.config import PAPER
-from tf_spot.distribution import num_replicas, per_replica
+from tf_spot.distribution import per_replica, step_logs
+from tf_spot.fitting import check_compile, fixed_batch
 from tf_spot.history import History
 from tf_spot.layers import Damage, register
 from tf_spot.networks import Backbone, Discriminator, RepairNetwork
@@ -43,6 +44,7 @@ class ArtifactSpotter(keras.Model):
             autoencoder's width and with the stem stride that its levels ask for.
         drop_rate: share of the encoding's cells dropped, 0 <= rate < 1.
         fill: what a dropped cell becomes, see `Damage`.
+        repair: `distributed`, `local` or `none`, see `RepairNetwork`. With `none` only the discriminator is trained.
         gated: repair lands in dropped cells only.
         real_images: `decoded`: autoencoded images are the class "real"; `original`: the photos are (ablation (a)).
         history_batches: past corrupted images kept for every place in the batch; 0: none.
@@ -73,6 +75,7 @@ class ArtifactSpotter(keras.Model):
         *,
         drop_rate: float = PAPER.game.drop_rate,
         fill: str = PAPER.game.fill,
+        repair: str = PAPER.game.repair,
         gated: bool = PAPER.game.gated,
         real_images: str = PAPER.game.real_images,
         history_batches: int = PAPER.game.history_batches,
@@ -88,8 +91,8 @@ class ArtifactSpotter(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._settings = {
-            "drop_rate": drop_rate, "fill": fill, "gated": gated, "real_images": real_images,
+        self._settings: dict[str, Any] = {
+            "drop_rate": drop_rate, "fill": fill, "repair": repair, "gated": gated, "real_images": real_images,
             "history_batches": history_batches, "update": update, "adversarial_loss": adversarial_loss,
             "mask_targets": mask_targets, "mask_weight": mask_weight, "kept_weight": kept_weight,
             "repair_mask_loss": repair_mask_loss, "weight_decay": weight_decay, "seed": seed,
@@ -100,13 +103,7 @@ class ArtifactSpotter(keras.Model):
         self.discriminator = discriminator or default_discriminator(autoencoder, seed)
         self._check_grids()
         self.damage = Damage(drop_rate, fill, seed)
-        self.repair = RepairNetwork(
-            autoencoder.decoder.channels,
-            gated,
-            autoencoder.negative_slope,
-            autoencoder.norm_momentum,
-            autoencoder.norm_epsilon,
-        )
+        self.repair = self.build_repair()
         self.real_images, self.update, self.adversarial_loss = real_images, update, adversarial_loss
         self.mask_targets, self.mask_weight, self.kept_weight = mask_targets, mask_weight, kept_weight
         self.repair_mask_loss, self.weight_decay = repair_mask_loss, weight_decay
@@ -130,14 +127,21 @@ class ArtifactSpotter(keras.Model):
         encoding = self.autoencoder.encoder(images)
         damaged, keep_mask = self.damage(encoding, step=step)
         decoded = self.autoencoder.decoder(encoding)
-        repaired = self.repair(damaged, keep_mask, decoder=self.autoencoder.decoder, training=training)
+        repaired = self.hide_damage(damaged, keep_mask, step, training)
         return Corrupted(encoding, keep_mask, damaged, decoded, repaired)
+
+    def hide_damage(self, damaged: Any, keep_mask: Any, step: Any, training: bool) -> tf.Tensor:
+        """The repaired images."""
+        return self.repair(damaged, keep_mask, decoder=self.autoencoder.decoder, training=training)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of the discriminator and one of the repair network."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         step = tf.convert_to_tensor(self.step)
-        train = self._train_simultaneously if self.update == "simultaneous" else self._train_alternately
+        if not self.repair.trainable_variables:
+            train = self._train_discriminator_alone
+        else:
+            train = self._train_simultaneously if self.update == "simultaneous" else self._train_alternately
         return self._epoch_means(train(images, step))
 
     def _train_alternately(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
@@ -160,6 +164,11 @@ class ArtifactSpotter(keras.Model):
             loss, logs = self.discriminator_losses(self.judge(real, corrupt, step), keep_mask)
         self._apply(self.optimizer, tape, loss, self.discriminator.trainable_variables)
         return logs
+
+    def _train_discriminator_alone(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
+        """Nobody repairs: ablation (k)."""
+        corrupted = self.corrupt(images, step, training=True)
+        return self._train_discriminator(self.real(images, corrupted), corrupted, step)
 
     def _train_simultaneously(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
         """Both from one forward pass; source: authors' code."""
@@ -252,21 +261,25 @@ class ArtifactSpotter(keras.Model):
         """The epoch's means of `logs`, these ones taken in."""
         for name, value in logs.items():
             self.trackers[name].update_state(value)
-        return {name: self.trackers[name].result() for name in logs}
+        return step_logs({name: self.trackers[name].result() for name in logs})
 
     def compile(self, discriminator_optimizer: Any = None, repair_optimizer: Any = None, **kwargs: Any) -> None:
         """Like `keras.Model.compile`, with two optimizers; each defaults to the authors' Adam.
 
-        `optimizer` is the discriminator's, so that Keras' callbacks see it; `optimizer_of_repair` is the other. Both
-        are built here: Keras would build the second inside the traced step, which fails under a strategy.
+        `optimizer` is the discriminator's, so that Keras' callbacks see it; `optimizer_of_repair` is the other, None
+        with nothing to train. Both are built here: Keras would build the second inside the traced step, which fails
+        under a strategy.
         """
-        first = discriminator_optimizer or default_optimizer(PAPER.training.discriminator_learning_rate)
-        second = repair_optimizer or default_optimizer(PAPER.training.repair_learning_rate)
-        super().compile(optimizer=keras.optimizers.get(first), jit_compile=False, **kwargs)
-        self.optimizer_of_repair = keras.optimizers.get(second)
         with self.distribute_strategy.scope():
-            for optimizer, network in ((self.optimizer, self.discriminator), (self.optimizer_of_repair, self.repair)):
-                if not optimizer.built:
+            first = keras.optimizers.get(
+                discriminator_optimizer or default_optimizer(PAPER.training.discriminator_learning_rate)
+            )
+            second = keras.optimizers.get(repair_optimizer or default_optimizer(PAPER.training.repair_learning_rate))
+            check_compile(self, [first, second], kwargs.get("steps_per_execution", 1))
+            super().compile(optimizer=first, jit_compile=False, **kwargs)
+            self.optimizer_of_repair: Any = second if self.repair.trainable_variables else None
+            for optimizer, network in ((first, self.discriminator), (second, self.repair)):
+                if not optimizer.built and network.trainable_variables:
                     optimizer.build(network.trainable_variables)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -274,10 +287,24 @@ class ArtifactSpotter(keras.Model):
 
         Raises:
             ValueError: a history is kept and the batch size is not fixed.
+            UserError: the replicas cannot share every batch equally.
         """
+        batch_size = fixed_batch(self, x, kwargs.get("batch_size"))
         if self.past is not None:
-            self.prepare_history(_batch_size(x, kwargs.get("batch_size")))
+            self.prepare_history(_required(batch_size))
         return super().fit(x, *args, **kwargs)
+
+    def build_repair(self) -> RepairNetwork:
+        """The untrained network between the decoder's layers."""
+        ours = self.autoencoder
+        return RepairNetwork(
+            ours.decoder.channels,
+            self._settings["gated"],
+            ours.negative_slope,
+            ours.norm_momentum,
+            ours.norm_epsilon,
+            place=self._settings["repair"],
+        )
 
     def prepare_history(self, batch_size: int) -> None:
         """Makes the empty history for batches of `batch_size` images over all replicas."""
@@ -288,10 +315,9 @@ class ArtifactSpotter(keras.Model):
                 f"the history holds batches of {self.batch_size} images. Received: batches of {batch_size}. Keep the "
                 "batch size, or make a new ArtifactSpotter"
             )
-        if batch_size % num_replicas():
-            raise ValueError(
-                f"the batch must divide by the {num_replicas()} replicas. Received: batch_size={batch_size}"
-            )
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if batch_size % replicas:
+            raise ValueError(f"the batch must divide by the {replicas} replicas. Received: batch_size={batch_size}")
         size, grid = self.autoencoder.image_size, self.autoencoder.grid_size
         with self.distribute_strategy.scope():
             self.past.build((batch_size, size, size, 3), (batch_size, grid, grid, 1))
@@ -353,16 +379,13 @@ def _share(flags: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(flags, tf.float32))
 
 
-def _batch_size(x: Any, batch_size: int | None) -> int:
-    if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-        images = tf.nest.flatten(x.element_spec)[0]
-        if images.shape[0] is None:
-            raise ValueError(
-                "the history needs batches of one fixed size. Received: a dataset whose last batch may be smaller. Use "
-                "batch(n, drop_remainder=True), or history_batches=0"
-            )
-        return int(images.shape[0])
-    return batch_size or 32  # Keras' default
+def _required(batch_size: int | None) -> int:
+    if batch_size is None:
+        raise ValueError(
+            "the history needs batches of one fixed size. Received: a dataset whose last batch may be smaller. Use "
+            "batch(n, drop_remainder=True), or history_batches=0"
+        )
+    return batch_size
 
 
 def _check_choices(settings: dict[str, Any]) -> None:

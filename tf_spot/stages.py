@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,11 +13,12 @@ import tensorflow as tf
 
 from tf_spot import callbacks as cb
 from tf_spot import checkpoints
-from tf_spot.config import Config
+from tf_spot.config import Config, TrainingConfig
 from tf_spot.errors import UserError
 from tf_spot.health import HealthSignals, HeldOutReconstruction
 from tf_spot.pictures import PictureGrid
 from tf_spot.runs import Run, write_file
+from tf_spot.strategies import agree, is_chief, of_all_workers, training_stream
 
 log = logging.getLogger("tf_spot")
 
@@ -42,14 +44,20 @@ def train_stage(
     config = run.config
     training = config.training
     position = cb.Position(stage, getattr(training, f"{stage}_steps"), training.steps_per_epoch, training.batch_size)
+    strategy = model.distribute_strategy
     state = _go_on(run, position, model)
-    callbacks = _callbacks(run, position, source, signals, on_progress, state, config)
+    agree(strategy, position.step, f"newest checkpoint of stage {stage}")
+    callbacks = _callbacks(run, position, source, signals, on_progress, state, config, strategy)
     signals.training = True
     try:
         _fit(model, source, position, callbacks, training.seed)
     finally:
         signals.training = False
-    write_file(run.model_path(stage), model.save)
+    if is_chief(strategy):
+        write_file(run.model_path(stage), model.save)
+    else:
+        checkpoints.thrown_away(model.save, f"{stage}.keras")
+    agree(strategy, position.step, f"last step of stage {stage}")  # the others wait for the file
 
 
 def _fit(model: keras.Model, source: Any, position: cb.Position, callbacks: list[Any], seed: int) -> None:
@@ -62,7 +70,7 @@ def _fit(model: keras.Model, source: Any, position: cb.Position, callbacks: list
         left = position.total_steps - position.step
         whole = 0 if done else left // position.steps_per_epoch
         model.fit(
-            source.unlabelled(position.batch_size, seed=seed, first_step=position.step),
+            training_stream(model.distribute_strategy, source, position.batch_size, seed, position.step),
             initial_epoch=epoch,
             epochs=epoch + max(1, whole),
             steps_per_epoch=min(position.steps_per_epoch - done, left),
@@ -80,22 +88,30 @@ def _callbacks(
     on_progress: Callable[[int, int, str], None] | None,
     state: dict[str, Any],
     config: Config,
+    strategy: Any,
 ) -> list[keras.callbacks.Callback]:
-    """In the order in which they must act: count, guard, measure, record, save, stop."""
-    training, folder = config.training, run.checkpoints(position.stage)
-    writer = tf.summary.create_file_writer(str(run.path / "tensorboard" / position.stage))
+    """In the order in which they must act: count, guard, measure, record, save, stop. Only the chief records."""
+    training, folder, chief = config.training, run.checkpoints(position.stage), is_chief(strategy)
     checkpoint = cb.CheckpointEverySteps(
-        position, folder, training.checkpoint_steps, training.keep_checkpoints, state.get("means")
+        position, folder, training.checkpoint_steps, training.keep_checkpoints, state.get("means"), writes=chief
     )
     return [
         cb.CountSteps(position),
         cb.FiniteLoss(position, folder),
+        *(_records(run, position, source, training) if chief else []),
+        *([cb.ReportProgress(position, on_progress)] if on_progress else []),
+        checkpoint,
+        cb.StopOnSignal(position, signals, checkpoint, partial(of_all_workers, strategy)),
+    ]
+
+
+def _records(run: Run, position: cb.Position, source: Any, training: TrainingConfig) -> list[keras.callbacks.Callback]:
+    """They run the networks on this process alone, and so must not reduce anything over the workers."""
+    writer = tf.summary.create_file_writer(str(run.path / "tensorboard" / position.stage))
+    return [
         *_health(position, source, training.probe_epochs),
         PictureGrid(position, run, source, training.picture_epochs, writer),
         cb.MetricsLog(position, run, writer),
-        *([cb.ReportProgress(position, on_progress)] if on_progress else []),
-        checkpoint,
-        cb.StopOnSignal(position, signals, checkpoint),
     ]
 
 
@@ -117,9 +133,10 @@ def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any
     if checkpoint is not None:
         restore(model, checkpoint)
         position.step, position.seconds = checkpoint.step, checkpoint.state["seconds"]
-        checkpoints.drop_after(folder, checkpoint.step)
         log.warning("stage %s goes on from step %d", position.stage, checkpoint.step)
-    run.truncate_metrics(position.stage, position.step)
+    if is_chief(model.distribute_strategy):
+        checkpoints.drop_after(folder, position.step)
+        run.truncate_metrics(position.stage, position.step)
     return checkpoint.state if checkpoint else {}
 
 

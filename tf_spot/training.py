@@ -5,10 +5,11 @@ The only place that opens a configuration and spends its fields on the models.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from tf_spot.callbacks import Signals
 from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
+from tf_spot.gan import GAN
 from tf_spot.networks import Discriminator
-from tf_spot.runs import Run, write_file, write_json, write_text
+from tf_spot.runs import STAGES, Run, sole_writer, write_file, write_json, write_text
 from tf_spot.spotter import ArtifactSpotter
 from tf_spot.stages import restore, train_stage
+from tf_spot.strategies import agree, check_batch, is_chief, lost_workers, make_strategy
 
 
 def train(
@@ -35,6 +38,7 @@ def train(
     resume: bool = False,
     strict: bool = False,
     autoencoder: str | Path | None = None,
+    strategy: Any = "auto",
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> ArtifactSpotter:
     """Trains an autoencoder, then a spotter around it, into a run folder.
@@ -47,34 +51,74 @@ def train(
             bit for bit, as those of a run that was never stopped.
         strict: a photo that cannot be read is an error.
         autoencoder: another run, whose trained autoencoder is taken instead of training one.
+        strategy: the devices that share the training: a name, see `strategies.make_strategy`, or a
+            `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
         on_progress: told (steps done, steps, text) after every step.
 
     Returns:
-        the trained spotter, also in RUN/spotter.keras.
+        the trained spotter, on one device; also in RUN/spotter.keras.
 
     Raises:
         UserError: a mistake in what was given; `NonFiniteLoss` when training went astray.
         Interrupted: after Ctrl-C or SIGTERM, the work saved.
     """
+    strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
+    check_batch(strategy, config.training.batch_size)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     other = _run_with_autoencoder(autoencoder, config) if autoencoder else None
-    with Signals() as signals:
+    with Signals() as signals, lost_workers(strategy):
         source = open_source(
             spec, image_size=config.data.image_size, strict=strict, config=config.data, seed=config.training.seed
         )
-        run = (Run.resume if resume else Run.create)(out, config, _data_record(source))
-        try:
-            if other and not run.model_path("autoencoder").exists():
-                _adopt_autoencoder(run, other)
-            if not run.model_path("autoencoder").exists():
-                train_stage(run, "autoencoder", build_autoencoder(config), source, signals, on_progress)
-            if not run.model_path("spotter").exists():
-                spotter = build_spotter(config, load_autoencoder(run))
-                train_stage(run, "spotter", spotter, source, signals, on_progress)
-        finally:
-            write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
-    return load_spotter(run)
+        with _opened_run(strategy, out, config, _data_record(source), resume) as run:
+            try:
+                _train_stages(strategy, run, source, other, signals, on_progress)
+            finally:
+                if is_chief(strategy):
+                    write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
+        spotter = load_spotter(run)
+        agree(strategy, 1, "end")  # a worker that left earlier would look lost to the others
+    return spotter
+
+
+@contextlib.contextmanager
+def _opened_run(strategy: Any, out: str | Path, config: Config, data: dict[str, Any], resume: bool) -> Iterator[Run]:
+    """The run folder, begun and locked by the chief; the other workers open it when it is there."""
+    if is_chief(strategy):
+        with sole_writer(out):
+            run = (Run.resume if resume else Run.create)(out, config, data)
+            agree(strategy, 1, "run folder")
+            yield run
+        return
+    agree(strategy, 1, "run folder")
+    Run(out)  # is it there?
+    yield Run.resume(out, config, data)
+
+
+def _train_stages(
+    strategy: Any,
+    run: Run,
+    source: Any,
+    other: Run | None,
+    signals: Signals,
+    on_progress: Callable[[int, int, str], None] | None,
+) -> None:
+    """Both stages, as far as they are not finished. Models are made inside the strategy's scope."""
+    config = run.config
+    if other and is_chief(strategy) and not run.model_path("autoencoder").exists():
+        _adopt_autoencoder(run, other)
+    agree(strategy, 1, "autoencoder")  # the others wait for it
+    finished = [stage for stage in STAGES if run.model_path(stage).exists()]
+    agree(strategy, len(finished), "number of finished stages")
+    if "autoencoder" not in finished:
+        with strategy.scope():
+            autoencoder = build_autoencoder(config)
+        train_stage(run, "autoencoder", autoencoder, source, signals, on_progress)
+    if "spotter" not in finished:
+        with strategy.scope():
+            spotter = build_spotter(config, load_autoencoder(run))
+        train_stage(run, "spotter", spotter, source, signals, on_progress)
 
 
 def _data_record(source: Any) -> dict[str, Any]:
@@ -109,9 +153,11 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
     """An untrained spotter around `autoencoder`, its optimizers set; the same weights for the same seed."""
     game, training = config.game, config.training
     keras.utils.set_random_seed(training.seed)
-    spotter = ArtifactSpotter(
+    kind: dict[str, Any] = {} if game.repair == "gan" else {"repair": game.repair}
+    spotter = (GAN if game.repair == "gan" else ArtifactSpotter)(
         autoencoder,
         build_discriminator(config),
+        **kind,
         drop_rate=game.drop_rate,
         fill=game.fill,
         gated=game.gated,
@@ -218,7 +264,7 @@ def _adopt_autoencoder(run: Run, other: Run) -> None:
     path = other.model_path("autoencoder")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {"run": str(other.path), "sha256": digest, "data": other.data, "config": other.config.to_dict()}
-    write_json(run.path / "autoencoder.json", origin)
+    write_json(run.path / "autoencoder.json", origin | other.spent()["autoencoder"])
     write_file(run.model_path("autoencoder"), lambda aside: shutil.copyfile(path, aside))
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tf_spot.cluster import STRATEGIES, WAIT
 from tf_spot.commands.verb import DONE, tell, verb
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
@@ -24,6 +25,16 @@ def add(verbs: Any) -> None:
         "--autoencoder", metavar="RUN", type=Path, help="take the trained autoencoder of another run, skip stage 1"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="what shares each batch: all GPUs if any (auto), one device (none), all devices of this machine "
+        "(mirrored), the machines in TF_CONFIG (multiworker)",
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=WAIT, help="how long workers wait for each other at the start"
+    )
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
 
@@ -31,8 +42,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = _config(options)
     from tf_spot.progress import progress
     from tf_spot.runs import Run
+    from tf_spot.strategies import make_strategy
     from tf_spot.training import train
 
+    strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
     plan = _plan(config, options)
     print(tell(plan), file=sys.stderr)
     with progress() as sink:
@@ -43,6 +56,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             resume=options.resume,
             strict=options.strict,
             autoencoder=options.autoencoder,
+            strategy=strategy,
             on_progress=sink,
         )
     last = Run(options.out).metrics()[-1]

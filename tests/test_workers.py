@@ -1,0 +1,219 @@
+"""One device, two devices and two worker processes train to the same weights; a lost worker stops the other."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tf_spot.errors import UserError
+from tf_spot.runs import Run, sole_writer
+from tf_spot.strategies import make_strategy
+
+ROOT = Path(__file__).parent.parent
+spec = importlib.util.spec_from_file_location("replicas", ROOT / "results" / "replicas.py")
+assert spec and spec.loader
+replicas = importlib.util.module_from_spec(spec)  # the committed comparison: the same recipe, photos and launch
+spec.loader.exec_module(replicas)
+
+# The sums are the same, taken in another order: float32 roundings (6e-8 of a value) that ten steps of training carry
+# on. Another row, mask or draw anywhere would show as 1e-2 and more; an update is 1e-3 at most.
+TOLERANCES = {"weights": 1e-5, "moments": 1e-4, "history": 1e-4}
+FEATURES, LOSSES = 1e-5, 1e-5
+STOPS_WITHIN = 60  # seconds from the loss of one worker to the end of the other, on a busy machine
+
+
+TWO_WORKERS = """
+import json, os, sys
+import numpy as np
+from tf_spot.strategies import agree, is_chief, make_strategy, num_workers, of_all_workers, training_stream
+strategy = make_strategy("multiworker", 100)
+import tensorflow as tf
+from tf_spot.errors import UserError
+
+class Numbers:
+    def unlabelled(self, batch_size, *, seed, first_step):
+        numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i, tf.float32))
+        return numbers.map(lambda i: tf.fill((1, 1, 3), i)).batch(batch_size, drop_remainder=True)
+
+worker = strategy.cluster_resolver.task_id
+rows = next(iter(training_stream(strategy, Numbers(), 6, seed=0, first_step=2)))
+seen = {
+    "chief": is_chief(strategy), "workers": num_workers(strategy), "replicas": strategy.num_replicas_in_sync,
+    "of_all": of_all_workers(strategy, 10 + worker),
+    "rows": strategy.experimental_local_results(rows)[0][:, 0, 0, 0].numpy().tolist(),
+}
+try:
+    agree(strategy, worker, "number")
+except UserError as error:
+    seen["refused"] = str(error)
+with open(os.path.join(sys.argv[1], f"{worker}.json"), "w") as file:
+    json.dump(seen, file)
+agree(strategy, 1, "end")
+"""
+
+
+def test_two_processes_meet_share_each_batch_and_settle_numbers(tmp_path: Path) -> None:
+    for worker in replicas.start_workers(["-c", TWO_WORKERS, str(tmp_path)]):
+        _, err = worker.communicate(timeout=200)
+        assert worker.returncode == 0, err
+    first, second = (json.loads((tmp_path / f"{worker}.json").read_text()) for worker in (0, 1))
+    assert (first.pop("chief"), second.pop("chief")) == (True, False)
+    assert (first.pop("rows"), second.pop("rows")) == ([12, 13, 14], [15, 16, 17])
+    assert first == second
+    assert first.pop("refused").startswith("all workers must have the same number; received: [0, 1]")
+    assert first == {"workers": 2, "replicas": 2, "of_all": [10, 11]}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return replicas.make_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Ten steps of both stages under each strategy; the workers run while this process trains the other two."""
+    outs = {name: tmp_path_factory.mktemp(name) for name in ("none", "mirrored", "multiworker")}
+    workers = replicas.start_workers([replicas.__file__, "multiworker", str(photos), str(outs["multiworker"])])
+    # Deterministic operations cannot be switched off again in this process.
+    recipe = replicas.config("training.deterministic=false")
+    for name in ("none", "mirrored"):
+        replicas.train_and_extract(make_strategy(name), recipe, photos, outs[name])
+    for worker in workers:
+        _, err = worker.communicate(timeout=900)
+        assert worker.returncode == 0, err
+    yield outs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["mirrored", "multiworker"])
+def test_both_stages_and_features_are_those_of_one_device(trained: dict[str, Path], other: str) -> None:
+    found = replicas.differences(trained["none"], trained[other])
+    for stage in ("autoencoder", "spotter"):
+        assert {kind: found[stage][kind] <= TOLERANCES[kind] for kind in TOLERANCES} == dict.fromkeys(
+            TOLERANCES, True
+        ), found
+    assert found["losses"] <= LOSSES and found["features"] <= FEATURES, found
+
+
+@pytest.mark.slow
+def test_workers_agree_to_the_bit_and_only_the_chief_writes(trained: dict[str, Path]) -> None:
+    """What each worker loads at the end; one line a stage and epoch, as one process writes them."""
+    first, second = (np.load(trained["multiworker"] / f"features-{worker}.npy") for worker in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    alone, together = (Run(trained[name] / "run").metrics() for name in ("none", "multiworker"))
+    assert [(line["stage"], line["step"]) for line in together] == [(line["stage"], line["step"]) for line in alone]
+    names = [sorted(str(p.relative_to(trained[n])) for p in trained[n].rglob("*.png")) for n in ("none", "multiworker")]
+    assert names[0] == names[1] and names[0]
+
+
+# --- failures, on the command line -----------------------------------------------------------------------------------
+
+LONG = ("training.spotter_steps=24", "training.checkpoint_steps=4", "training.steps_per_epoch=6")
+
+
+def start(photos: Path, run: Path, *words: str, cluster: list[str] | None = None) -> list[subprocess.Popen[str]]:
+    settings = [word for change in (*replicas.SETTINGS, *LONG) for word in ("--set", change)]
+    command = ["-m", "tf_spot", "train", "--data", f"folder:{photos}", "--out", str(run), "--preset", "tiny", *settings,
+               "--strategy", "multiworker", "--resume", *words]  # fmt: skip
+    return replicas.start_workers(command, cluster=cluster or ())
+
+
+def finish(workers: list[subprocess.Popen[str]]) -> None:
+    for worker in workers:
+        _, err = worker.communicate(timeout=900)
+        assert worker.returncode == 0, err
+
+
+def wait_for(path: Path, workers: list[subprocess.Popen[str]]) -> None:
+    while not path.exists():
+        assert all(worker.poll() is None for worker in workers), workers[0].communicate()
+        time.sleep(0.02)
+
+
+def error_lines(err: str) -> list[str]:
+    return [line for line in err.splitlines() if line.startswith("tf-spot: ")]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    finish(start(photos, run))
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_worker_stops_the_other_and_both_go_on_to_the_same_weights(
+    photos: Path, uninterrupted: Path, tmp_path: Path, killed: int
+) -> None:
+    run = tmp_path / "run"
+    workers = start(photos, run)
+    wait_for(run / "checkpoints" / "spotter" / "step-00000008", workers)
+    workers[killed].kill()
+    began = time.monotonic()
+    _, err = workers[1 - killed].communicate(timeout=900)
+    assert time.monotonic() - began < STOPS_WITHIN
+    assert workers[1 - killed].returncode == 2, err
+    (line,) = error_lines(err)
+    assert f"worker {1 - killed} stops" in line and "--resume" in line
+    assert "Traceback" not in err
+    workers[killed].communicate()
+
+    finish(start(photos, run))
+    ours, theirs = (replicas.arrays(path.parent / "run", "spotter") for path in (run, uninterrupted))
+    assert ours.keys() == theirs.keys()
+    assert not [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_one_worker_saves_and_stops_both(photos: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    workers = start(photos, run)
+    wait_for(run / "checkpoints" / "spotter" / "step-00000004", workers)
+    workers[1].send_signal(signal.SIGINT)
+    for worker in workers:
+        _, err = worker.communicate(timeout=900)
+        assert worker.returncode == 130, err
+        assert "the work is saved" in error_lines(err)[0]
+
+
+@pytest.mark.slow
+def test_a_worker_that_never_comes_and_a_port_in_use_are_one_line_each(photos: Path, tmp_path: Path) -> None:
+    cluster = replicas.free_addresses(2)
+    first, second = start(photos, tmp_path / "run", "--wait", "3", cluster=[cluster[0], "127.0.0.1:1"])
+    for worker, says in ((first, "worker 1 must be reached at 127.0.0.1:1"), (second, "worker 1 must be reached at")):
+        _, err = worker.communicate(timeout=200)
+        if worker is second and os.geteuid() == 0:
+            says = "worker"  # root may listen on any port
+        assert worker.returncode == 2 and len(error_lines(err)) == 1 and says in err, err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_training_may_not_write_the_same_folder(tmp_path: Path) -> None:
+    """Held by another process, which is then killed: the folder is free at once."""
+    code = (
+        "import sys, time; from tf_spot.runs import sole_writer\n"
+        "with sole_writer(sys.argv[1]): print('held', flush=True); time.sleep(100)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="only one training at a time"), sole_writer(tmp_path / "run"):
+            pass
+        holder.kill()
+    with sole_writer(tmp_path / "run"):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="must be a folder"), sole_writer(tmp_path / "file"):
+        pass

@@ -1,0 +1,149 @@
+"""The devices that share a training: which, what each of them reads, and what the workers settle among themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tf_spot.cluster import STRATEGIES, WAIT, meet, read_cluster
+from tf_spot.errors import UserError
+
+_LOST = (  # what a collective operation raises when another worker is gone
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError, tf.errors.InternalError,
+)  # fmt: skip
+
+
+def make_strategy(name: str, wait_seconds: float = WAIT) -> Any:
+    """The strategy of that name.
+
+    Args:
+        name: `auto`: the one whose scope is open, else all visible GPUs, else one device. `none`: one device.
+            `mirrored`: all logical devices of the best kind, GPUs before CPUs. `multiworker`: the workers in TF_CONFIG,
+            each with all its GPUs or its CPU; must come before anything else that TensorFlow runs.
+        wait_seconds: how long workers wait for each other.
+
+    Returns:
+        a `tf.distribute.Strategy`; for one device TensorFlow's default one.
+
+    Raises:
+        UserError: another name, or workers that do not come together.
+    """
+    if name not in STRATEGIES:
+        raise UserError(f"unknown strategy; allowed: {', '.join(STRATEGIES)}; received: {name!r}")
+    if name == "multiworker":
+        return _multiworker(wait_seconds)
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1 and not tf.distribute.has_strategy()):
+        return _mirrored(tuple(device.name for device in gpus or tf.config.list_logical_devices("CPU")))
+    return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    """One for the whole process: TensorFlow mixes up the collective operations of two over the same devices."""
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def _multiworker(wait_seconds: float) -> Any:
+    meet(read_cluster(), wait_seconds)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(
+            f"the multiworker strategy must be made before TensorFlow runs anything else; received: {error}; make it "
+            "first, in a new process"
+        ) from error
+
+
+def num_workers(strategy: Any) -> int:
+    """Processes that train together."""
+    resolver = strategy.cluster_resolver
+    return len(resolver.cluster_spec().as_dict()["worker"]) if resolver else 1
+
+
+def is_chief(strategy: Any) -> bool:
+    """Is this the one process that writes the run folder?"""
+    return num_workers(strategy) == 1 or strategy.cluster_resolver.task_id == 0
+
+
+def check_batch(strategy: Any, batch_size: int) -> None:
+    """Raises `UserError` when the replicas cannot share a batch equally."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(
+            f"training.batch_size counts the images of all replicas together and must divide by them; received: "
+            f"{batch_size} for {replicas} replicas; choose a multiple of {replicas}"
+        )
+
+
+def training_stream(strategy: Any, source: Any, batch_size: int, seed: int, first_step: int) -> Any:
+    """`source.unlabelled`, shared by the replicas: each gets its rows of every global batch, in their order.
+
+    So an image has the same place in the global batch however many devices there are, and with it the same draws.
+    """
+    replicas = strategy.num_replicas_in_sync
+
+    def rows_of_worker(context: Any) -> tf.data.Dataset:
+        rows = batch_size // context.num_input_pipelines
+        first = context.input_pipeline_id * rows
+        batches = source.unlabelled(batch_size, seed=seed, first_step=first_step)
+        own = batches.map(lambda images: images[first : first + rows]).rebatch(batch_size // replicas)
+        # Rebatching forgets that there is no end, and a stream with one would not have batches of a fixed size.
+        return own.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    if replicas == 1:
+        return source.unlabelled(batch_size, seed=seed, first_step=first_step)
+    return strategy.distribute_datasets_from_function(rows_of_worker)
+
+
+# --- among workers ----------------------------------------------------------------------------------------------------
+
+
+def of_all_workers(strategy: Any, value: int) -> list[int]:
+    """The value that each worker gives, on every worker. All must call it; it waits for the last."""
+    if num_workers(strategy) == 1:
+        return [value]
+    everywhere = strategy.run(_gathered, args=(tf.constant([value], tf.int64),))
+    return [int(one) for one in strategy.experimental_local_results(everywhere)[0]]
+
+
+@tf.function
+def _gathered(own: tf.Tensor) -> tf.Tensor:
+    on_device = tf.identity(own)  # an argument has no device of its own, which TensorFlow asks for
+    return tf.distribute.get_replica_context().all_gather(on_device, axis=0)
+
+
+def agree(strategy: Any, value: int, what: str) -> None:
+    """Waits for all workers and refuses to go on unless they give the same value.
+
+    Raises:
+        UserError: they differ.
+    """
+    values = of_all_workers(strategy, value)
+    if len(set(values)) > 1:
+        raise UserError(
+            f"all workers must have the same {what}; received: {values}; do they share one run folder and one command?"
+        )
+
+
+@contextlib.contextmanager
+def lost_workers(strategy: Any) -> Iterator[None]:
+    """Turns what TensorFlow raises when another worker is gone into one clear line.
+
+    Raises:
+        UserError: another worker is gone.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if num_workers(strategy) == 1:
+            raise
+        raise UserError(
+            f"worker {strategy.cluster_resolver.task_id} stops, as another worker has stopped or cannot be reached; "
+            "the newest checkpoint is whole; see the others' messages and start all workers again with --resume"
+        ) from error
