@@ -13,7 +13,7 @@ from typing import Any
 from tf_spot.data import open_source
 from tf_spot.evaluation import evaluate_task
 from tf_spot.health import game_signals
-from tf_spot.runs import STAGES, Run, versions, write_json
+from tf_spot.runs import Run, versions, write_json
 from tf_spot.training import load_spotter
 
 BATCH = 64  # images at a time
@@ -65,16 +65,14 @@ def evaluate_run(
     )
     signals = game_signals(spotter, source.images("test", BATCH))
     result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | _training_record(run, figures)
-    result |= _evaluation_record() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
+    result |= provenance() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
     write_json(run.path / "results" / f"{task}-{source.name}.json", result)
     return result
 
 
 def _training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
     """What the backbone and each rival had: the preset, the images seen and the seconds of their training."""
-    spent = {stage: {"images_seen": 0, "seconds": 0.0} for stage in STAGES}
-    for line in run.metrics():
-        spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
+    spent = run.spent()
     both = {name: sum(stage[name] for stage in spent.values()) for name in ("images_seen", "seconds")}
     untrained = {"images_seen": 0, "seconds": 0.0}
     preset = {"preset": run.config.preset}
@@ -89,7 +87,8 @@ def _training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
     return preset | both | {"rivals": rivals} | record
 
 
-def _evaluation_record() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
+    """The command that is running, the commit, versions and machine: for a result file."""
     now = versions()
     return {
         "command": shlex.join(["tf-spot", *sys.argv[1:]]),

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-DONE, USER_ERROR, INTERRUPTED, TERMINATED = 0, 2, 130, 143  # exit codes
+DONE, FAILED, USER_ERROR, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143  # exit codes
 
 Run = Callable[[argparse.Namespace], tuple[dict[str, Any], int]]  # options in, figures and exit code out
 

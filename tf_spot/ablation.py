@@ -1,0 +1,209 @@
+"""Table 1 of the paper on one's own photos: the baseline and twelve rows, each a difference from it.
+
+OUT/ROW-SEED/            a run folder a row and seed, its figures in ablation.json
+OUT/ROW-SEED/error.txt   what stopped a row; it is tried again next time
+OUT/ablation.json        the table
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tf_spot.config import ABLATIONS, Config
+from tf_spot.data import open_source
+from tf_spot.errors import UserError
+from tf_spot.evaluation import linear_probe
+from tf_spot.health import game_signals
+from tf_spot.results import BATCH, provenance
+from tf_spot.runs import Run, write_json, write_text
+from tf_spot.training import build_discriminator, load_spotter, train
+
+Sink = Callable[[int, int, str], None]
+RANDOM = "random"  # the untrained network, as the floor of the table
+
+
+def ablate(
+    config: Config,
+    spec: str,
+    out: str | Path,
+    rows: Sequence[str] = tuple(ABLATIONS),
+    *,
+    seeds: int = 1,
+    num_values: int = 9_000,
+    on_progress: Sink | None = None,
+) -> dict[str, Any]:
+    """Trains and probes every row with every seed, and puts the paper's figures beside what came out.
+
+    Rows whose autoencoder is the same share its training. Finished rows are not run again, unfinished ones go on, and
+    one that fails does not stop the others.
+
+    Args:
+        config: the baseline.
+        spec: labelled photos with a test split; training does not see the labels.
+        out: folder of the rows.
+        rows: names from `ABLATIONS`.
+        seeds: how many; seeds `config.training.seed`, the next one, and so on.
+        num_values: values a layer is pooled to for the linear probe.
+        on_progress: told (done, total, text).
+
+    Returns:
+        "rows": for every row its seeds' figures, mean and standard error; "failed": {row-seed: why}. In
+        OUT/ablation.json too.
+
+    Raises:
+        UserError: an unknown row; photos that cannot be probed; a folder whose rows had another configuration.
+    """
+    unknown = [row for row in rows if row not in ABLATIONS]
+    if unknown or not rows or seeds < 1:
+        raise UserError(
+            f"--rows wants some of {','.join(ABLATIONS)} and --seeds at least 1; received: "
+            f"{','.join(unknown or rows) or 'no row'}, {seeds}"
+        )
+    folder = Path(out)
+    finished: dict[str, list[dict[str, Any]]] = {RANDOM: []}
+    failed: dict[str, str] = {}
+    for seed in range(config.training.seed, config.training.seed + seeds):
+        finished[RANDOM].append(_random(config, spec, folder, seed, num_values))
+        for row in rows:
+            changed = config.replace(**ABLATIONS[row].changes, **{"training.seed": seed})
+            path = folder / f"{row}-{seed}"
+            try:
+                figures = _row(
+                    row, changed, spec, path, _shared_autoencoder(folder, path, changed), num_values, on_progress
+                )
+                finished.setdefault(row, []).append(figures)
+            except Exception as error:
+                failed[path.name] = f"{type(error).__name__}: {error}"
+                path.mkdir(parents=True, exist_ok=True)
+                write_text(path / "error.txt", traceback.format_exc())
+            finally:
+                keras.backend.clear_session()
+                gc.collect()
+    result = _table(finished, failed, config) | provenance()
+    write_json(folder / "ablation.json", result)
+    return result
+
+
+def _row(
+    row: str, config: Config, spec: str, path: Path, autoencoder: Path | None, num_values: int, sink: Sink | None
+) -> dict[str, Any]:
+    """The figures of one row: read if it is finished, else trained or gone on with, and probed."""
+    done = path / "ablation.json"
+    if done.is_file():
+        return _finished(done, config, num_values)
+    (path / "error.txt").unlink(missing_ok=True)
+
+    def tell(step: int, total: int, text: str) -> None:
+        if sink is not None:
+            sink(step, total, f"{path.name}: {text}")
+
+    train(config, spec, path, resume=True, autoencoder=autoencoder, on_progress=tell)
+    run = Run(path)
+    spotter = load_spotter(run)
+    figures = {"method": row} | _probe(spotter.backbone, config, spec, num_values, tell)
+    source = _open(config, spec)
+    if config.game.predict_mask:
+        figures["mask_auc"] = game_signals(spotter, source.images("test", BATCH))["held_out_mask_auc"]
+    spent = run.spent().values()
+    figures |= {name: sum(stage[name] for stage in spent) for name in ("images_seen", "seconds")}
+    write_json(done, figures | provenance())
+    return figures
+
+
+def _random(config: Config, spec: str, folder: Path, seed: int, num_values: int) -> dict[str, Any]:
+    """The figures of the untrained network."""
+    config = config.replace(**{"training.seed": seed})
+    done = folder / f"{RANDOM}-{seed}.json"
+    if done.is_file():
+        return _finished(done, config, num_values)
+    keras.utils.set_random_seed(seed)
+    figures = _probe(build_discriminator(config).backbone, config, spec, num_values, None)
+    figures |= {"method": RANDOM, "images_seen": 0, "seconds": 0.0}
+    write_json(done, figures | provenance())
+    return figures
+
+
+def _probe(backbone: Any, config: Config, spec: str, num_values: int, sink: Sink | None) -> dict[str, Any]:
+    source = _open(config, spec)
+    if not (source.has_labels and source.has_test):
+        raise UserError(f"an ablation is judged on labelled photos with a test split; received: {spec}")
+    probe = linear_probe(
+        backbone,
+        source.labelled("train", BATCH),
+        source.labelled("test", BATCH),
+        num_values=num_values,
+        seed=config.training.seed,
+        progress=sink,
+    )
+    names = {"task": "ablation", "data": source.name, "preset": config.preset, "seed": config.training.seed}
+    return names | {"metric": "accuracy", "probe_values": num_values} | probe | {"config": config.to_dict()}
+
+
+def _finished(path: Path, config: Config, num_values: int) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if (figures["config"], figures["probe_values"]) != (config.to_dict(), num_values):
+        raise UserError(f"{path} is of another configuration than this command's; choose another --out")
+    return figures
+
+
+def _open(config: Config, spec: str) -> Any:
+    return open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+
+
+def _shared_autoencoder(folder: Path, path: Path, config: Config) -> Path | None:
+    """A row beside `path` whose finished autoencoder was trained as `config` wants it."""
+    for other in sorted(folder.glob("*/autoencoder.keras")):
+        if other.parent != path and _stage_one(Run(other.parent).config) == _stage_one(config):
+            return other.parent
+    return None
+
+
+def _stage_one(config: Config) -> dict[str, Any]:
+    """What the training of the autoencoder depends on; the rows leave all else of stage 1 as it is."""
+    fields = config.to_dict()
+    return {"network": fields["network"], "seed": config.training.seed}
+
+
+def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str], config: Config) -> dict[str, Any]:
+    rows = {}
+    for row, runs in finished.items():
+        best = np.array([run["value"] for run in runs])
+        layers = {name: float(np.mean([run["by_layer"][name] for run in runs])) for name in runs[0]["by_layer"]}
+        rows[row] = {
+            "says": "the untrained network" if row == RANDOM else ABLATIONS[row].says,
+            "paper": None if row == RANDOM else ABLATIONS[row].paper_accuracy,
+            "value": round(float(best.mean()), 2),
+            "stderr": round(float(best.std(ddof=1) / np.sqrt(len(best))), 2) if len(best) > 1 else None,
+            "by_layer": {name: round(value, 2) for name, value in layers.items()},
+            "mask_auc": [run.get("mask_auc") for run in runs],
+            "images_seen": runs[0]["images_seen"],
+            "seconds": [run["seconds"] for run in runs],
+            "seeds": [run["seed"] for run in runs],
+        }
+    first = next(iter(finished.values()))[0]
+    names = {name: first[name] for name in ("task", "data", "metric", "probe_values")}
+    return names | {"rows": rows, "failed": failed, "config": config.to_dict()}
+
+
+def format_ablation(result: dict[str, Any]) -> str:
+    """The table as text, the paper's own figures (on other photos) in the last column."""
+    lines = [f"ablation on {result['data']}: accuracy of the linear probe in percent"]
+    lines.append(
+        f"{'':38}{'conv1':>7}{'conv2':>7}{'conv3':>7}{'conv4':>7}{'conv5':>7}{'best':>13}{'paper, STL-10':>16}"
+    )
+    for row, figures in result["rows"].items():
+        best = f"{figures['value']:.1f}" + (f" ± {figures['stderr']:.1f}" if figures["stderr"] is not None else "")
+        layers = "".join(f"{value:7.1f}" for value in figures["by_layer"].values())
+        paper = "" if figures["paper"] is None else f"{figures['paper']:.2f}"
+        label = f"{figures['says']}" if row in (RANDOM, "baseline") else f"({row}) {figures['says']}"
+        lines.append(f"{label:38}{layers}{best:>13}{paper:>16}")
+    lines += [f"failed: {name}: {why}" for name, why in result["failed"].items()]
+    return "\n".join(lines)

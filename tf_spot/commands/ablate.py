@@ -1,0 +1,43 @@
+"""`tf-spot ablate`: Table 1 of the paper on one's own photos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.config import ABLATIONS, PRESETS, preset
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "ablate", run, "train the paper's ablations and put them in one table")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder of the rows; the same one goes on"
+    )
+    parser.add_argument("--rows", metavar="baseline,a,...", default="all", help=f"of {','.join(ABLATIONS)} (all)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a row (1)")
+    parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the baseline's recipe (small)")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of every row")
+    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    config = preset(options.preset).override(options.set)
+    from tf_spot.ablation import ablate, format_ablation
+    from tf_spot.progress import progress
+
+    rows = list(ABLATIONS) if options.rows == "all" else options.rows.split(",")
+    with progress() as sink:
+        result = ablate(
+            config,
+            options.data,
+            options.out,
+            rows,
+            seeds=options.seeds,
+            num_values=options.num_values,
+            on_progress=sink,
+        )
+    print(format_ablation(result))
+    return result, FAILED if result["failed"] else DONE
