@@ -1,0 +1,48 @@
+"""A run as a SavedModel, and the same photo through it without tf-spot.
+
+    python export/to_saved_model.py RUN OUT PHOTO
+
+Prints the size, the time for one photo, and the largest difference from the Keras model.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def make(run: str, out: str) -> None:
+    from tf_spot import export_saved_model, load_spotter
+
+    manifest = export_saved_model(load_spotter(run), out)
+    outputs = [figures for batch in manifest["parity"].values() for figures in batch.values()]
+    print(f"size                {manifest['size_bytes']:,} bytes")
+    print(f"largest difference  {max(figures['share'] for figures in outputs):.1e} of the output's largest value")
+
+
+def ask(out: str, photo: str) -> None:
+    """Nothing below needs tf-spot: this is what a service does."""
+    import tensorflow as tf
+
+    manifest = json.loads(Path(out, "manifest.json").read_text())
+    model = tf.saved_model.load(str(Path(out, manifest["artifact"])))
+    files = tf.constant([Path(photo).read_bytes()])  # JPEG or PNG; decoded and resized in the graph
+    model.signatures["image_bytes"](image_bytes=files)  # the first call prepares the others
+    started = time.perf_counter()
+    answers = model.signatures["image_bytes"](image_bytes=files)
+    print(f"one photo           {1000 * (time.perf_counter() - started):.1f} ms, decoding included")
+    print(f"embedding           {answers['embedding'].shape[1]} numbers")
+    if "tf_spot" in sys.modules:
+        sys.exit("tf_spot was imported")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--ask"]:
+        ask(*sys.argv[2:])
+    elif len(sys.argv) == 4:
+        make(sys.argv[1], sys.argv[2])
+        sys.stdout.flush()
+        sys.exit(subprocess.run([sys.executable, __file__, "--ask", *sys.argv[2:]]).returncode)
+    else:
+        sys.exit(__doc__)

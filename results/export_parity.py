@@ -1,0 +1,67 @@
+"""How far exported artifacts are from their model: formats x quantisations x parts x batch sizes, on real photos.
+
+    python results/export_parity.py RUN --data SPEC
+
+Writes results/export-parity.json: for each artifact its size and, by batch size and output, the largest difference,
+the output's largest value, their ratio (`share`) and the relative rms error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tf_spot.errors import UserError
+from tf_spot.exporters import export
+from tf_spot.exporters.bundle import CALIBRATION_PHOTOS, FORMATS
+from tf_spot.exporters.parts import PARTS, sample_photos
+from tf_spot.results import provenance
+from tf_spot.runs import Run, write_json
+from tf_spot.training import load_spotter
+
+
+def rows(run: Run, photos: Any) -> list[dict[str, Any]]:
+    """One row an artifact; one that is refused says why."""
+    spotter = load_spotter(run)
+    found = []
+    for part in PARTS:
+        for kind, quantizations in FORMATS.items():
+            for quantization in quantizations:
+                row: dict[str, Any] = {"part": part, "format": kind, "quantization": quantization}
+                with tempfile.TemporaryDirectory() as folder:
+                    try:
+                        manifest = export(
+                            spotter, Path(folder, "out"), format=kind, part=part, quantize=quantization, photos=photos
+                        )
+                    except UserError as error:
+                        found.append(row | {"refused": str(error)})
+                        continue
+                found.append(row | {name: manifest[name] for name in ("size_bytes", "parity")})
+                print(row)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--data", required=True)
+    options = parser.parse_args()
+    run = Run(options.run)
+    photos = sample_photos(options.data, run.config, CALIBRATION_PHOTOS)
+    result = {
+        "task": "export-parity",
+        "data": run.data["name"] if options.data == run.data["spec"] else options.data.partition(":")[0],
+        "preset": run.config.preset,
+        "image_size": run.config.data.image_size,
+        "photos": len(photos),
+        "rows": rows(run, photos),
+        "config": run.config.to_dict(),
+    }
+    now = provenance() | {"command": "python results/export_parity.py RUN --data SPEC"}  # no paths of a machine
+    write_json(Path(__file__).parent / "export-parity.json", result | now)
+
+
+if __name__ == "__main__":
+    main()

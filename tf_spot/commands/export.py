@@ -1,0 +1,64 @@
+"""`tf-spot export`: a run as a SavedModel, TFLite or ONNX file, checked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.errors import UserError
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "export", run, "write a run as a file that runs without tf-spot, and check it")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty folder")
+    parser.add_argument("--part", choices=("features", "spotter"), default="features", help="default: %(default)s")
+    parser.add_argument(
+        "--quantize",
+        choices=("none", "float16", "dynamic", "int8", "int8-integer"),
+        default="none",
+        help="default: %(default)s; onnx: none, int8; saved_model: none",
+    )
+    parser.add_argument(
+        "--data", metavar="SPEC", help="photos to check on and to find int8 ranges with; default: the run's"
+    )
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.exporters import export
+    from tf_spot.runs import Run
+    from tf_spot.training import load_spotter
+
+    if options.quantize.startswith("int8") and options.data is None:
+        raise UserError("int8 finds its ranges on photos; received no --data; add for instance --data photos")
+    opened = Run(options.run)
+    photos = _photos(opened, options.data)
+    manifest = export(
+        load_spotter(opened),
+        options.out,
+        format=options.format,
+        part=options.part,
+        quantize=options.quantize,
+        photos=photos,
+        config=opened.config,
+    )
+    outputs = [output for batch in manifest["parity"].values() for output in batch.values()]
+    figures = {name: manifest[name] for name in ("part", "format", "quantization", "artifact", "size_bytes")}
+    figures |= {name: max(output[name] for output in outputs) for name in ("share", "relative_rms")}
+    print(tell(figures))
+    return figures, DONE
+
+
+def _photos(run: Any, spec: str | None) -> Any:
+    from tf_spot.exporters.bundle import CALIBRATION_PHOTOS
+    from tf_spot.exporters.parts import sample_photos
+
+    if spec is not None:
+        return sample_photos(spec, run.config, CALIBRATION_PHOTOS)
+    try:
+        return sample_photos(run.data["spec"], run.config, CALIBRATION_PHOTOS)
+    except UserError:  # the run's photos are elsewhere
+        return sample_photos("photos", run.config, CALIBRATION_PHOTOS)

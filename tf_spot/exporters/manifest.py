@@ -1,0 +1,135 @@
+"""What lies beside an artifact: manifest.json, reference answers, a model card and SHA256SUMS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_spot.errors import UserError
+from tf_spot.exporters.parity import Figures
+from tf_spot.exporters.parts import OUTPUTS, Part
+from tf_spot.runs import versions, write_json, write_text
+
+MANIFEST, SUMS, REFERENCE, CARD = "manifest.json", "SHA256SUMS", "reference.npz", "README.md"
+RESIZING = (
+    "signature image_bytes: JPEG or PNG; the whole photo, squeezed into the square with antialiasing; EXIF orientation "
+    "is not applied and transparency is dropped"
+)
+
+
+def describe(
+    part: Part, kind: str, quantization: str, artifact: str, expected: dict[str, np.ndarray], config: Any
+) -> dict[str, Any]:
+    """The manifest as far as it is known before the artifact is checked."""
+    now = versions()
+    size = part.image_size
+    return {
+        "part": part.name,
+        "format": kind,
+        "quantization": quantization,
+        "artifact": artifact,
+        "inputs": {
+            "images": {"dtype": "float32", "shape": ["batch", size, size, 3], "range": [0, 255], "order": "RGB"}
+        },
+        "outputs": {
+            name: {"dtype": "float32", "shape": ["batch", *value.shape[1:]], "meaning": OUTPUTS[name]}
+            for name, value in expected.items()
+        },
+        "preprocessing": "normalisation is inside the artifact" + (f"; {RESIZING}" if kind == "saved_model" else ""),
+        "config": config.to_dict() if config is not None else None,
+        "commit": now["commit"],
+        "versions": now["packages"] | {"python": now["python"]},
+    }
+
+
+def write_bundle(
+    folder: Path, manifest: dict[str, Any], figures: Figures, photos: np.ndarray, expected: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Writes everything beside the artifact; SHA256SUMS last. Gives the full manifest."""
+    np.savez_compressed(
+        folder / REFERENCE, photos=photos, allow_pickle=False, **{f"outputs/{k}": v for k, v in expected.items()}
+    )
+    artifact = folder / manifest["artifact"]
+    size = sum(file.stat().st_size for file in files(artifact)) if artifact.is_dir() else artifact.stat().st_size
+    full = manifest | {"size_bytes": size, "parity": figures}
+    write_json(folder / MANIFEST, full)
+    write_text(folder / CARD, _card(full))
+    lines = [f"{_sum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files(folder)]
+    write_text(folder / SUMS, "".join(lines))
+    return full
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an exported folder.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"verify wants a folder that tf-spot export wrote; received: {folder}") from error
+    return manifest
+
+
+def check_sums(folder: Path) -> int:
+    """How many files SHA256SUMS lists, all of which are there and unchanged.
+
+    Raises:
+        UserError: a file is missing, changed or not listed.
+    """
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{folder} has no {SUMS}; export it again") from error
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    present = {file.relative_to(folder).as_posix(): file for file in files(folder) if file.name != SUMS}
+    for name in sorted(listed.keys() | present.keys()):
+        if name not in present:
+            raise UserError(f"{name} is missing from {folder}; copy or export it again")
+        if name not in listed:
+            raise UserError(f"{name} is not in {SUMS} of {folder}; remove it")
+        if _sum(present[name]) != listed[name]:
+            raise UserError(f"{name} in {folder} was changed after the export; copy or export it again")
+    return len(listed)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _card(manifest: dict[str, Any]) -> str:
+    outputs = "\n".join(
+        f"| `{name}` | ({', '.join(map(str, output['shape']))}) | {output['meaning']} |"
+        for name, output in manifest["outputs"].items()
+    )
+    worst = max(values["share"] for outputs in manifest["parity"].values() for values in outputs.values())
+    shape = ", ".join(map(str, manifest["inputs"]["images"]["shape"]))
+    return f"""---
+library_name: tf-spot
+tags: [self-supervised-learning, feature-extraction]
+---
+# {manifest["part"]}, {manifest["format"]}, quantisation {manifest["quantization"]}
+
+Features learned without labels by spotting artifacts. The artifact is `{manifest["artifact"]}`,
+{manifest["size_bytes"]:,} bytes.
+
+Input `images`: float32 ({shape}), RGB in [0, 255]; {manifest["preprocessing"]}.
+
+| output | shape | meaning |
+|---|---|---|
+{outputs}
+
+Checked on photos against the model it was made from: largest difference {worst:.1e} of the output's largest value.
+Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone. Versions,
+configuration and every figure: `manifest.json`.
+"""

@@ -1,0 +1,96 @@
+"""What is exported: a part of the discriminator as one function of photos, normalisation inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_spot.config import Config
+from tf_spot.data import open_source
+from tf_spot.errors import UserError
+from tf_spot.spotter import ArtifactSpotter
+
+PARTS = ("features", "spotter")
+OUTPUTS = {
+    "conv1": "map after the ReLU",
+    "conv2": "map after the ReLU",
+    "conv3": "map after the ReLU",
+    "conv4": "map after the ReLU",
+    "conv5": "map after the ReLU",
+    "embedding": "conv5 averaged over the map",
+    "artifact_score": "probability that the image was repaired",
+    "heat_map": "probability that the cell was repaired",
+}
+_READ_AT_MOST = 512  # photos of a source, of which the sample is taken evenly
+
+
+class Part(tf.Module):
+    """One part of a discriminator.
+
+    Args:
+        spotter: a trained `ArtifactSpotter`.
+        name: `features`: conv1 ... conv5 (batch, h, w, channels) and `embedding` (batch, channels); `spotter`:
+            `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`.
+
+    Attributes:
+        images: the tf.function; images float32 (batch, size, size, 3) in [0, 255] to a dict of float32 outputs.
+
+    Raises:
+        UserError: unknown part, no mask head for `spotter`, or a model that does not compute in float32.
+    """
+
+    def __init__(self, spotter: ArtifactSpotter, name: str) -> None:
+        super().__init__(name=name)
+        discriminator = spotter.discriminator
+        if name not in PARTS:
+            raise UserError(f"unknown part; allowed: {', '.join(PARTS)}; received: {name!r}")
+        if name == "spotter" and discriminator.mask_head is None:
+            raise UserError(
+                "part spotter needs the mask head; received: a spotter trained with game.predict_mask=false"
+            )
+        if discriminator.compute_dtype != "float32":
+            raise UserError(f"export wants a model in float32; received: {discriminator.compute_dtype}; load it so")
+        self.image_size: int = discriminator.image_size
+        self.has_response_norm: bool = discriminator.backbone.response_norm is not None
+        # The variables alone: a Keras model inside would make the SavedModel ask for its classes' code.
+        self.held = [variable.value for variable in discriminator.variables]
+        shape = (None, self.image_size, self.image_size, 3)
+        answers = _features if name == "features" else _spots
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
+        def images(images: Any) -> dict[str, tf.Tensor]:
+            return answers(discriminator, discriminator.backbone.of_pixels(images))
+
+        self.images = images
+
+
+def _features(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return maps | {"embedding": tf.reduce_mean(maps["conv5"], axis=(1, 2))}
+
+
+def _spots(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    answers = discriminator.answers(maps)
+    return {
+        "artifact_score": tf.nn.softmax(answers["realness_logits"])[:, 0],
+        "heat_map": tf.sigmoid(-answers["mask_logits"])[..., 0],
+    }
+
+
+def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:
+    """Up to `count` photos of a source, spread over it: uint8 (n, size, size, 3). Held-out photos come first.
+
+    Raises:
+        UserError: the source cannot be opened or holds no photo.
+    """
+    source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+    batches: list[np.ndarray] = []
+    for split in ("held_out", "unlabelled"):
+        if source.count(split) and sum(map(len, batches)) < count:
+            batches += source.images(split, 64).take(_READ_AT_MOST // 64).as_numpy_iterator()
+    if not batches:
+        raise UserError(f"an export is checked on photos; received: {spec}, which holds none that can be read")
+    photos = np.concatenate(batches)
+    chosen = np.unique(np.linspace(0, len(photos) - 1, count).round().astype(int))
+    return np.clip(np.round((photos[chosen] + 1.0) * 127.5), 0, 255).astype(np.uint8)
