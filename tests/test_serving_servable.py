@@ -1,0 +1,96 @@
+"""One loaded version: what it refuses, and its warm-up requests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_models import write_version
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tf_spot.serving.failures import ServingError
+from tf_spot.serving.model import Model
+from tf_spot.serving.servable import Servable
+
+IMAGES = np.zeros((2, 4, 4, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_version(tmp_path_factory.mktemp("model"), 7)
+
+
+@pytest.fixture(scope="module")
+def servable(path: Path) -> Servable:
+    return Servable(path, 7)
+
+
+def test_it_runs(servable: Servable) -> None:
+    servable.check("serving_default", {"images": IMAGES})
+    outputs = servable.run("serving_default", {"images": IMAGES})
+    assert outputs["score"].tolist() == [7, 7] and outputs["name"].tolist() == [b"7", b"7"]
+    assert set(servable.signature_defs) == {"serving_default", "image_bytes", "slow", "fixed"}
+
+
+def test_which_signatures_are_batched(servable: Servable) -> None:
+    assert servable.batched("serving_default") and servable.batched("image_bytes")
+    assert not servable.batched("fixed")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({}, r"takes inputs \['images'\], received \[\]"),
+        ({"images": IMAGES.astype(np.uint8)}, "must be float32, received uint8"),
+        ({"images": np.array([b"a"], object)}, "must be float32, received string"),
+        ({"images": IMAGES[0]}, r"must have shape \(any, 4, 4, 3\), received \(4, 4, 3\)"),
+        ({"images": IMAGES[..., :2]}, r"received \(2, 4, 4, 2\)"),
+    ],
+)
+def test_inputs_that_do_not_fit(servable: Servable, inputs: dict, told: str) -> None:
+    with pytest.raises(ServingError, match=told) as caught:
+        servable.check("serving_default", inputs)
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_what_the_model_says_is_told_in_one_line(servable: Servable) -> None:
+    with pytest.raises(ServingError) as caught:
+        servable.run("image_bytes", {"image_bytes": np.array([b"no image"], object)})
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert "PNG" in caught.value.message and "\n" not in caught.value.message and "node" not in caught.value.message
+
+
+def test_warm_up_requests_are_run(path: Path) -> None:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["images"].CopyFrom(tf.make_tensor_proto(IMAGES))
+    file = path / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    for signature, fits in (("", True), ("serving_default", True), ("image_bytes", False)):
+        log.predict_log.request.model_spec.signature_name = signature
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            writer.write(log.SerializeToString())
+        if fits:
+            assert Servable(path, 7).version == 7
+        else:
+            with pytest.raises(ServingError, match="takes inputs"):
+                Servable(path, 7)
+
+
+def test_the_folder_that_export_writes(tmp_path: Path) -> None:
+    version = tmp_path / "bundle" / "features" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    (tmp_path / "bundle" / "manifest.json").touch()
+    for folder in (tmp_path / "bundle", tmp_path / "bundle" / "features"):
+        model = Model(folder)
+        assert (model.name, model.folder) == ("features", version.parent)
+    assert Model(tmp_path / "bundle", name="mine").name == "mine"
+    assert Model(tmp_path).folder == tmp_path  # no model one floor down: it may still come
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xff", b"text"])
+def test_a_folder_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(ServingError) as caught:
+        Servable(tmp_path, 1)
+    assert caught.value.code == "DATA_LOSS"

@@ -1,0 +1,82 @@
+"""What can go wrong between a client and a server, by the names that gRPC and TensorFlow share."""
+
+from __future__ import annotations
+
+from tf_spot.errors import UserError
+
+# The HTTP status TensorFlow Serving gives each code.
+HTTP_STATUS = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+_CODE_OF_HTTP = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+
+
+class ServingError(RuntimeError):
+    """A call that failed.
+
+    Args:
+        code: a name of `grpc.StatusCode`, such as "NOT_FOUND", whatever the protocol.
+        message: what the server, or the connection, said.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        return HTTP_STATUS[self.code]
+
+    @property
+    def passes(self) -> bool:
+        """True when the same call may succeed a little later."""
+        return self.code in RETRIED
+
+
+class MessageTooLarge(ServingError):
+    """A request or an answer over the size limit: the same call can never succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("RESOURCE_EXHAUSTED", message)
+
+    http_status = 413
+    passes = False
+
+
+def code_of_http(status: int) -> str:
+    return _CODE_OF_HTTP.get(status, "INTERNAL" if status >= 500 else "UNKNOWN")
+
+
+def missing_extra(error: ModuleNotFoundError) -> UserError:
+    """The user's error for a package of the `serving` extra that is not installed."""
+    return UserError(f"{error.name} is not installed; serving needs it: pip install tf-spot[serving]")

@@ -1,0 +1,128 @@
+"""One loaded version of a model: its signatures, what they take, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tf_spot.serving.failures import ServingError
+
+Arrays = dict[str, np.ndarray]
+
+_TAG = "serve"
+_WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks, too
+_INTERNAL_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
+_CODES = {
+    1: "CANCELLED",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    11: "OUT_OF_RANGE",
+    12: "UNIMPLEMENTED",
+    15: "DATA_LOSS",
+}
+
+
+class Servable:
+    """A SavedModel in memory.
+
+    Args:
+        path: the folder with `saved_model.pb`.
+        version: its number.
+
+    Raises:
+        Exception: anything TensorFlow raises for a folder that is spoiled or half copied.
+    """
+
+    def __init__(self, path: Path, version: int) -> None:
+        self.version = version
+        self.signature_defs = _read_signatures(path)
+        self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
+        self._warm_up(path / _WARM_UP)
+
+    def signature(self, name: str) -> Any:
+        """The SignatureDef, which describes inputs and outputs by name."""
+        if name not in self.signature_defs:
+            known = ", ".join(sorted(self.signature_defs))
+            raise ServingError("INVALID_ARGUMENT", f"signature {name!r} is not in the model; it has: {known}")
+        return self.signature_defs[name]
+
+    def check(self, name: str, inputs: Arrays) -> None:
+        """Refuses inputs whose names, dtypes or shapes do not fit, before they can spoil a batch."""
+        expected = self.signature(name).inputs
+        if set(inputs) != set(expected):
+            raise _bad(f"signature {name!r} takes inputs {sorted(expected)}, received {sorted(inputs)}")
+        for key, array in inputs.items():
+            info = expected[key]
+            wanted = tf.as_dtype(info.dtype)
+            if array.dtype != np.dtype(wanted.as_numpy_dtype):
+                received = tf.as_dtype(array.dtype).name
+                raise _bad(f"input {key!r} must be {wanted.name}, received {received}")
+            shape = tf.TensorShape(info.tensor_shape)
+            if not shape.is_compatible_with(array.shape):
+                raise _bad(f"input {key!r} must have shape {_text(shape)}, received {_text(array.shape)}")
+
+    def batched(self, name: str) -> bool:
+        """True when inputs of many requests can be put together: all have a free first axis."""
+        shapes = [tf.TensorShape(info.tensor_shape) for info in self.signature(name).inputs.values()]
+        return bool(shapes) and all(shape.rank and shape[0] is None for shape in shapes)
+
+    def run(self, name: str, inputs: Arrays) -> Arrays:
+        """Runs one signature; inputs have passed `check`."""
+        try:
+            outputs = self._loaded.signatures[name](**{key: _tensor(array) for key, array in inputs.items()})
+            return {key: np.asarray(value.numpy()) for key, value in outputs.items()}
+        except tf.errors.OpError as error:
+            raise ServingError(_CODES.get(error.error_code, "INTERNAL"), _short(error.message)) from error
+
+    def _warm_up(self, file: Path) -> None:
+        """Runs the requests that came with the model, so that no client waits for what only the first run does."""
+        if not file.exists():
+            return
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            signature = request.model_spec.signature_name or "serving_default"
+            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+            self.check(signature, inputs)
+            self.run(signature, inputs)
+
+
+def _read_signatures(path: Path) -> dict[str, Any]:
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ServingError("DATA_LOSS", "saved_model.pb is not a SavedModel, or not all of it") from error
+    for graph in saved.meta_graphs:
+        if _TAG in graph.meta_info_def.tags:
+            found: Mapping[str, Any] = graph.signature_def
+            return {name: found[name] for name in found if name not in _INTERNAL_SIGNATURES}
+    raise ServingError("DATA_LOSS", f"saved_model.pb has no graph with the tag {_TAG!r}")
+
+
+def _tensor(array: np.ndarray) -> Any:
+    return tf.constant(array, tf.string if array.dtype == object else None)
+
+
+def _short(message: str) -> str:
+    """What an operation said, without the trace of the graph around it."""
+    lines = [line.strip() for line in message.split("[[{{node")[0].splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Graph execution error", "Detected at node"))]
+    return (told[-1] if told else message.strip())[:500]
+
+
+def _text(shape: Any) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+
+
+def _bad(message: str) -> ServingError:
+    return ServingError("INVALID_ARGUMENT", message)

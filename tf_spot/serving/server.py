@@ -1,0 +1,170 @@
+"""A local server for development that speaks TensorFlow Serving's protocol over REST and gRPC.
+
+It is for trying a model and testing clients; in production run TensorFlow Serving itself on the same files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import uvicorn
+
+from tf_spot.errors import UserError
+from tf_spot.serving.batching import Batcher
+from tf_spot.serving.grpc_services import add_services
+from tf_spot.serving.metrics import Metrics
+from tf_spot.serving.model import Model
+from tf_spot.serving.rest import rest_app
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 30.0  # that requests under way may take when the server is asked to stop
+
+
+@dataclass
+class ServerOptions:
+    """Where the server listens and what it allows; a port of 0 means any free one."""
+
+    artifact: Path
+    name: str | None = None
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    max_batch_size: int = 32  # rows
+    batch_timeout_ms: float = 5.0
+    max_queue: int = 256  # requests
+    max_message_bytes: int = 64 * 2**20
+    poll_seconds: float = 2.0
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Listening:
+    """Where a started server is found."""
+
+    name: str
+    versions: list[int]
+    rest_url: str
+    grpc_target: str
+
+
+def serve(options: ServerOptions, on_start: Callable[[Listening], None]) -> int:
+    """Serves until SIGTERM or Ctrl-C, then finishes the requests under way.
+
+    Args:
+        options: see `ServerOptions`.
+        on_start: told once both ports answer.
+
+    Returns:
+        the number of the signal that ended it.
+
+    Raises:
+        UserError: a folder that is no model, or a port in use.
+    """
+    return asyncio.run(_serve(options, on_start))
+
+
+async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) -> int:
+    model = Model(options.artifact, name=options.name, labels=options.labels)
+    metrics = Metrics()
+    batcher = Batcher(
+        max_batch_size=options.max_batch_size,
+        batch_timeout=options.batch_timeout_ms / 1000,
+        max_queue=options.max_queue,
+        metrics=metrics,
+    )
+    with _rest_socket(options.host, options.rest_port) as rest_socket:
+        grpc_server, grpc_port = _grpc_server(options)
+        add_services(grpc_server, model, batcher, metrics, options.max_message_bytes)
+        stopped = _signals()
+        await model.poll()
+        await grpc_server.start()
+        rest = _RestServer(
+            uvicorn.Config(
+                rest_app(model, batcher, metrics, options.max_message_bytes),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=int(STOP_SECONDS),
+            )
+        )
+        rest_task = asyncio.create_task(rest.serve(sockets=[rest_socket]))
+        polling = asyncio.create_task(_poll(model, options.poll_seconds))
+        rest_port = rest_socket.getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        while not rest.started:
+            await asyncio.sleep(0.01)
+        on_start(Listening(model.name, model.available, f"http://{host}:{rest_port}", f"{host}:{grpc_port}"))
+        number = await stopped
+        polling.cancel()
+        rest.should_exit = True
+        await asyncio.gather(grpc_server.stop(STOP_SECONDS), rest_task)
+        batcher.close()
+        return number
+
+
+class _RestServer(uvicorn.Server):
+    """Leaves the signals to us, as they stop gRPC too."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _rest_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise _no_port("REST", host, port, error) from error
+
+
+def _grpc_server(options: ServerOptions) -> tuple[grpc.aio.Server, int]:
+    limits = [
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # else a second server on the same port starts, and takes half of the calls
+    ]
+    server = grpc.aio.server(options=limits)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    try:
+        return server, server.add_insecure_port(f"{host}:{options.grpc_port}")
+    except RuntimeError as error:
+        raise _no_port("gRPC", options.host, options.grpc_port, error) from error
+
+
+def _no_port(protocol: str, host: str, port: int, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or "it may be in use"
+    option = f"--{protocol.lower()}-port"
+    return UserError(f"cannot listen for {protocol} on {host}:{port}: {reason}; choose another {option}, or 0 for any")
+
+
+def _signals() -> asyncio.Future[int]:
+    """Resolves with the number of the first signal that asks to stop."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    return stopped
+
+
+async def _poll(model: Model, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await model.poll()
+        except OSError as error:  # the folder is away, or changed under our hands: look again next time
+            log.warning("%s cannot be read: %s", model.folder, error)
