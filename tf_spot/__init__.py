@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from tf_spot.autoencoder import Autoencoder
     from tf_spot.config import Config, preset
     from tf_spot.data import open_source as load
+    from tf_spot.embedding import embed
     from tf_spot.errors import UserError
     from tf_spot.evaluation import knn_probe, linear_probe
+    from tf_spot.exporters import export_onnx, export_saved_model, export_tflite
+    from tf_spot.packing import pack
     from tf_spot.spotter import ArtifactSpotter
     from tf_spot.training import load_spotter, train
 
@@ -26,11 +29,16 @@ __all__ = [
     "Autoencoder",
     "Config",
     "UserError",
+    "export_onnx",
+    "export_saved_model",
+    "export_tflite",
+    "embed",
     "knn_probe",
     "linear_probe",
     "load",
     "load_authors_checkpoint",
     "load_spotter",
+    "pack",
     "preset",
     "train",
 ]
@@ -46,11 +54,16 @@ _LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
     "ArtifactSpotter": "spotter",
     "Autoencoder": "autoencoder",
+    "export_onnx": "exporters",
+    "export_saved_model": "exporters",
+    "export_tflite": "exporters",
+    "embed": "embedding",
     "knn_probe": "evaluation",
     "linear_probe": "evaluation",
     "load": "data",
     "load_authors_checkpoint": "authors",
     "load_spotter": "training",
+    "pack": "packing",
     "train": "training",
 }
 _ALIASES = {"load": "open_source"}

@@ -23,7 +23,20 @@ from tf_spot.commands.verb import INTERRUPTED, TERMINATED, USER_ERROR
 from tf_spot.errors import UserError
 
 # Files of tf_spot/commands, in the order of --help.
-VERBS = ("demo", "train", "evaluate", "ablate", "spot", "report", "export", "verify", "serve", "pack")
+VERBS = (
+    "demo",
+    "train",
+    "evaluate",
+    "ablate",
+    "spot",
+    "report",
+    "export",
+    "verify",
+    "serve",
+    "pack",
+    "embed",
+    "neighbours",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,41 @@
+"""`tf-spot embed`: features of many photos as one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, tell, verb
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "embed", run, "features of many photos as one Parquet or NumPy file")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or one that tf-spot export wrote")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FILE.parquet or FILE.npz")
+    parser.add_argument(
+        "--layer", metavar="LAYER", default="conv5", help="conv1 to conv5, averaged over the map (conv5)"
+    )
+    parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
+    parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
+    parser.add_argument("--resume", action="store_true", help="go on with the job for this file that was stopped")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.embedding import embed
+    from tf_spot.progress import progress
+
+    with progress() as sink:
+        figures = embed(
+            options.run,
+            options.data,
+            options.out,
+            layer=options.layer,
+            split=options.split,
+            batch_size=options.batch_size,
+            resume=options.resume,
+            on_progress=sink,
+        )
+    print(tell(figures))
+    return figures, DONE

@@ -1,0 +1,43 @@
+"""`tf-spot neighbours`: the photos nearest to some images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, verb
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "neighbours", run, "the photos nearest to some images, by learned, random and pixel features")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="photos to search")
+    parser.add_argument("--query", metavar="IMAGE", type=Path, nargs="+", required=True, help="image file")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the picture and the numbers")
+    parser.add_argument("--count", metavar="N", type=int, default=8, help="neighbours of each query (8)")
+    parser.add_argument(
+        "--layer", metavar="LAYER", default="conv5", help="conv1 to conv5, averaged over the map (conv5)"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random rival (0)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.neighbours import neighbours
+    from tf_spot.progress import progress
+
+    with progress() as sink:
+        found = neighbours(
+            options.run,
+            options.data,
+            options.query,
+            options.out,
+            count=options.count,
+            layer=options.layer,
+            seed=options.seed,
+            on_progress=sink,
+        )
+    for entry in found["queries"]:
+        near = ", ".join(f"{hit['path']} {hit['similarity']:.3f}" for hit in entry["learned"])
+        print(f"{entry['query']}: {near}")
+    return found, DONE

@@ -1,0 +1,305 @@
+"""Features of many photos as one file: a row a photo.
+
+Rows are made in chunks, each kept in a file of its own until all are there; then they are joined. So memory does not
+grow with the number of photos, and a job that was stopped goes on with the chunks that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_spot.config import PAPER, Config, DataConfig
+from tf_spot.data import Source, open_source
+from tf_spot.data.shards import file_digest
+from tf_spot.errors import UserError
+from tf_spot.exporters import reopen
+from tf_spot.exporters.manifest import check_sums, read_manifest
+from tf_spot.runs import Run, write_file, write_json
+from tf_spot.training import load_spotter
+
+Sink = Callable[[int, int, str], None]  # done, total, text
+ENDINGS = (".parquet", ".npz")
+SPLITS = ("train", "test", "all")
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+CHUNK = 4096  # photos, about: a row group of the Parquet file, and what a stopped job loses at most
+
+
+class Embedder(NamedTuple):
+    """What makes vectors of images, and what is to be known about it."""
+
+    embed: Callable[[Any], np.ndarray]  # images (batch, height, width, 3) in [-1, 1] to float32 (batch, dim)
+    image_size: int
+    data: DataConfig  # how photos become images
+    digest: str  # changes when the weights do
+
+    def __call__(self, images: Any) -> np.ndarray:
+        return self.embed(images)
+
+
+class Part(NamedTuple):
+    """Some rows."""
+
+    id: np.ndarray  # int64 (rows,)
+    path: np.ndarray  # text (rows,)
+    embedding: np.ndarray  # float32 (rows, dim)
+
+    @classmethod
+    def load(cls, path: Path) -> Part:
+        with np.load(path) as columns:
+            return cls(*(columns[name] for name in cls._fields))
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **self._asdict())
+
+
+def embed(
+    model: str | Path,
+    spec: str,
+    out: str | Path,
+    *,
+    layer: str = "conv5",
+    split: str = "all",
+    batch_size: int = 64,
+    resume: bool = False,
+    chunk: int = CHUNK,
+    on_progress: Sink | None = None,
+) -> dict[str, Any]:
+    """Writes one row a readable photo: `id` (int64), `path` (text) and `embedding` (float32).
+
+    The id is the photo's place: those of `train` first, those of `test` after them, so an unreadable photo leaves a
+    gap. The path is the photo's name within the source.
+
+    Args:
+        model: a run folder, or a folder that `tf-spot export` wrote with the part `features`.
+        spec: photos, see `tf_spot.load`.
+        out: FILE.parquet, with a row group a chunk, or FILE.npz, with arrays of the same names; replaced when there.
+        layer: the map to average.
+        split: `train`, `test`, or `all`: both.
+        batch_size: images at a time.
+        resume: go on with the job for this file that was stopped, if one was.
+        chunk: photos whose rows are made and kept together, rounded up to whole batches.
+        on_progress: told (photos done, photos, text).
+
+    Returns:
+        `rows`, `dim` and `unreadable` (photos left out).
+
+    Raises:
+        UserError: an unknown layer, split or file ending, no run, or a stopped job that was another.
+    """
+    out = Path(out)
+    _check_options(out, split, batch_size, chunk)
+    embedder = open_embedder(model, layer)
+    source = open_source(spec, image_size=embedder.image_size, config=embedder.data)
+    splits = splits_of(source, split)
+    chunk = -(-chunk // batch_size) * batch_size
+    job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
+    folder = out.with_name(f".{out.name}.parts")
+    _begin(folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
+    total = sum(source.count(name) for name in splits)
+    files, done = [], 0
+    for name in splits:
+        for file, photos in _parts(folder, embedder, source, name, batch_size, chunk):
+            files.append(file)
+            done += photos
+            if on_progress is not None:
+                on_progress(done, total, "embedding photos")
+    rows, dim, _ = _sizes(files)
+    if not rows:
+        raise UserError(f"there must be photos that can be read; received: {spec} with {total} that cannot")
+    join = _join_parquet if out.suffix == ".parquet" else _join_npz
+    write_file(out, lambda aside: join(aside, files))
+    shutil.rmtree(folder)
+    return {"rows": rows, "dim": dim, "unreadable": total - rows}
+
+
+def open_embedder(path: str | Path, layer: str = "conv5") -> Embedder:
+    """The embedder of a run, or of what `tf-spot export` wrote: the average of `layer` over the map.
+
+    Raises:
+        UserError: no trained spotter in `path`, or an unknown layer.
+    """
+    if layer not in LAYERS:
+        raise UserError(f"--layer must be one of {', '.join(LAYERS)}; received: {layer}")
+    if (Path(path) / "manifest.json").is_file():
+        return _open_artifact(Path(path), layer)
+    run = Run(path)
+    backbone = load_spotter(run).backbone
+    digest = hashlib.sha256()
+    for weight in backbone.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    config = run.config.data
+    return Embedder(averaged(backbone, layer), config.image_size, config, digest.hexdigest())
+
+
+def _open_artifact(folder: Path, layer: str) -> Embedder:
+    """An exported model, run by its own runtime."""
+    manifest = read_manifest(folder)
+    if manifest["part"] != "features":
+        raise UserError(f"embed wants the exported part `features`; received: {folder}, {manifest['part']}")
+    check_sums(folder)
+    kind, artifact = manifest["format"], str(folder / manifest["artifact"])
+    try:
+        if kind == "saved_model":
+            model = reopen.open_saved_model(artifact)[0]
+        else:
+            model = (reopen.open_tflite if kind == "tflite" else reopen.open_onnx)(artifact)
+    except ImportError as error:
+        extra = {"tflite": "litert", "onnx": "onnx"}[kind]
+        raise UserError(f"{kind} needs {error.name}, which is missing; run pip install tf-spot[{extra}]") from error
+
+    def embed_images(images: Any) -> np.ndarray:
+        answers = model(np.asarray((images + 1) * 127.5, np.float32))  # it takes [0, 255]
+        return answers["embedding"] if layer == "conv5" else answers[layer].mean((1, 2))
+
+    config = Config.from_dict(manifest["config"]).data if manifest["config"] else PAPER.data
+    digest = file_digest(folder / "SHA256SUMS")
+    return Embedder(embed_images, manifest["inputs"]["images"]["shape"][1], config, digest)
+
+
+def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]:
+    """Images to one layer of a backbone, averaged over the map: float32 (batch, channels).
+
+    Raises:
+        UserError: an unknown layer.
+    """
+    if layer not in LAYERS:
+        raise UserError(f"--layer must be one of {', '.join(LAYERS)}; received: {layer}")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
+    def average(images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(backbone(images)[layer], axis=(1, 2))
+
+    def embed_images(images: Any) -> np.ndarray:
+        vectors: np.ndarray = average(images).numpy()
+        return vectors
+
+    return embed_images
+
+
+def splits_of(source: Source, split: str) -> list[str]:
+    """The splits that `split` names: itself, or for `all` those that there are.
+
+    Raises:
+        UserError: there is no such split.
+    """
+    if split == "test" and not source.has_test:
+        raise UserError(f"--split test wants photos with a test split; received: {source.spec}, which has none")
+    if split == "all":
+        return ["train", "test"] if source.has_test else ["train"]
+    return [split]
+
+
+def _check_options(out: Path, split: str, batch_size: int, chunk: int) -> None:
+    if out.suffix not in ENDINGS:
+        raise UserError(f"--out must end in {' or '.join(ENDINGS)}; received: {out}")
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError("Parquet needs pyarrow, which is missing; run pip install tf-spot[embed], or write FILE.npz")
+    if split not in SPLITS:
+        raise UserError(f"--split must be one of {', '.join(SPLITS)}; received: {split}")
+    if batch_size < 1 or chunk < 1:
+        raise UserError(f"--batch-size and the chunk must be 1 or more; received: {batch_size} and {chunk}")
+
+
+def _begin(folder: Path, job: dict[str, Any], resume: bool) -> None:
+    """Makes the folder of parts, or finds those of the same job that was stopped."""
+    record = folder / "job.json"
+    if resume and record.is_file():
+        begun = json.loads(record.read_text(encoding="utf-8"))
+        changes = [name for name in job if job[name] != begun.get(name)]
+        if changes:
+            raise UserError(
+                f"--resume wants the job that was stopped; received one with another {', '.join(changes)}; repeat the "
+                "first command, or leave out --resume to begin anew"
+            )
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    write_json(record, job)
+
+
+def _parts(
+    folder: Path, embedder: Embedder, source: Source, split: str, batch_size: int, chunk: int
+) -> Iterator[tuple[Path, int]]:
+    """(file, photos) of every part of a split, after making those that are not there yet.
+
+    Parts are made in order, so those that are there are the first.
+    """
+    count = source.count(split)
+    files = [folder / f"{split}-{number:06}.npz" for number in range(-(-count // chunk))]
+    there = next((number for number, file in enumerate(files) if not file.is_file()), len(files))
+    batches = iter(source.placed(split, batch_size, first=there * chunk)) if there < len(files) else iter(())
+    for number, file in enumerate(files):
+        photos = min(chunk, count - number * chunk)
+        if number >= there:
+            part = _part(embedder, source, split, [next(batches) for _ in range(-(-photos // batch_size))])
+            write_file(file, part.save)
+        yield file, photos
+
+
+def _part(embedder: Embedder, source: Source, split: str, batches: list[Any]) -> Part:
+    first = source.count("train") if split == "test" else 0
+    ids, paths, vectors = [], [], []
+    for images, places, good in batches:
+        keep = good.numpy()
+        ids.append(first + places.numpy()[keep])
+        paths += [_text(source.photo_name(split, place)) for place in places.numpy()[keep]]
+        vectors.append(embedder(images)[keep])
+    return Part(np.concatenate(ids), np.array(paths, np.str_), np.concatenate(vectors))
+
+
+def _text(name: str) -> str:
+    """A name whose bytes are not UTF-8, spelled out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _sizes(files: list[Path]) -> tuple[int, int, np.dtype[Any]]:
+    """(rows, dim, type of the longest path) of all parts."""
+    rows, dim, longest = 0, 0, np.dtype("<U1")
+    for part in map(Part.load, files):
+        rows, dim = rows + len(part.id), part.embedding.shape[1]
+        longest = max(longest, part.path.dtype, key=lambda kind: kind.itemsize)
+    return rows, dim, longest
+
+
+def _join_parquet(path: Path, files: list[Path]) -> None:
+    """One row group a part; a part without rows has none."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    _, dim, _ = _sizes(files)
+    vectors = pa.list_(pa.float32(), dim)
+    schema = pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for part in map(Part.load, files):
+            if len(part.id):
+                embedding = pa.FixedSizeListArray.from_arrays(pa.array(part.embedding.ravel()), dim)
+                columns = [pa.array(part.id), pa.array(part.path.tolist(), pa.string()), embedding]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part.id))
+
+
+def _join_npz(path: Path, files: list[Path]) -> None:
+    """Array after array, part after part, as `np.savez` would write them from memory."""
+    rows, dim, text = _sizes(files)
+    columns = {
+        "id": (np.dtype(np.int64), (rows,)),
+        "path": (text, (rows,)),
+        "embedding": (np.dtype("<f4"), (rows, dim)),
+    }
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name, (kind, shape) in columns.items():
+            head = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, head)
+                for part in map(Part.load, files):
+                    file.write(getattr(part, name).astype(kind).tobytes())
