@@ -28,6 +28,7 @@ VERBS = (
     "train",
     "evaluate",
     "ablate",
+    "compare",
     "spot",
     "report",
     "export",

@@ -1,0 +1,75 @@
+"""Rival: which colours had this grey photo?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.baselines.pretext import Pretext, built
+from tf_spot.layers import register
+
+BIN = 10.0  # width of a colour bin, in units of a and b
+BINS = 22  # along each of a and b, from -110 to 110
+SMOOTHING = 0.5  # share of a uniform distribution mixed into the colours' frequencies
+
+# Linear sRGB to XYZ, each row divided by the white point D65. Source: IEC 61966-2-1; CIE 15.
+XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10948, 0.87276))
+
+
+@register
+class Colorization(Pretext):
+    """Says for every cell of the conv5 grid in which bin the cell's mean colour lies, from lightness alone.
+
+    The backbone sees the lightness in all three channels. As the authors found, colour is many-valued, so it is a class
+    and not a number; and rare colours weigh more, by the inverse of their frequency smoothed with a uniform one, else
+    all answers turn grey.
+
+    Source: Zhang, Isola and Efros, "Colorful image colorization", ECCV 2016.
+    Deviation: hard bins in place of the five nearest; frequencies are those of the batch, not of the data set; the
+    probe shows the backbone colour photos, as every other.
+    """
+
+    def build_heads(self) -> None:
+        self.head = built(keras.layers.Conv2D(BINS**2, 1, name="head"), None, None, self.channels)
+
+    def figures(self, images: Any, labels: Any, step: Any, training: bool) -> dict[str, tf.Tensor]:
+        logits = self.head(self.backbone(grey(images), training=training)["conv5"])
+        bins = colour_bins(images, logits.shape[1])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=bins, logits=logits)
+        right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), bins)
+        return {
+            "pretext_loss": tf.reduce_mean(losses * rarity(bins)),
+            "pretext_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+        }
+
+
+def lab(images: Any) -> tf.Tensor:
+    """sRGB images in [-1, 1] as CIE Lab: L in [0, 100], a and b in about [-110, 110]."""
+    rgb = (images + 1) / 2
+    linear = tf.where(rgb <= 0.04045, rgb / 12.92, ((tf.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4)
+    xyz = tf.einsum("...c,kc->...k", linear, tf.constant(XYZ))
+    root = tf.where(xyz > (6 / 29) ** 3, tf.maximum(xyz, 1e-3) ** (1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = tf.unstack(root, axis=-1)
+    return tf.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def grey(images: Any) -> tf.Tensor:
+    """The lightness in [-1, 1] in three equal channels."""
+    return tf.repeat(lab(images)[..., :1] / 50 - 1, 3, axis=-1)
+
+
+def colour_bins(images: Any, grid: int) -> tf.Tensor:
+    """The bin of each cell's mean colour: int32 (batch, grid, grid) in 0 ... BINS^2 - 1, a changing slowest."""
+    colours = tf.image.resize(lab(images)[..., 1:], (grid, grid), "area")
+    places = tf.clip_by_value(tf.cast(tf.floor(colours / BIN), tf.int32) + BINS // 2, 0, BINS - 1)
+    return places[..., 0] * BINS + places[..., 1]
+
+
+def rarity(bins: Any) -> tf.Tensor:
+    """Weights of the cells, with mean 1: the inverse of their colour's smoothed frequency in the batch."""
+    counts = tf.math.bincount(tf.reshape(bins, (-1,)), minlength=BINS**2, maxlength=BINS**2, dtype=tf.float32)
+    frequency = counts / tf.reduce_sum(counts)
+    weights = tf.gather(1 / ((1 - SMOOTHING) * frequency + SMOOTHING / BINS**2), bins)
+    return weights / tf.reduce_mean(weights)

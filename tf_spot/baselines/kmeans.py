@@ -1,0 +1,86 @@
+"""Rival: no task at all, only weights that fit the data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+from tf_spot.config import IMAGE_MEAN
+
+IMAGES = 256  # that the weights are fitted to
+PATCHES = 20_000
+WHITENING = 0.1  # added to every variance, as a share of their mean
+
+
+def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
+    """Fits an untrained backbone to some images of the training stream, without any gradient.
+
+    The filters of conv1 become the centres that k-means finds among whitened patches. The filters of conv2 ... conv5
+    stay random. Then, layer by layer, every channel is shifted and scaled so that it has mean 0 and variance 1 over the
+    images before its ReLU: through the moving moments where batch norm follows, else through kernel and bias.
+
+    Args:
+        backbone: changed in place.
+        source: see `tf_spot.data`.
+        seed: of the stream, the patches and k-means.
+
+    Returns:
+        images used, seconds taken.
+
+    Source: Kraehenbuehl, Doersch, Donahue and Darrell, "Data-dependent initializations of convolutional neural
+    networks", ICLR 2016; whitened patches from Coates and Ng, "Learning feature representations with k-means", 2012.
+    Deviation: k-means for conv1 only; no balancing of the layers' learning speeds, as nothing is trained afterwards.
+    """
+    count = min(IMAGES, source.count("unlabelled"))
+    images = next(iter(source.unlabelled(count, seed=seed)))
+    started = time.perf_counter()
+    conv = backbone.convs[0]
+    size, _, _, filters = conv.kernel.shape
+    patches = random_patches(images.numpy() * 127.5 + 127.5 - IMAGE_MEAN, size, seed)
+    conv.kernel.assign(kmeans_filters(patches, filters, seed).reshape(conv.kernel.shape))
+    unit_variance(backbone, images)
+    return count, time.perf_counter() - started
+
+
+def random_patches(images: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Patches from random places of random images, float32 (PATCHES, size * size * channels)."""
+    numbers = np.random.default_rng(seed)
+    which = numbers.integers(len(images), size=PATCHES)
+    rows, columns = (numbers.integers(side - size + 1, size=PATCHES) for side in images.shape[1:3])
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))[which, rows, columns]
+    return np.moveaxis(windows, 1, -1).reshape(PATCHES, -1).astype(np.float32)  # channels last, as in a kernel
+
+
+def kmeans_filters(patches: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Filters whose answers to a patch are its whitened products with k-means centres: (values, count)."""
+    centred = patches - patches.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False))
+    whitening = axes / np.sqrt(variances + WHITENING * variances.mean()) @ axes.T
+    with threadpool_limits(1):
+        found = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(centred @ whitening)
+    centres = found.cluster_centers_ / np.linalg.norm(found.cluster_centers_, axis=1, keepdims=True)
+    filters: np.ndarray = (whitening @ centres.T).astype(np.float32)
+    return filters
+
+
+def unit_variance(backbone: Any, images: Any) -> None:
+    """Gives every channel of every layer mean 0 and variance 1 over `images` before its ReLU, from conv1 up."""
+    x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
+    for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
+        mean, variance = tf.nn.moments(conv(x), axes=(0, 1, 2))
+        if norm is not None:
+            norm.moving_mean.assign(mean)
+            norm.moving_variance.assign(variance)
+        else:
+            scale = tf.math.rsqrt(variance + 1e-8)
+            conv.kernel.assign(conv.kernel * scale)
+            conv.bias.assign((conv.bias - mean) * scale)
+        x = backbone(images)[f"conv{i}"]
+        if i <= 2:
+            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+            x = x if backbone.response_norm is None else backbone.response_norm(x)

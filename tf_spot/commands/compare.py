@@ -1,0 +1,51 @@
+"""`tf-spot compare`: the spotter beside other ways to learn features, on one backbone and one budget."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.baselines import METHODS
+from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.config import PRESETS, preset
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "compare", run, "the spotter beside other methods, on one backbone and one budget")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder of the rows; the same one goes on"
+    )
+    parser.add_argument(
+        "--methods", metavar="spot,...", default=",".join(METHODS), help=f"of {','.join(METHODS)} (all)"
+    )
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a method (1)")
+    parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the recipe (small)")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field for all")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--budget-images", metavar="N", type=int, help="images each method sees (the recipe's two stages together)"
+    )
+    budget.add_argument("--budget-seconds", metavar="S", type=float, help="seconds each method trains")
+    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    config = preset(options.preset).override(options.set)
+    from tf_spot.comparing import Budget, compare, format_comparison
+    from tf_spot.progress import progress
+
+    with progress() as sink:
+        result = compare(
+            config,
+            options.data,
+            options.out,
+            options.methods.split(","),
+            seeds=options.seeds,
+            budget=Budget(options.budget_images, options.budget_seconds),
+            num_values=options.num_values,
+            on_progress=sink,
+        )
+    print(format_comparison(result))
+    return result, FAILED if result["failed"] else DONE
