@@ -1,0 +1,72 @@
+"""How the repair network's learning rate trades the mask head's AUC for features: writes results/repair-rate.json.
+
+    python results/repair_rate.py --data SPEC RUN...
+
+For every run: its repair rate, the held-out mask AUC of each epoch (from metrics.jsonl), and a linear probe of conv1 to
+conv5 fitted to four fifths of the training labels and tested on the others. The test split is not read, so that a
+choice may be made by these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tf_spot.data import open_source  # noqa: E402
+from tf_spot.evaluation import linear_probe  # noqa: E402
+from tf_spot.results import BATCH, provenance  # noqa: E402
+from tf_spot.runs import Run, write_json  # noqa: E402
+from tf_spot.training import load_spotter  # noqa: E402
+
+VALUES = 2_048
+
+
+def figures(path: Path, spec: str) -> dict[str, Any]:
+    """Curve and probe of one run."""
+    run = Run(path)
+    config = run.config
+    source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+    numbered = source.labelled("train", BATCH).unbatch().enumerate()
+
+    def of_test(number: Any, _: Any) -> Any:
+        return number % 5 == 0
+
+    def of_training(number: Any, _: Any) -> Any:
+        return number % 5 != 0
+
+    def example(_: Any, image_and_label: Any) -> Any:
+        return image_and_label
+
+    training, test = (numbered.filter(part).map(example).batch(BATCH) for part in (of_training, of_test))
+    probe = linear_probe(load_spotter(run).backbone, training, test, num_values=VALUES)
+    epochs = [line for line in run.metrics() if line["stage"] == "spotter"]
+    return {
+        "repair_learning_rate": config.training.repair_learning_rate,
+        "spotter_steps": config.training.spotter_steps,
+        "curve": [{name: line[name] for name in ("step", "held_out_mask_auc", "mask_loss")} for line in epochs],
+        "mask_auc": epochs[-1]["held_out_mask_auc"],
+        "probe": {name: probe[name] for name in ("value", "stderr", "by_layer", "train_images", "test_images")},
+        "config": config.to_dict(),
+        "seconds": run.spent()["spotter"]["seconds"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path)
+    parser.add_argument("--data", metavar="SPEC", required=True)
+    options = parser.parse_args()
+    rows = [figures(path, options.data) for path in options.runs]
+    record = {"task": "repair-rate", "metric": "held_out_mask_auc", "probe_values": VALUES, "runs": rows}
+    write_json(ROOT / "results" / "repair-rate.json", record | provenance())
+    for row in rows:
+        print(row["repair_learning_rate"], row["spotter_steps"], row["mask_auc"], row["probe"]["by_layer"])
+
+
+if __name__ == "__main__":
+    main()
