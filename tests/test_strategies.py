@@ -108,11 +108,15 @@ def test_optimizers_that_several_replicas_cannot_have_are_refused(two: Any, sett
             spotter.compile(repair_optimizer=keras.optimizers.Adam(1e-3, **settings))
 
 
-def test_several_steps_in_one_execution_and_float16_are_refused_under_replicas(two: Any) -> None:
+def test_several_steps_in_one_execution_are_refused_under_replicas(two: Any) -> None:
     with two.scope(), pytest.raises(UserError, match="received: steps_per_execution=2"):
         small().compile(steps_per_execution=2)
-    with two.scope(), pytest.raises(UserError, match="float16.*use instead: mixed_bfloat16"):
-        small(dtype="mixed_float16").compile()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_other_precisions_are_refused(policy: str) -> None:
+    with pytest.raises(UserError, match=f"computes in float32; received: dtype policy {policy}"):
+        small(dtype=policy).compile()
 
 
 def test_parts_made_outside_of_the_scope_are_refused_with_the_cure(two: Any) -> None:

@@ -1,4 +1,4 @@
-"""What `compile` and `fit` refuse, because under a strategy it would go wrong without a word.
+"""What `compile` and `fit` refuse: precisions that are not built, and what goes wrong under a strategy without a word.
 
 Each refusal says why; all of them were seen with TensorFlow 2.21 and Keras 3.15.
 """
@@ -15,18 +15,21 @@ from tf_spot.errors import UserError
 
 
 def check_compile(model: Any, optimizers: Iterable[Any], steps_per_execution: int = 1) -> None:
-    """Refuses what several replicas cannot do exactly, and parts made under another strategy.
+    """Refuses what the networks or several replicas cannot do exactly, and parts made under another strategy.
 
     Raises:
-        UserError: see `check_scope`; or with several replicas: float16, clipping, gradient accumulation or more than
-            one step in an execution.
+        UserError: see `check_scope`; a precision other than float32; or with several replicas: clipping, gradient
+            accumulation or more than one step in an execution.
     """
     check_scope(model, optimizers)
+    if model.compute_dtype != "float32":
+        raise UserError(
+            f"training computes in float32; received: dtype policy {model.dtype_policy.name}; leave it out, or call "
+            'keras.config.set_dtype_policy("float32") before the model is made'
+        )
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return
-    if model.compute_dtype == "float16":
-        _refuse(replicas, "float16: its overflow check sees only the first replica", "mixed_float16", "mixed_bfloat16")
     if steps_per_execution > 1:
         _refuse(
             replicas, "several steps in one execution", f"steps_per_execution={steps_per_execution}", "leave it out"
