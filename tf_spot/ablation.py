@@ -7,24 +7,21 @@ OUT/ablation.json        the table
 
 from __future__ import annotations
 
-import gc
 import json
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from tf_spot.config import ABLATIONS, Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.health import game_signals
-from tf_spot.results import BATCH, provenance
-from tf_spot.runs import Run, write_json, write_text
-from tf_spot.training import build_discriminator, load_spotter, train
+from tf_spot.results import BATCH, mean, provenance, row_of_table, stderr
+from tf_spot.runs import Run, write_json
+from tf_spot.training import build_discriminator, train
 
 Sink = Callable[[int, int, str], None]
 RANDOM = "random"  # the untrained network, as the floor of the table
@@ -75,18 +72,11 @@ def ablate(
         for row in rows:
             changed = config.replace(**ABLATIONS[row].changes, **{"training.seed": seed})
             path = folder / f"{row}-{seed}"
-            try:
+            with row_of_table(path, failed):
                 figures = _row(
                     row, changed, spec, path, _shared_autoencoder(folder, path, changed), num_values, on_progress
                 )
                 finished.setdefault(row, []).append(figures)
-            except Exception as error:
-                failed[path.name] = f"{type(error).__name__}: {error}"
-                path.mkdir(parents=True, exist_ok=True)
-                write_text(path / "error.txt", traceback.format_exc())
-            finally:
-                keras.backend.clear_session()
-                gc.collect()
     result = _table(finished, failed, config) | provenance()
     write_json(folder / "ablation.json", result)
     return result
@@ -105,14 +95,12 @@ def _row(
         if sink is not None:
             sink(step, total, f"{path.name}: {text}")
 
-    train(config, spec, path, resume=True, autoencoder=autoencoder, on_progress=tell)
-    run = Run(path)
-    spotter = load_spotter(run)
+    spotter = train(config, spec, path, resume=True, autoencoder=autoencoder, on_progress=tell)
     figures = {"method": row} | _probe(spotter.backbone, config, spec, num_values, tell)
     source = _open(config, spec)
     if config.game.predict_mask:
         figures["mask_auc"] = game_signals(spotter, source.images("test", BATCH))["held_out_mask_auc"]
-    spent = run.spent().values()
+    spent = Run(path).spent().values()
     figures |= {name: sum(stage[name] for stage in spent) for name in ("images_seen", "seconds")}
     write_json(done, figures | provenance())
     return figures
@@ -175,14 +163,13 @@ def _stage_one(config: Config) -> dict[str, Any]:
 def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str], config: Config) -> dict[str, Any]:
     rows = {}
     for row, runs in finished.items():
-        best = np.array([run["value"] for run in runs])
-        layers = {name: float(np.mean([run["by_layer"][name] for run in runs])) for name in runs[0]["by_layer"]}
+        best = [run["value"] for run in runs]
         rows[row] = {
             "says": "the untrained network" if row == RANDOM else ABLATIONS[row].says,
             "paper": None if row == RANDOM else ABLATIONS[row].paper_accuracy,
-            "value": round(float(best.mean()), 2),
-            "stderr": round(float(best.std(ddof=1) / np.sqrt(len(best))), 2) if len(best) > 1 else None,
-            "by_layer": {name: round(value, 2) for name, value in layers.items()},
+            "value": mean(best),
+            "stderr": stderr(best),
+            "by_layer": {name: mean([run["by_layer"][name] for run in runs]) for name in runs[0]["by_layer"]},
             "mask_auc": [run.get("mask_auc") for run in runs],
             "images_seen": runs[0]["images_seen"],
             "seconds": [run["seconds"] for run in runs],

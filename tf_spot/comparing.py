@@ -9,14 +9,11 @@ OUT/compare.json, .png      the table and the plot
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -27,8 +24,8 @@ from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
-from tf_spot.results import BATCH, provenance
-from tf_spot.runs import write_file, write_json, write_text
+from tf_spot.results import BATCH, mean, provenance, row_of_table, stderr
+from tf_spot.runs import write_file, write_json
 
 __all__ = ["Budget", "compare", "format_comparison"]
 
@@ -85,16 +82,9 @@ def compare(
         for method in dict.fromkeys(methods):
             changed = config.replace(**{"training.seed": seed})
             path = folder / f"{method}-{seed}"
-            try:
+            with row_of_table(path, failed):
                 figures = _row(method, changed, spec, path, budget, num_values, on_progress)
                 finished.setdefault(method, []).append(figures)
-            except Exception as error:
-                failed[path.name] = f"{type(error).__name__}: {error}"
-                path.mkdir(parents=True, exist_ok=True)
-                write_text(path / "error.txt", traceback.format_exc())
-            finally:
-                keras.backend.clear_session()
-                gc.collect()
     result = _table(finished, failed) | settings | provenance()
     write_json(folder / "compare.json", result)
     if finished:
@@ -179,24 +169,15 @@ def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str]) ->
         best = [row["value"] for row in rows]
         layers = {name: [row["by_layer"][name] for row in rows] for name in rows[0]["by_layer"]}
         methods[method] = {
-            "value": _mean(best),
-            "stderr": _stderr(best),
-            "by_layer": {name: _mean(values) for name, values in layers.items()},
-            "stderr_by_layer": {name: _stderr(values) for name, values in layers.items()},
+            "value": mean(best),
+            "stderr": stderr(best),
+            "by_layer": {name: mean(values) for name, values in layers.items()},
+            "stderr_by_layer": {name: stderr(values) for name, values in layers.items()},
             "images_seen": [row["images_seen"] for row in rows],
             "seconds": [row["seconds"] for row in rows],
             "seeds": [row["seed"] for row in rows],
         }
     return {"task": "compare", "metric": "accuracy", "unit": "percent", "methods": methods, "failed": failed}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), 2)
-
-
-def _stderr(values: Sequence[float]) -> float | None:
-    """Of the mean over the seeds; None for one seed."""
-    return round(float(np.std(values, ddof=1) / np.sqrt(len(values))), 2) if len(values) > 1 else None
 
 
 def format_comparison(result: dict[str, Any]) -> str:

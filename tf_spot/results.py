@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import keras
+import numpy as np
 
 from tf_spot.data import open_source
 from tf_spot.evaluation import evaluate_task
 from tf_spot.health import game_signals
-from tf_spot.runs import Run, versions, write_json
+from tf_spot.runs import Run, versions, write_json, write_text
 from tf_spot.training import load_spotter
 
 BATCH = 64  # images at a time
@@ -68,6 +74,30 @@ def evaluate_run(
     result |= provenance() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
     write_json(run.path / "results" / f"{task}-{source.name}.json", result)
     return result
+
+
+@contextlib.contextmanager
+def row_of_table(folder: Path, failed: dict[str, str]) -> Iterator[None]:
+    """One row of several: what stops it goes to `failed` and FOLDER/error.txt; its graphs are forgotten afterwards."""
+    try:
+        yield
+    except Exception as error:
+        failed[folder.name] = f"{type(error).__name__}: {error}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "error.txt", traceback.format_exc())
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def mean(values: Sequence[float]) -> float:
+    """To two decimals."""
+    return round(float(np.mean(values)), 2)
+
+
+def stderr(values: Sequence[float]) -> float | None:
+    """Standard error of the mean, to two decimals; None for one value."""
+    return round(float(np.std(values, ddof=1) / np.sqrt(len(values))), 2) if len(values) > 1 else None
 
 
 def _training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:

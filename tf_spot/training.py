@@ -145,7 +145,7 @@ def build_autoencoder(config: Config) -> Autoencoder:
         reconstruction_weight=training.reconstruction_weight,
         weight_decay=config.game.weight_decay,
     )
-    autoencoder.compile(_adam(config, training.autoencoder_learning_rate, training.autoencoder_steps))
+    autoencoder.compile(adam(config, training.autoencoder_learning_rate, training.autoencoder_steps))
     return autoencoder
 
 
@@ -174,8 +174,8 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
         seed=training.seed,
     )
     spotter.compile(
-        _adam(config, training.discriminator_learning_rate, training.spotter_steps),
-        _adam(config, training.repair_learning_rate, training.spotter_steps),
+        adam(config, training.discriminator_learning_rate, training.spotter_steps),
+        adam(config, training.repair_learning_rate, training.spotter_steps),
     )
     return spotter
 
@@ -198,7 +198,7 @@ def build_discriminator(config: Config) -> Discriminator:
     )
 
 
-def _adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
     """Adam whose rate falls in a line and then stays. The schedule counts the optimizer's own saved updates."""
     training = config.training
     schedule = keras.optimizers.schedules.PolynomialDecay(

@@ -18,7 +18,7 @@ from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.errors import UserError
 from tf_spot.runs import Run, write_file
-from tf_spot.training import _adam, build_autoencoder, build_discriminator, build_spotter, load_spotter, train
+from tf_spot.training import adam, build_autoencoder, build_discriminator, build_spotter, train
 
 Sink = Callable[[int, int, str], None]
 PROBE_STEPS = (
@@ -110,7 +110,7 @@ def build_model(method: str, config: Config, source: Any, steps: int) -> keras.M
         weight_decay=config.game.weight_decay,
         seed=config.training.seed,
     )
-    model.compile(_adam(config, config.training.discriminator_learning_rate, steps), jit_compile=False)
+    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=False)
     return model
 
 
@@ -127,7 +127,7 @@ def _train_spotter(config: Config, source: Any, folder: Path, budget: Budget, si
     write_file(folder / "backbone.keras", spotter.backbone.save)
     spent = Run(folder).spent().values()
     return Trained(
-        load_spotter(folder).backbone,
+        spotter.backbone,
         int(sum(stage["images_seen"] for stage in spent)),
         sum(stage["seconds"] for stage in spent),
     )
