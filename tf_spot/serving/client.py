@@ -158,12 +158,14 @@ class Client(_Settings):
         self.close()
 
     def _repeat(self, call: Any, deadline: float) -> Any:
-        waits = self._waits(deadline)
+        waits, answered = self._waits(deadline), None
         while True:
             try:
                 return self._calls.send(call, _left(deadline))
             except ServingError as error:
-                wait = next(waits, None) if error.passes else None
+                if answered is not None and error.code == "DEADLINE_EXCEEDED":
+                    raise answered from error  # the server's last word says more than that time is up
+                wait, answered = (next(waits, None) if error.passes else None), error
                 if wait is None:
                     raise
             time.sleep(wait)
@@ -203,12 +205,14 @@ class AsyncClient(_Settings):
         await self.close()
 
     async def _repeat(self, call: Any, deadline: float) -> Any:
-        waits = self._waits(deadline)
+        waits, answered = self._waits(deadline), None
         while True:
             try:
                 return await self._calls.send_async(call, _left(deadline))
             except ServingError as error:
-                wait = next(waits, None) if error.passes else None
+                if answered is not None and error.code == "DEADLINE_EXCEEDED":
+                    raise answered from error  # the server's last word says more than that time is up
+                wait, answered = (next(waits, None) if error.passes else None), error
                 if wait is None:
                     raise
             await asyncio.sleep(wait)
