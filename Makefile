@@ -2,12 +2,12 @@
 #   make demo         the whole story on real photos, about five minutes
 #   make test         the fast tests
 #   make test-slow    the tests marked slow
-#   make check        lint, format and types
+#   make check        lint, format, types and the documentation site (build/site)
 #   make constraints  write constraints.txt anew from the newest releases setup.cfg allows
 # Another Python: make PYTHON=/path/to/python3.11 test
 
 PYTHON ?= python3
-EXTRAS := dev,embed,litert,onnx,serving
+EXTRAS := dev,docs,embed,litert,notebooks,onnx,serving,tune
 READY := .venv/ready
 
 .PHONY: demo test test-slow check constraints clean python
@@ -25,6 +25,7 @@ check: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 # Everything is built with the pinned setuptools (no build isolation), so nothing unpinned takes part.
 # Its long warning, that folders beside an editable installation take precedence, is what we want: hence PYTHONWARNINGS.

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tf_spot.data import open_source  # noqa: E402
-from tf_spot.evaluation import linear_probe  # noqa: E402
-from tf_spot.results import BATCH, provenance  # noqa: E402
+from tf_spot.evaluation import held_out_probe  # noqa: E402
+from tf_spot.results import provenance  # noqa: E402
 from tf_spot.runs import Run, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
@@ -31,19 +31,7 @@ def figures(path: Path, spec: str) -> dict[str, Any]:
     run = Run(path)
     config = run.config
     source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
-    numbered = source.labelled("train", BATCH).unbatch().enumerate()
-
-    def of_test(number: Any, _: Any) -> Any:
-        return number % 5 == 0
-
-    def of_training(number: Any, _: Any) -> Any:
-        return number % 5 != 0
-
-    def example(_: Any, image_and_label: Any) -> Any:
-        return image_and_label
-
-    training, test = (numbered.filter(part).map(example).batch(BATCH) for part in (of_training, of_test))
-    probe = linear_probe(load_spotter(run).backbone, training, test, num_values=VALUES)
+    probe = held_out_probe(load_spotter(run).backbone, source, num_values=VALUES)
     epochs = [line for line in run.metrics() if line["stage"] == "spotter"]
     return {
         "repair_learning_rate": config.training.repair_learning_rate,

@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tf_spot.cli import main
-from tf_spot.config import Config
+from tf_spot.cli import build_parser, main
+from tf_spot.commands import train as train_command
+from tf_spot.config import Config, preset
 
 TINY = {
     "data.image_size": 16, "data.held_out_share": 0.2, "network.width": 0.125, "network.fc_units": 8,
@@ -253,3 +255,17 @@ def test_report_tells_where_it_is(run, capsys) -> None:
     assert main(["report", str(run), "--json"]) == 0
     out = capsys.readouterr().out
     assert last_line(out) == {"report": str(run / "report.html")} and (run / "report.html").is_file()
+
+
+def test_train_takes_a_recipe_file(tmp_path: Path) -> None:
+    recipe = preset("tiny").replace(**{"game.drop_rate": 0.3})
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    words = ["train", "--data", "photos", "--out", str(tmp_path / "run"), "--config", str(tmp_path / "recipe.json")]
+    options = build_parser().parse_args([*words, "--set", "training.seed=4"])
+    assert train_command._config(options) == recipe.replace(**{"training.seed": 4})
+
+
+def test_a_recipe_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--data", "photos", "--out", str(tmp_path / "run"), "--config", str(tmp_path / "recipe.json")]
+    assert main(words) == 2
+    assert "a recipe is a file such as RUN/config.json; received:" in capsys.readouterr().err

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "tf_spot"
 # From the ground up. A module may import those of lower floors, and of its own folder. `tf_spot` itself (the version)
 # is open to all.
 FLOORS = (
-    ("errors",),
+    ("errors", "doctor"),
     ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting"),
     ("networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
     ("autoencoder", "packing"),
@@ -25,7 +25,7 @@ FLOORS = (
     ("training",),
     ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
     ("neighbours", "results"),
-    ("ablation", "charts", "comparing", "report"),
+    ("ablation", "charts", "comparing", "report", "tuning"),
     ("demo",),
     ("commands",),
     ("cli",),

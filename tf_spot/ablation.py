@@ -20,7 +20,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.health import game_signals
 from tf_spot.results import BATCH, mean, provenance, row_of_table, stderr
-from tf_spot.runs import Run, write_json
+from tf_spot.runs import Run, finished_autoencoder, write_json
 from tf_spot.training import build_discriminator, train
 
 Sink = Callable[[int, int, str], None]
@@ -74,7 +74,7 @@ def ablate(
             path = folder / f"{row}-{seed}"
             with row_of_table(path, failed):
                 figures = _row(
-                    row, changed, spec, path, _shared_autoencoder(folder, path, changed), num_values, on_progress
+                    row, changed, spec, path, finished_autoencoder(folder, path, changed), num_values, on_progress
                 )
                 finished.setdefault(row, []).append(figures)
     result = _table(finished, failed, config) | provenance()
@@ -144,20 +144,6 @@ def _finished(path: Path, config: Config, num_values: int) -> dict[str, Any]:
 
 def _open(config: Config, spec: str) -> Any:
     return open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
-
-
-def _shared_autoencoder(folder: Path, path: Path, config: Config) -> Path | None:
-    """A row beside `path` whose finished autoencoder was trained as `config` wants it."""
-    for other in sorted(folder.glob("*/autoencoder.keras")):
-        if other.parent != path and _stage_one(Run(other.parent).config) == _stage_one(config):
-            return other.parent
-    return None
-
-
-def _stage_one(config: Config) -> dict[str, Any]:
-    """What the training of the autoencoder depends on; the rows leave all else of stage 1 as it is."""
-    fields = config.to_dict()
-    return {"network": fields["network"], "seed": config.training.seed}
 
 
 def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str], config: Config) -> dict[str, Any]:

@@ -29,6 +29,7 @@ VERBS = (
     "evaluate",
     "ablate",
     "compare",
+    "tune",
     "spot",
     "report",
     "export",
@@ -37,6 +38,7 @@ VERBS = (
     "pack",
     "embed",
     "neighbours",
+    "doctor",
 )
 
 
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0 done, 2 the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
     """
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -78,7 +80,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated("stopped by SIGTERM")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tf-spot", description="Learn image features without labels by spotting artifacts.", allow_abbrev=False
     )

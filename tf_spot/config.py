@@ -79,7 +79,7 @@ class GameConfig:
     predict_mask: bool = True  # mask head and its loss (paper; False is ablation (g))
     history_batches: int = 10  # past corrupted batches kept (in the paper; size ours, as it states none); 0: none
     update: Update = "alternating"  # paper; "simultaneous" is code
-    adversarial_loss: AdversarialLoss = "nonsaturating"
+    adversarial_loss: AdversarialLoss = "nonsaturating"  # authors' intent; "minimax" is the paper, "confusion" code
     mask_targets: MaskTargets = "repaired"  # paper: corrupt images only; "both" is code
     mask_weight: float = 0.1  # code
     kept_weight: float = 0.0  # pixel loss on kept cells against the input; 30 in code, absent from the paper
@@ -102,11 +102,11 @@ class TrainingConfig:
     adam_beta_1: float = 0.5  # code
     adam_epsilon: float = 1e-5  # code
     reconstruction_weight: float = 30.0  # code: 30 x mean squared error of images in [-1, 1]
-    seed: int = 0
+    seed: int = 0  # of every random draw: weights, batches, damage, dropout
     deterministic: bool = True  # same seed, same weights, bit for bit, on one device
     steps_per_epoch: int = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
     checkpoint_steps: int = 781  # steps between two checkpoints
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = 2  # the newest ones of a stage
     picture_epochs: int = 10  # epochs between two picture grids
     probe_epochs: int = 10  # epochs between two health probes (kNN, effective rank)
 
@@ -161,7 +161,13 @@ class Config:
     @staticmethod
     def load(path: str | Path) -> Config:
         """Reads what `to_json` wrote."""
-        return Config.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"a recipe is a file such as RUN/config.json; received: {path} ({error.strerror})"
+            ) from None
+        return Config.from_dict(json.loads(text))
 
 
 def _parse(text: str) -> Any:

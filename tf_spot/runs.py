@@ -162,6 +162,19 @@ class Run:
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
+def finished_autoencoder(folder: Path, path: Path, config: Config) -> Path | None:
+    """A run in `folder` other than `path` whose finished autoencoder was trained as `config` wants it."""
+    for other in sorted(folder.glob("*/autoencoder.keras")):
+        if other.parent != path and _stage_one(Run(other.parent).config) == _stage_one(config):
+            return other.parent
+    return None
+
+
+def _stage_one(config: Config) -> dict[str, Any]:
+    """What the training of the autoencoder depends on, in rows of one table: they leave its other fields alone."""
+    return {"network": config.to_dict()["network"], "seed": config.training.seed}
+
+
 @contextlib.contextmanager
 def sole_writer(path: str | Path) -> Iterator[None]:
     """Keeps a second training out of the run folder `path`, which is made if need be.

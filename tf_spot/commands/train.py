@@ -19,7 +19,9 @@ def add(verbs: Any) -> None:
         "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, tfds: or shards:WHERE"
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
-    parser.add_argument("--preset", choices=list(PRESETS), help="recipe (default: stl10)")
+    recipe = parser.add_mutually_exclusive_group()
+    recipe.add_argument("--preset", choices=list(PRESETS), help="recipe (default: stl10)")
+    recipe.add_argument("--config", metavar="FILE", type=Path, help="a recipe as a run or a search writes it")
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field: --set game.drop_rate=0.7"
     )
@@ -97,7 +99,8 @@ def _config(options: argparse.Namespace) -> Config:
     """The preset with its changes; with --resume the saved configuration, which the options may repeat."""
     saved_path = options.out / "config.json"
     if not (options.resume and saved_path.is_file()):
-        return preset(options.preset or "stl10").override(options.set)
+        recipe = Config.load(options.config) if options.config else preset(options.preset or "stl10")
+        return recipe.override(options.set)
     saved = Config.load(saved_path)
     if options.preset not in (None, saved.preset):
         raise UserError(

@@ -1,0 +1,69 @@
+"""For the site: links out of the pages become the names of files, and `configuration.md` is written."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tokenize
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tf_spot.config import PRESETS, Config  # noqa: E402
+
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
+FIELD = re.compile(r"    (\w+): [^=]+ = (.+?)\s*$")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    return OUTSIDE.sub(lambda match: f"`{match[2]}`", markdown)
+
+
+def on_pre_build(**_: Any) -> None:
+    page = ROOT / "docs" / "configuration.md"
+    text = configuration()
+    if not page.is_file() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
+
+
+def configuration() -> str:
+    """The page of every field: its default, what its comment in config.py says, and the presets' values."""
+    lines = (ROOT / "tf_spot" / "config.py").read_text(encoding="utf-8").splitlines()
+    comments = _comments(lines)
+    out = ["# Every field of the recipe", "", _INTRODUCTION]
+    for group, fields in Config().to_dict().items():
+        if not isinstance(fields, dict):
+            continue
+        out += ["", f"## `{group}`", "", "| field | default | what it is, and its source |", "|---|---|---|"]
+        out += [f"| `{group}.{name}` | `{value}` | {comments[name]} |" for name, value in fields.items()]
+    out += ["", "## Presets", "", "`stl10` is the defaults. The others differ from it in:", ""]
+    for preset, changes in PRESETS.items():
+        if changes:
+            out += [f"- **{preset}**: " + ", ".join(f"`{name}={value}`" for name, value in changes.items())]
+    return "\n".join(out) + "\n"
+
+
+_INTRODUCTION = """Written from `tf_spot/config.py`. `--set game.drop_rate=0.7` changes a field on the command line,
+`config.replace(**{"game.drop_rate": 0.7})` in Python. "paper" is Jenni and Favaro, CVPR 2018; "code" the authors'
+public code; "ours" a choice of this project."""
+
+
+def _comments(lines: list[str]) -> dict[str, str]:
+    """{field: comment}, a comment going on over the lines below that hold nothing else."""
+    found: dict[str, str] = {}
+    field = ""
+    tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline)
+    texts = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    for number, line in enumerate(lines, start=1):
+        match = FIELD.match(line) or re.match(r"    (\w+): \w+ = \($", line)
+        if match:
+            field = match[1]
+            found.setdefault(field, "")
+        elif line.startswith(("@", "class ", "    def ")):
+            field = ""
+        if field and number in texts:
+            found[field] = f"{found[field]} {texts[number]}".strip()
+    return {name: text.replace("|", "or") for name, text in found.items()}

@@ -1,0 +1,72 @@
+"""The documentation: every command in it is one that exists, every field is on its page, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tf_spot.cli import build_parser
+from tf_spot.config import PRESETS, Config
+
+ROOT = Path(__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS, ROOT / "export" / "README.md", ROOT / "export" / "serve" / "README.md"]
+HOOKS = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
+
+
+def commands(page: Path) -> list[str]:
+    """Every line of a code block that calls tf-spot, broken lines joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```(?:sh|bash|console)?\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [line.strip() for line in text.splitlines() if re.match(r"    (?=\S*tf-spot)", line)]
+    found = [re.search(r"(?:^|[ '/])tf-spot ([a-z].*)$", line) for line in lines]
+    return [match[1] for match in found if match and "=" not in line_start(match[0])]
+
+
+def line_start(text: str) -> str:
+    return text.split("tf-spot")[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
+    for command in commands(page):
+        words = shlex.split(command.rstrip("'").rstrip("&"), comments=True)
+        words = words[: words.index("|")] if "|" in words else words
+        words = [word.split("|")[0] for word in words if word not in ("...", "&&")]
+        try:
+            build_parser().parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{page.name}: tf-spot {command}")
+
+
+def test_commands_are_found() -> None:
+    assert len(commands(ROOT / "docs" / "index.md")) >= 6
+    assert "train --config search/config.json --data folder:photos/ --out runs/best" in commands(
+        ROOT / "docs" / "tuning.md"
+    )
+
+
+def test_the_page_of_fields_is_written_from_config() -> None:
+    page = HOOKS["configuration"]()
+    assert page == (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8"), "run: mkdocs build"
+    for group, fields in Config().to_dict().items():
+        for name in fields if isinstance(fields, dict) else ():
+            (row,) = [line for line in page.splitlines() if line.startswith(f"| `{group}.{name}` ")]
+            assert len(row.split("|")[3].strip()) > 3, f"{group}.{name} has no comment"
+    assert all(f"**{name}**" in page for name, changes in PRESETS.items() if changes)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert all(page.name in navigation for page in DOCS)

@@ -1,0 +1,55 @@
+"""`tf-spot tune`: search the recipe, by default the dropping rate."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.config import PRESETS, preset
+
+SPACES = ("drop_rate", "mask_weight", "adversarial_loss", "learning_rates", "width")
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "tune", run, "search the dropping rate, or more of the recipe, with Keras Tuner")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="photos; with labels the objective is a probe")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the search; the same goes on")
+    parser.add_argument("--space", metavar="NAME,...", default="drop_rate", help=f"of {','.join(SPACES)} (drop_rate)")
+    parser.add_argument("--oracle", choices=("grid", "random", "bayesian", "hyperband"), default="grid")
+    parser.add_argument("--trials", metavar="N", type=int, help="at most so many (the whole grid, else 10)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a trial (1)")
+    parser.add_argument("--objective", choices=("probe", "mask_auc"), help="(probe with labels, else mask_auc)")
+    parser.add_argument("--autoencoder", metavar="RUN", type=Path, help="take this run's autoencoder for all trials")
+    parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the recipe to start from (small)")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field")
+    parser.add_argument("--num-values", metavar="N", type=int, default=2_048, help="values a layer is pooled to (2048)")
+    parser.add_argument("--strategy", choices=("auto", "none", "mirrored"), default="auto", help="devices of a trial")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    config = preset(options.preset).override(options.set)
+    from tf_spot.progress import progress
+    from tf_spot.tuning import format_search, tune
+
+    with progress() as sink:
+        result = tune(
+            config,
+            options.data,
+            options.out,
+            space=options.space.split(","),
+            oracle=options.oracle,
+            trials=options.trials,
+            seeds=options.seeds,
+            objective=options.objective,
+            autoencoder=options.autoencoder,
+            num_values=options.num_values,
+            strategy=options.strategy,
+            on_progress=sink,
+        )
+    if "worker" in result:
+        return result, DONE
+    print(format_search(result))
+    print(f"best recipe: {options.out / 'config.json'}")
+    return result, FAILED if result["failed"] else DONE
