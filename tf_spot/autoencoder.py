@@ -12,6 +12,7 @@ from tf_spot.distribution import per_replica, step_logs
 from tf_spot.fitting import check_compile, fixed_batch
 from tf_spot.layers import register
 from tf_spot.losses import reconstruction_loss, weight_penalty
+from tf_spot.micro_batches import mean_over_parts
 from tf_spot.networks import Decoder, Encoder
 
 
@@ -57,7 +58,7 @@ class Autoencoder(keras.Model):
         weight_decay: float = PAPER.game.weight_decay,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         if image_size % 2**levels:
             raise ValueError(
                 f"image_size must be a multiple of {2**levels} with levels={levels}. Received: {image_size}"
@@ -69,10 +70,12 @@ class Autoencoder(keras.Model):
             "negative_slope": negative_slope,
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
+            "dtype": self.dtype_policy,
         }
         self.encoder = Encoder(levels, width, encoder_kernel, **norm)
         self.decoder = Decoder(levels, width, **norm)
         self.reconstruction = keras.metrics.Mean(name="reconstruction_loss")
+        self.micro_batches = 1
         self.built = True
 
     @property
@@ -80,13 +83,21 @@ class Autoencoder(keras.Model):
         """Cells a side of an encoding."""
         return int(self.image_size // 2**self.levels)
 
-    def compile(self, optimizer: Any = None, **kwargs: Any) -> None:
-        """Like `keras.Model.compile`; `optimizer` defaults to the authors' Adam."""
+    def compile(self, optimizer: Any = None, *, micro_batches: int = 1, recompute: bool = False, **kwargs: Any) -> None:
+        """Like `keras.Model.compile`.
+
+        Args:
+            optimizer: by default the authors' Adam.
+            micro_batches: equal parts of a batch, computed one after the other to save memory; one update from all of
+                them. Batch norm takes its moments over a part. One device only.
+            recompute: compute the decoder again in the backward pass, to save memory.
+        """
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
-            check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1))
+            check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
             super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
             self.optimizer.build(self.trainable_variables)
+        self.micro_batches, self.decoder.recompute = micro_batches, recompute
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
@@ -102,14 +113,18 @@ class Autoencoder(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        gradients, reconstruction = mean_over_parts(self._gradients, (images,), self.micro_batches)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.reconstruction.update_state(reconstruction)
+        return step_logs({"reconstruction_loss": self.reconstruction.result()})
+
+    def _gradients(self, images: Any) -> tuple[list[Any], tf.Tensor]:
+        """This replica's share of the gradients, and the squared error."""
         with tf.GradientTape() as tape:
             reconstruction = reconstruction_loss(images, self(images, training=True))
             penalty = self.weight_decay * weight_penalty(self.trainable_variables)
             loss = per_replica(self.reconstruction_weight * reconstruction + penalty)
-        variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        self.reconstruction.update_state(reconstruction)
-        return step_logs({"reconstruction_loss": self.reconstruction.result()})
+        return tape.gradient(loss, self.trainable_variables), reconstruction
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -117,10 +132,13 @@ class Autoencoder(keras.Model):
         return step_logs({"reconstruction_loss": self.reconstruction.result()})
 
     def get_compile_config(self) -> dict[str, Any]:
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} if self.compiled else {}
+        if not self.compiled:
+            return {}
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, "micro_batches": self.micro_batches, "recompute": self.decoder.recompute}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(optimizer=keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.compile(**config | {"optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
 
     def get_config(self) -> dict[str, Any]:
         names = ("image_size", "width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon",

@@ -26,6 +26,8 @@ MaskTargets = Literal["both", "repaired"]
 RealImages = Literal["decoded", "original"]
 Repair = Literal["distributed", "local", "none", "gan"]
 Update = Literal["alternating", "simultaneous"]
+Precision = Literal["float32", "mixed_bfloat16"]
+PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class TrainingConfig:
     adam_beta_1: float = 0.5  # code
     adam_epsilon: float = 1e-5  # code
     reconstruction_weight: float = 30.0  # code: 30 x mean squared error of images in [-1, 1]
+    precision: Precision = "float32"  # code; "mixed_bfloat16" (ours): convolutions in bfloat16, half the memory
+    micro_batches: int = 1  # ours: equal parts of a batch, computed one after the other to save memory
+    recompute: bool = False  # ours: decoder and repair network are computed again in the backward pass, to save memory
     seed: int = 0  # of every random draw: weights, batches, damage, dropout
     deterministic: bool = True  # same seed, same weights, bit for bit, on one device
     steps_per_epoch: int = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
@@ -213,7 +218,8 @@ _POSITIVE = ("network.width", "network.stem_kernel", "network.encoder_kernel", "
              "training.autoencoder_learning_rate", "training.discriminator_learning_rate",
              "training.repair_learning_rate", "training.adam_epsilon", "training.steps_per_epoch",
              "training.checkpoint_steps", "training.keep_checkpoints", "training.picture_epochs",
-             "training.probe_epochs", "training.reconstruction_weight", "data.held_out_images")  # fmt: skip
+             "training.probe_epochs", "training.micro_batches", "training.reconstruction_weight",
+             "data.held_out_images")  # fmt: skip
 _NOT_NEGATIVE = ("game.history_batches", "game.mask_weight", "game.kept_weight", "game.weight_decay", "data.brightness",
                  "training.seed")  # fmt: skip
 _SHARES = {  # name: (smallest, largest, largest allowed itself)
@@ -248,6 +254,11 @@ def _check(config: Config) -> None:
         raise UserError(
             "game.repair=gan has no dropped cells and wants game.predict_mask=false and game.kept_weight=0; received: "
             f"game.predict_mask={config.game.predict_mask}, game.kept_weight={config.game.kept_weight}"
+        )
+    if config.training.batch_size % config.training.micro_batches:
+        raise UserError(
+            "training.micro_batches must divide training.batch_size; received: "
+            f"{config.training.micro_batches} parts of {config.training.batch_size} images"
         )
     stride = config.network.stem_stride
     if stride not in (1, 2, 4, 8):

@@ -6,10 +6,14 @@ because optimizers sum gradients over them, and sums over the batch are taken ov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
+
+_part: ContextVar[tuple[Any, int]] = ContextVar("part", default=(0, 1))  # see `part_of_batch`
 
 
 def num_replicas() -> int:
@@ -52,6 +56,16 @@ def own_rows(value: Any, rows: int) -> Any:
     return value[first : first + rows]
 
 
+@contextlib.contextmanager
+def part_of_batch(index: Any, parts: int) -> Iterator[None]:
+    """Inside, `example_uniform` draws for part `index` of the `parts` equal parts that a batch is computed in."""
+    token = _part.set((index, parts))
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
 def global_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[int]) -> tf.Tensor:
     """Uniform numbers in [0, 1) for the whole global batch, the same on every replica.
 
@@ -73,13 +87,16 @@ def example_uniform(seed: int, salt: int, step: Any, rows: int, shape: Sequence[
     """Uniform numbers in [0, 1) for this replica's `rows` rows of the global batch, see `global_uniform`.
 
     The numbers of the whole global batch are drawn on every replica and each takes its own rows, so what an example
-    gets depends on its place in the global batch and not on how many devices share it. Keras' own generators give every
-    replica the same numbers and forget their state when saved.
+    gets depends on its place in the global batch and not on how many devices or parts share it. Keras' own generators
+    give every replica the same numbers and forget their state when saved.
 
     Returns:
         float32 (rows, *shape).
     """
-    return own_rows(global_uniform(seed, salt, step, rows * num_replicas(), shape), rows)
+    index, parts = _part.get()
+    share = rows * parts
+    uniform = own_rows(global_uniform(seed, salt, step, share * num_replicas(), shape), share)
+    return uniform if parts == 1 else tf.reshape(uniform, (parts, rows, *shape))[index]
 
 
 def step_logs(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `compile` and `fit` refuse: precisions that are not built, and what goes wrong under a strategy without a word.
+"""What `compile` and `fit` refuse: precisions other than two, and what goes wrong under a strategy without a word.
 
 Each refusal says why; all of them were seen with TensorFlow 2.21 and Keras 3.15.
 """
@@ -11,25 +11,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_spot.config import PRECISIONS
 from tf_spot.errors import UserError
 
 
-def check_compile(model: Any, optimizers: Iterable[Any], steps_per_execution: int = 1) -> None:
+def check_compile(model: Any, optimizers: Iterable[Any], steps_per_execution: int = 1, micro_batches: int = 1) -> None:
     """Refuses what the networks or several replicas cannot do exactly, and parts made under another strategy.
 
     Raises:
-        UserError: see `check_scope`; a precision other than float32; or with several replicas: clipping, gradient
-            accumulation or more than one step in an execution.
+        UserError: see `check_scope`; another precision than `PRECISIONS`; or with several replicas: clipping, gradient
+            accumulation, parts of a batch or more than one step in an execution.
     """
     check_scope(model, optimizers)
-    if model.compute_dtype != "float32":
-        raise UserError(
-            f"training computes in float32; received: dtype policy {model.dtype_policy.name}; leave it out, or call "
-            'keras.config.set_dtype_policy("float32") before the model is made'
-        )
+    _check_precision(model)
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return
+    if micro_batches > 1:
+        _refuse(replicas, "parts of a batch", f"micro_batches={micro_batches}", "more replicas, which share the batch")
     if steps_per_execution > 1:
         _refuse(
             replicas, "several steps in one execution", f"steps_per_execution={steps_per_execution}", "leave it out"
@@ -42,6 +41,15 @@ def check_compile(model: Any, optimizers: Iterable[Any], steps_per_execution: in
             if getattr(optimizer, name) is not None:
                 why = "clipping: Keras clips each replica's gradient before their sum, not the sum"
                 _refuse(replicas, why, f"{name}={getattr(optimizer, name)}", "leave it out, or train on one device")
+
+
+def _check_precision(model: Any) -> None:
+    for part in (model, *model.layers):
+        if part.dtype_policy.name not in PRECISIONS:
+            raise UserError(
+                f"training computes in {' or '.join(PRECISIONS)}; received: dtype policy {part.dtype_policy.name}; "
+                f'call keras.config.set_dtype_policy("{PRECISIONS[1]}") before the model is made, or leave it out'
+            )
 
 
 def _refuse(replicas: int, what: str, received: str, cure: str) -> None:
@@ -70,7 +78,7 @@ def fixed_batch(model: Any, x: Any, batch_size: int | None) -> int | None:
     """Images in each global batch that `fit` will read from `x`; None where they are not of one size.
 
     Raises:
-        UserError: the model trains on several replicas, which cannot share every batch equally.
+        UserError: the model trains on several replicas or in parts, which cannot share every batch equally.
     """
     check_scope(model)
     replicas = model.distribute_strategy.num_replicas_in_sync
@@ -80,6 +88,12 @@ def fixed_batch(model: Any, x: Any, batch_size: int | None) -> int | None:
         raise UserError(
             f"every batch must divide by the {replicas} replicas; received: {received}; use batch(n, "
             f"drop_remainder=True) with n a multiple of {replicas}"
+        )
+    if model.micro_batches > 1 and (batch is None or batch % model.micro_batches):
+        received = "batches whose size may vary" if batch is None else f"batches of {batch}"
+        raise UserError(
+            f"every batch must divide into {model.micro_batches} micro batches; received: {received}; use batch(n, "
+            f"drop_remainder=True) with n a multiple of {model.micro_batches}"
         )
     return batch
 

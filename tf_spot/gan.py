@@ -46,9 +46,12 @@ class GAN(ArtifactSpotter):
             negative_slope=ours.negative_slope,
             norm_momentum=ours.norm_momentum,
             norm_epsilon=ours.norm_epsilon,
+            dtype=self.dtype_policy,
         )
 
-    def hide_damage(self, damaged: Any, keep_mask: Any, step: Any, training: bool) -> tf.Tensor:
+    def hide_damage(
+        self, damaged: Any, keep_mask: Any, step: Any, training: bool, update_statistics: bool = True
+    ) -> tf.Tensor:
         """Generated images; the damage plays no part."""
         noise = example_uniform(self.damage.seed, 5, step, tf.shape(damaged)[0], (NOISE_UNITS,))
-        return self.repair(2 * noise - 1, training=training)
+        return self.repair(2 * noise - 1, training=training, update_statistics=update_statistics)

@@ -1,4 +1,9 @@
-"""The layers that Keras lacks or has in a form that does not fit this method."""
+"""The layers that Keras lacks or has in a form that does not fit this method.
+
+Under the policy `mixed_bfloat16` convolutions and what lies between them compute in bfloat16; batch norm's moments and
+statistics, and the resizing between two layers of the decoder, stay in float32. Layers that hold others do not cast
+their inputs (`autocast=False`): the layers inside cast their own.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +33,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     The repair network is trained through the discriminator in training mode; that second pass must not move the
     discriminator's statistics.
 
+    Moments and statistics are float32 whatever the precision of the inputs.
+
     Call arguments:
         inputs: (batch, channels) or (batch, height, width, channels).
         training: normalise with the batch's own moments, else with the moving ones.
@@ -35,22 +42,21 @@ class BatchNorm(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
-        inputs = tf.cast(inputs, tf.float32)
         if not training:
-            return inputs * self.scale_factor() + self.shift()
-        axes = list(range(len(inputs.shape) - 1))
-        replicas = num_replicas()
-        if replicas == 1:
-            outputs, mean, variance = self._fused(inputs)
-        else:
-            mean = global_sum(tf.reduce_mean(inputs, axes)) / replicas
-            variance = global_sum(tf.reduce_mean(tf.square(inputs - mean), axes)) / replicas
-            gamma = self.gamma if self.scale else None
-            outputs = tf.nn.batch_normalization(inputs, mean, variance, self.beta, gamma, self.epsilon)
+            return tf.cast(tf.cast(inputs, tf.float32) * self.scale_factor() + self.shift(), self.compute_dtype)
+        outputs, mean, variance = self._fused(inputs) if num_replicas() == 1 else self._over_replicas(inputs)
         if update_statistics:
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + tf.stop_gradient(batch) * (1 - self.momentum))
         return outputs
+
+    def _over_replicas(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        inputs, axes, replicas = tf.cast(inputs, tf.float32), list(range(len(inputs.shape) - 1)), num_replicas()
+        mean = global_sum(tf.reduce_mean(inputs, axes)) / replicas
+        variance = global_sum(tf.reduce_mean(tf.square(inputs - mean), axes)) / replicas
+        gamma = self.gamma if self.scale else None
+        outputs = tf.nn.batch_normalization(inputs, mean, variance, self.beta, gamma, self.epsilon)
+        return tf.cast(outputs, self.compute_dtype), mean, variance
 
     def _fused(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One kernel instead of eight; it reports the unbiased variance, which is turned back into the biased one."""
@@ -82,6 +88,7 @@ class ConvBlock(keras.layers.Layer):
     Call arguments:
         inputs: (batch, height, width, channels).
         training: normalise with the batch's moments.
+        update_statistics: see `BatchNorm`.
 
     Returns:
         (batch, ceil(height / strides), ceil(width / strides), filters).
@@ -98,24 +105,32 @@ class ConvBlock(keras.layers.Layer):
         norm_epsilon: float,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
         self.conv = keras.layers.Conv2D(
-            filters, kernel_size, strides, padding="same", use_bias=False, kernel_initializer=INITIALIZER, name="conv"
+            filters,
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=INITIALIZER,
+            dtype=self.dtype_policy,
+            name="conv",
         )
-        self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, name="norm")
+        self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm")
 
     def build(self, input_shape: Any) -> None:
         self.conv.build(input_shape)
         self.norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         if training:
-            outputs = self.norm(self.conv(inputs), training=True)
+            outputs = self.norm(self.conv(inputs), training=True, update_statistics=update_statistics)
         else:
-            kernel = self.conv.kernel * self.norm.scale_factor()
-            outputs = tf.nn.conv2d(inputs, kernel, self.strides, "SAME") + self.norm.shift()
+            kernel = tf.cast(self.conv.kernel, tf.float32) * self.norm.scale_factor()
+            inputs, kernel, shift = (tf.cast(x, self.compute_dtype) for x in (inputs, kernel, self.norm.shift()))
+            outputs = tf.nn.conv2d(inputs, kernel, self.strides, "SAME") + shift
         return tf.nn.leaky_relu(outputs, self.negative_slope)
 
     def get_config(self) -> dict[str, Any]:
@@ -125,11 +140,15 @@ class ConvBlock(keras.layers.Layer):
 
 @register
 class UpConv(ConvBlock):
-    """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder."""
+    """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder.
 
-    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+    It upsamples in float32: on a CPU the gradient is several times slower in bfloat16.
+    """
+
+    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         _, height, width, _ = inputs.shape
-        return super().call(tf.image.resize(inputs, (2 * height, 2 * width)), training=training)
+        larger = tf.image.resize(tf.cast(inputs, tf.float32), (2 * height, 2 * width))
+        return super().call(larger, training=training, update_statistics=update_statistics)
 
 
 @register
@@ -145,6 +164,7 @@ class RepairBlock(keras.layers.Layer):
         inputs: (batch, height, width, channels).
         keep_mask: (batch, height, width, 1), 1 = kept.
         training: normalise with the batch's moments.
+        update_statistics: see `BatchNorm`.
 
     Returns:
         Like `inputs`; where `keep_mask` is 1 (and `gated`) equal to it.
@@ -155,7 +175,7 @@ class RepairBlock(keras.layers.Layer):
     def __init__(
         self, gated: bool = True, *, negative_slope: float, norm_momentum: float, norm_epsilon: float, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.gated = gated
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
 
@@ -167,14 +187,21 @@ class RepairBlock(keras.layers.Layer):
             negative_slope=self.negative_slope,
             norm_momentum=self.norm_momentum,
             norm_epsilon=self.norm_epsilon,
+            dtype=self.dtype_policy,
             name="first",
         )
-        self.second = keras.layers.Conv2D(channels, 3, padding="same", kernel_initializer=INITIALIZER, name="second")
+        self.second = keras.layers.Conv2D(
+            channels, 3, padding="same", kernel_initializer=INITIALIZER, dtype=self.dtype_policy, name="second"
+        )
         self.first.build((*batch_and_size, channels + 1))
         self.second.build(tuple(input_shape))
 
-    def call(self, inputs: Any, keep_mask: Any, training: bool = False) -> tf.Tensor:
-        residual = self.second(self.first(tf.concat([inputs, keep_mask], axis=-1), training=training))
+    def call(self, inputs: Any, keep_mask: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+        inputs, keep_mask = (tf.cast(x, self.compute_dtype) for x in (inputs, keep_mask))
+        first = self.first(
+            tf.concat([inputs, keep_mask], axis=-1), training=training, update_statistics=update_statistics
+        )
+        residual = self.second(first)
         return inputs + (1 - keep_mask) * residual if self.gated else inputs + residual
 
     def get_config(self) -> dict[str, Any]:

@@ -51,15 +51,20 @@ def mask_loss(targets: str, real_mask_logits: Any, corrupt_mask_logits: Any, kee
     return (corrupt + _sigmoid_cross_entropy(real_mask_logits, tf.ones_like(keep_mask))) / 2
 
 
-def kept_loss(images: Any, repaired: Any, keep_mask: Any) -> tf.Tensor:
+def kept_loss(images: Any, repaired: Any, keep_mask: Any, kept_cells: Any = None) -> tf.Tensor:
     """Mean squared error to the input over the pixels of kept cells; `keep_mask` (batch, h, w, 1).
 
     The mean is over the kept values of the global batch. Source: authors' code; not in the paper.
+
+    Args:
+        kept_cells: what to divide by in place of this batch's own number of kept cells: for a part of a batch, the
+            batch's number over the number of parts.
     """
     factor = images.shape[1] // keep_mask.shape[1]
     pixels = tf.repeat(tf.repeat(keep_mask, factor, axis=1), factor, axis=2)
     squares = tf.reduce_sum(pixels * tf.math.squared_difference(repaired, images))
-    count = global_sum(tf.reduce_sum(pixels)) * images.shape[-1]
+    kept = global_sum(tf.reduce_sum(pixels)) if kept_cells is None else kept_cells * factor**2
+    count = kept * images.shape[-1]
     return num_replicas() * tf.math.divide_no_nan(squares, count)
 
 

@@ -2,11 +2,15 @@
 
 With L levels an image of size s has an encoding of s / 2^L cells a side. The discriminator's trunk has the stride
 4 * stem_stride, so L = 2 + log2(stem_stride) makes its conv5 grid equal the grid of the encoding.
+
+Whatever the precision inside, what the networks take and give is float32: images, encodings, the backbone's maps, the
+logits of both heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,6 +19,7 @@ import tensorflow as tf
 from tf_spot.config import (
     ENCODER_CHANNELS,
     IMAGE_MEAN,
+    PAPER,
     RESPONSE_NORM,
     TRUNK_BIAS,
     TRUNK_CHANNELS,
@@ -33,6 +38,7 @@ from tf_spot.layers import (
     register,
     upsample_mask,
 )
+from tf_spot.recompute import recomputed
 
 
 def scaled(channels: int, width: float) -> int:
@@ -49,7 +55,7 @@ class _Configured(keras.Model):
     """A model that keeps its constructor's keyword arguments for `get_config`."""
 
     def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, autocast=False, **kwargs)  # the layers inside cast what they are given
         self._settings = settings
 
     def get_config(self) -> dict[str, Any]:
@@ -82,6 +88,7 @@ class Encoder(_Configured):
             "norm_epsilon": norm_epsilon,
         }
         super().__init__({"levels": levels, "width": width, "kernel_size": kernel_size} | norm, name, **kwargs)
+        norm["dtype"] = self.dtype_policy
         first, *others = encoder_channels(levels, width)
         self.stages = [ConvBlock(first, 3, name="e0", **norm)]
         self.stages += [ConvBlock(c, kernel_size, 2, name=f"e{i}", **norm) for i, c in enumerate(others, start=1)]
@@ -98,7 +105,7 @@ class Encoder(_Configured):
         x = images
         for stage in self.stages:
             x = stage(x, training=training)
-        return x
+        return tf.cast(x, tf.float32)
 
 
 @register
@@ -106,6 +113,9 @@ class Decoder(_Configured):
     """An encoding back to images (batch, s, s, 3) in [-1, 1].
 
     A repair network is woven between its `stages`.
+
+    Attributes:
+        recompute: in training, keep only what enters each stage and compute the rest again for the gradient.
 
     Source: authors' code.
     """
@@ -126,11 +136,19 @@ class Decoder(_Configured):
             "norm_epsilon": norm_epsilon,
         }
         super().__init__({"levels": levels, "width": width} | norm, name, **kwargs)
+        norm["dtype"] = self.dtype_policy
+        self.recompute = False
         self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage
-        self.stages = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
+        self.stages: list[Any] = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
         self.stages.append(
             keras.layers.Conv2D(
-                3, 3, padding="same", activation="tanh", kernel_initializer=INITIALIZER, name=f"d{levels + 1}"
+                3,
+                3,
+                padding="same",
+                activation="tanh",
+                kernel_initializer=INITIALIZER,
+                dtype="float32",  # bfloat16 has 8 bits: images would be coarser than photos are
+                name=f"d{levels + 1}",
             )
         )
         self.build((None, None, None, self.channels[0]))
@@ -140,10 +158,13 @@ class Decoder(_Configured):
             if not stage.built:
                 stage.build((None, None, None, channels))
 
-    def call(self, encoding: Any, training: bool = False) -> tf.Tensor:
+    def call(self, encoding: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         x = encoding
-        for stage in self.stages[:-1]:
-            x = stage(x, training=training)
+        for layer in self.stages[:-1]:
+            stage = partial(layer, training=training)
+            if self.recompute and training:
+                stage = partial(recomputed, stage)
+            x = stage(x, update_statistics=update_statistics)
         return self.stages[-1](x)
 
 
@@ -162,9 +183,14 @@ class RepairNetwork(_Configured):
         keep_mask: (batch, h, w, 1), 1 = kept.
         decoder: the frozen decoder, used at inference.
         training: the blocks normalise with the batch's moments.
+        update_statistics: see `BatchNorm`.
 
     Returns:
         repaired images, (batch, height, width, 3) in [-1, 1].
+
+    Attributes:
+        recompute: in training, keep only what enters each layer of the decoder and compute the rest again for the
+            gradient.
 
     Source: paper, figures 2 and 5; authors' code.
     """
@@ -188,8 +214,10 @@ class RepairNetwork(_Configured):
             "norm_epsilon": norm_epsilon,
         }
         super().__init__({"channels": list(channels), "gated": gated, "place": place} | norm, name, **kwargs)
+        self.recompute = False
         self.channels = list(channels)
         count = 0 if place == "none" else len(self.channels)
+        norm["dtype"] = self.dtype_policy
         self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, count + 1)]
         self.stage_of_block = [0] * count if place == "local" else list(range(count))
         self.build((None, None, None, self.channels[0]))
@@ -199,19 +227,25 @@ class RepairNetwork(_Configured):
             if not block.built:
                 block.build((None, None, None, self.channels[stage]))
 
-    def call(self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False) -> tf.Tensor:
+    def call(
+        self, damaged: Any, keep_mask: Any, decoder: Decoder, training: bool = False, update_statistics: bool = True
+    ) -> tf.Tensor:
         x, mask = damaged, keep_mask
-        for number, stage in enumerate(decoder.stages[:-1]):
-            x = self._repaired(number, x, mask, training)
-            # Said outright: Keras would hand a layer without `training` the value of the call around it.
-            x, mask = stage(x, training=False), upsample_mask(mask)
-        return decoder.stages[-1](self._repaired(len(decoder.stages) - 1, x, mask, training))
-
-    def _repaired(self, stage: int, x: Any, mask: Any, training: bool) -> Any:
-        """`x` after the blocks in front of a stage of the decoder."""
-        for block, place in zip(self.blocks, self.stage_of_block, strict=True):
-            x = block(x, mask, training=training) if place == stage else x
+        for number, layer in enumerate(decoder.stages):
+            mask = upsample_mask(mask) if number else mask
+            stage = partial(self._stage, number, layer, training)
+            if self.recompute and training:
+                stage = partial(recomputed, stage)
+            x = stage(x, mask, update_statistics=update_statistics)
         return x
+
+    def _stage(self, number: int, layer: Any, training: bool, x: Any, mask: Any, update_statistics: bool) -> Any:
+        """The blocks in front of a layer of the decoder, and the layer."""
+        for block, place in zip(self.blocks, self.stage_of_block, strict=True):
+            if place == number:
+                x = block(x, mask, training=training, update_statistics=update_statistics)
+        # Said outright: Keras would hand a layer without `training` the value of the call around it.
+        return layer(x, training=False) if isinstance(layer, UpConv) else layer(x)
 
 
 @register
@@ -251,12 +285,17 @@ class Generator(_Configured):
         }
         settings = {"grid_size": grid_size, "units": units, "levels": levels, "width": width}
         super().__init__(settings | norm, name, **kwargs)
+        norm["dtype"] = self.dtype_policy
         self.grid_size, self.units, self.negative_slope = grid_size, units, negative_slope
         self.decoder = Decoder(levels, width, **norm)
         self.dense = keras.layers.Dense(
-            grid_size**2 * self.decoder.channels[0], use_bias=False, kernel_initializer=INITIALIZER, name="dense"
+            grid_size**2 * self.decoder.channels[0],
+            use_bias=False,
+            kernel_initializer=INITIALIZER,
+            dtype=self.dtype_policy,
+            name="dense",
         )
-        self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, name="norm")
+        self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm")
         self.build((None, units))
 
     def build(self, input_shape: Any) -> None:
@@ -264,10 +303,20 @@ class Generator(_Configured):
             if not layer.built:
                 layer.build((None, width))
 
-    def call(self, noise: Any, training: bool = False) -> tf.Tensor:
-        x = tf.nn.leaky_relu(self.norm(self.dense(noise), training=training), self.negative_slope)
+    @property
+    def recompute(self) -> bool:
+        """See `Decoder`."""
+        return self.decoder.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.decoder.recompute = value
+
+    def call(self, noise: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+        mode = {"training": training, "update_statistics": update_statistics}
+        x = tf.nn.leaky_relu(self.norm(self.dense(noise), **mode), self.negative_slope)
         shape = (-1, self.grid_size, self.grid_size, self.decoder.channels[0])
-        return self.decoder(tf.reshape(x, shape), training=training)
+        return self.decoder(tf.reshape(x, shape), **mode)
 
 
 @register
@@ -308,6 +357,7 @@ class Backbone(_Configured):
         if trunk_norm not in ("response", "batch"):
             raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
         normed = (trunk_norm == "batch",) * 4 + (True,)
+        batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
         self.convs, self.norms = [], []
         for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
             self.convs.append(
@@ -319,12 +369,13 @@ class Backbone(_Configured):
                     padding="same",
                     use_bias=not normed[i],
                     bias_initializer=keras.initializers.Constant(TRUNK_BIAS),
+                    dtype=self.dtype_policy,
                     name=f"conv{i + 1}",
                 )
             )
-            norm_layer = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, scale=False, name=f"norm{i + 1}")
+            norm_layer = BatchNorm(**batch_norm, scale=False, dtype=self.dtype_policy, name=f"norm{i + 1}")
             self.norms.append(norm_layer if normed[i] else None)
-        self.response_norm = LocalResponseNorm(**RESPONSE_NORM) if trunk_norm == "response" else None
+        self.response_norm = LocalResponseNorm(**RESPONSE_NORM, dtype="float32") if trunk_norm == "response" else None
         self.build((None, None, None, 3))
 
     def build(self, input_shape: Any) -> None:
@@ -337,20 +388,21 @@ class Backbone(_Configured):
                 norm.build((None, None, None, channels))
 
     def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        return self.of_pixels(images * 127.5 + 127.5, training, update_statistics)
+        return self.of_pixels(tf.cast(images, tf.float32) * 127.5 + 127.5, training, update_statistics)
 
     def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
         """Like a call, of images in [0, 255].
 
         Exported models begin here: int8 does not survive a scaling to [-1, 1] and back.
         """
-        x = pixels - tf.constant(IMAGE_MEAN, pixels.dtype)
+        x = tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN)  # in float32: bfloat16 has 1 in 256 for 200
         maps = {}
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
             x = conv(x)
             if norm is not None:
                 x = norm(x, training=training, update_statistics=update_statistics)
-            x = maps[f"conv{i}"] = tf.nn.relu(x)
+            x = tf.nn.relu(x)
+            maps[f"conv{i}"] = tf.cast(x, tf.float32)
             if i <= 2:
                 x = tf.nn.max_pool2d(x, 3, 2, "SAME")
                 if self.response_norm is not None:
@@ -364,6 +416,10 @@ class Discriminator(_Configured):
 
     Args:
         image_size: pixels; fixes fc_1.
+        width: factor on the channel counts of the paper.
+        stem_kernel, stem_stride: of conv1, pixels. conv5 has image_size / (4 * stem_stride) cells a side.
+        trunk_norm: `response` after conv1 and conv2 (paper), or `batch` after every convolution.
+        norm_momentum, norm_epsilon: of batch norm.
         predict_mask: False leaves out the mask head (ablation (g)).
         fc_units: of fc_1.
         dropout_rate: after fc_1.
@@ -383,15 +439,15 @@ class Discriminator(_Configured):
 
     def __init__(
         self,
-        image_size: int,
-        width: float,
-        stem_kernel: int,
-        stem_stride: int,
-        trunk_norm: str,
-        norm_momentum: float,
-        norm_epsilon: float,
-        fc_units: int,
-        dropout_rate: float,
+        image_size: int = PAPER.data.image_size,
+        width: float = PAPER.network.width,
+        stem_kernel: int = PAPER.network.stem_kernel,
+        stem_stride: int = PAPER.network.stem_stride,
+        trunk_norm: str = PAPER.network.trunk_norm,
+        norm_momentum: float = PAPER.network.norm_momentum,
+        norm_epsilon: float = PAPER.network.norm_epsilon,
+        fc_units: int = PAPER.network.fc_units,
+        dropout_rate: float = PAPER.network.dropout_rate,
         predict_mask: bool = True,
         seed: int = 0,
         name: str = "discriminator",
@@ -409,14 +465,15 @@ class Discriminator(_Configured):
         bias = keras.initializers.Constant(TRUNK_BIAS)
         self.image_size, self.fc_units = image_size, fc_units
         self.grid_size = -(-image_size // (4 * stem_stride))  # cells a side of conv5
-        self.backbone = Backbone(**trunk, **norm)
-        self.mask_head = None
-        if predict_mask:
-            self.mask_head = keras.layers.Conv2D(1, 3, padding="same", bias_initializer=bias, name="mask_head")
-        self.fc1 = keras.layers.Dense(fc_units, use_bias=False, name="fc1")
-        self.fc1_norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, scale=False, name="fc1_norm")
-        self.dropout = ExampleDropout(dropout_rate, seed=seed, name="dropout")
-        self.fc2 = keras.layers.Dense(2, bias_initializer=bias, name="fc2")
+        self.backbone = Backbone(**trunk, **norm, dtype=self.dtype_policy)
+        head: dict[str, Any] = {"bias_initializer": bias, "dtype": "float32"}
+        self.mask_head = keras.layers.Conv2D(1, 3, padding="same", name="mask_head", **head) if predict_mask else None
+        self.fc1 = keras.layers.Dense(fc_units, use_bias=False, dtype=self.dtype_policy, name="fc1")
+        self.fc1_norm = BatchNorm(
+            momentum=norm_momentum, epsilon=norm_epsilon, scale=False, dtype="float32", name="fc1_norm"
+        )
+        self.dropout = ExampleDropout(dropout_rate, seed=seed, dtype="float32", name="dropout")
+        self.fc2 = keras.layers.Dense(2, name="fc2", **head)
         self.build((None, image_size, image_size, 3))
 
     def build(self, input_shape: Any) -> None:

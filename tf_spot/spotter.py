@@ -18,6 +18,7 @@ from tf_spot.distribution import per_replica, step_logs
 from tf_spot.fitting import check_compile, fixed_batch
 from tf_spot.history import History
 from tf_spot.layers import Damage, register
+from tf_spot.micro_batches import train_in_parts
 from tf_spot.networks import Backbone, Discriminator, RepairNetwork
 
 LOGS = ("discriminator_loss", "realness_loss", "mask_loss", "repair_loss", "adversarial_loss", "decoded_accuracy",
@@ -90,7 +91,7 @@ class ArtifactSpotter(keras.Model):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self._settings: dict[str, Any] = {
             "drop_rate": drop_rate, "fill": fill, "repair": repair, "gated": gated, "real_images": real_images,
             "history_batches": history_batches, "update": update, "adversarial_loss": adversarial_loss,
@@ -100,15 +101,16 @@ class ArtifactSpotter(keras.Model):
         _check_choices(self._settings)
         self.autoencoder = autoencoder
         self.autoencoder.trainable = False
-        self.discriminator = discriminator or default_discriminator(autoencoder, seed)
+        self.discriminator = discriminator or default_discriminator(autoencoder, seed, self.dtype_policy)
         self._check_grids()
-        self.damage = Damage(drop_rate, fill, seed)
+        self.damage = Damage(drop_rate, fill, seed, dtype="float32")
         self.repair = self.build_repair()
         self.real_images, self.update, self.adversarial_loss = real_images, update, adversarial_loss
         self.mask_targets, self.mask_weight, self.kept_weight = mask_targets, mask_weight, kept_weight
         self.repair_mask_loss, self.weight_decay = repair_mask_loss, weight_decay
-        self.past = History(history_batches, seed) if history_batches else None
+        self.past = History(history_batches, seed, dtype="float32") if history_batches else None
         self.trackers = {name: keras.metrics.Mean(name=name) for name in LOGS}
+        self.micro_batches = 1
         self.batch_size: int | None = None
         if batch_size:
             self.prepare_history(batch_size)
@@ -130,14 +132,19 @@ class ArtifactSpotter(keras.Model):
         repaired = self.hide_damage(damaged, keep_mask, step, training)
         return Corrupted(encoding, keep_mask, damaged, decoded, repaired)
 
-    def hide_damage(self, damaged: Any, keep_mask: Any, step: Any, training: bool) -> tf.Tensor:
+    def hide_damage(
+        self, damaged: Any, keep_mask: Any, step: Any, training: bool, update_statistics: bool = True
+    ) -> tf.Tensor:
         """The repaired images."""
-        return self.repair(damaged, keep_mask, decoder=self.autoencoder.decoder, training=training)
+        mode = {"training": training, "update_statistics": update_statistics}
+        return self.repair(damaged, keep_mask, decoder=self.autoencoder.decoder, **mode)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of the discriminator and one of the repair network."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         step = tf.convert_to_tensor(self.step)
+        if self.micro_batches > 1:
+            return self._epoch_means(train_in_parts(self, images, step, self.micro_batches))
         if not self.repair.trainable_variables:
             train = self._train_discriminator_alone
         else:
@@ -153,16 +160,13 @@ class ArtifactSpotter(keras.Model):
                 logs = self._train_discriminator(real, corrupted, step)
             answers = self.judge(real, corrupted.repaired, step, update_statistics=False)
             repair_loss, adversarial = self.repair_losses(images, corrupted, answers)
-        self._apply(self.optimizer_of_repair, repair_tape, repair_loss, self.repair.trainable_variables)
+        repairs = self.repair.trainable_variables
+        self.optimizer_of_repair.apply(self.gradients(repair_tape, repair_loss, repairs), repairs)
         return logs | {"repair_loss": repair_loss, "adversarial_loss": adversarial}
 
     def _train_discriminator(self, real: Any, corrupted: Corrupted, step: Any) -> dict[str, tf.Tensor]:
-        corrupt, keep_mask = corrupted.repaired, corrupted.keep_mask
-        if self.past is not None:
-            corrupt, keep_mask = self.past(corrupt, keep_mask, step=step)
-        with tf.GradientTape() as tape:
-            loss, logs = self.discriminator_losses(self.judge(real, corrupt, step), keep_mask)
-        self._apply(self.optimizer, tape, loss, self.discriminator.trainable_variables)
+        gradients, logs = self.discriminator_gradients(real, *self.with_past(corrupted, step), step)
+        self.optimizer.apply(gradients, self.discriminator.trainable_variables)
         return logs
 
     def _train_discriminator_alone(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
@@ -172,15 +176,36 @@ class ArtifactSpotter(keras.Model):
 
     def _train_simultaneously(self, images: Any, step: Any) -> dict[str, tf.Tensor]:
         """Both from one forward pass; source: authors' code."""
+        gradients, repair_gradients, logs = self.both_gradients(images, step)
+        self.optimizer.apply(gradients, self.discriminator.trainable_variables)
+        self.optimizer_of_repair.apply(repair_gradients, self.repair.trainable_variables)
+        return logs
+
+    def both_gradients(
+        self, images: Any, step: Any, kept_cells: Any = None
+    ) -> tuple[list[Any], list[Any], dict[str, tf.Tensor]]:
+        """The discriminator's and the repair network's, from one forward pass, and what to log."""
         with tf.GradientTape(persistent=True) as tape:
             corrupted = self.corrupt(images, step, training=True)
             answers = self.judge(self.real(images, corrupted), corrupted.repaired, step)
             loss, logs = self.discriminator_losses(answers, corrupted.keep_mask)
-            repair_loss, adversarial = self.repair_losses(images, corrupted, answers)
-        repair_gradients = self._gradients(tape, repair_loss, self.repair.trainable_variables)
-        self._apply(self.optimizer, tape, loss, self.discriminator.trainable_variables)
-        self.optimizer_of_repair.apply(repair_gradients, self.repair.trainable_variables)
-        return logs | {"repair_loss": repair_loss, "adversarial_loss": adversarial}
+            repair_loss, adversarial = self.repair_losses(images, corrupted, answers, kept_cells)
+        repair_gradients = self.gradients(tape, repair_loss, self.repair.trainable_variables)
+        gradients = self.gradients(tape, loss, self.discriminator.trainable_variables)
+        return gradients, repair_gradients, logs | {"repair_loss": repair_loss, "adversarial_loss": adversarial}
+
+    def discriminator_gradients(
+        self, real: Any, corrupt: Any, keep_mask: Any, step: Any
+    ) -> tuple[list[Any], dict[str, tf.Tensor]]:
+        """The discriminator's gradients, and what to log."""
+        with tf.GradientTape() as tape:
+            loss, logs = self.discriminator_losses(self.judge(real, corrupt, step), keep_mask)
+        return self.gradients(tape, loss, self.discriminator.trainable_variables), logs
+
+    def with_past(self, corrupted: Corrupted, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Repaired images and keep masks, with a history half of them past ones."""
+        fresh = corrupted.repaired, corrupted.keep_mask
+        return fresh if self.past is None else self.past(*fresh, step=step)
 
     def real(self, images: Any, corrupted: Corrupted) -> tf.Tensor:
         """The examples of the class "real"."""
@@ -208,27 +233,26 @@ class ArtifactSpotter(keras.Model):
             loss += self.mask_weight * logs["mask_loss"]
         return loss, logs | {"discriminator_loss": loss}
 
-    def repair_losses(self, images: Any, corrupted: Corrupted, answers: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """The repair network's loss without weight decay, and its adversarial part."""
+    def repair_losses(
+        self, images: Any, corrupted: Corrupted, answers: dict[str, Any], kept_cells: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The repair network's loss without weight decay, and its adversarial part; `kept_cells`: see `kept_loss`."""
         adversarial = losses.adversarial_loss(self.adversarial_loss, *answers["realness_logits"])
         loss = adversarial
         if self.repair_mask_loss and "mask_logits" in answers:
             loss += self.mask_weight * self._mask_loss(answers, corrupted.keep_mask)
         if self.kept_weight:
-            loss += self.kept_weight * losses.kept_loss(images, corrupted.repaired, corrupted.keep_mask)
+            loss += self.kept_weight * losses.kept_loss(images, corrupted.repaired, corrupted.keep_mask, kept_cells)
         return loss, adversarial
 
     def _mask_loss(self, answers: dict[str, Any], keep_mask: Any) -> tf.Tensor:
         about_real, about_corrupt = answers["mask_logits"]
         return losses.mask_loss(self.mask_targets, about_real, about_corrupt, keep_mask)
 
-    def _gradients(self, tape: tf.GradientTape, loss: Any, variables: list[Any]) -> list[Any]:
+    def gradients(self, tape: tf.GradientTape, loss: Any, variables: list[Any]) -> list[Any]:
         """This replica's share of the gradients of `loss` and of the weight decay."""
         gradients = zip(tape.gradient(loss, variables), variables, strict=True)
         return [per_replica(g + self.weight_decay * v if len(v.shape) > 1 else g) for g, v in gradients]
-
-    def _apply(self, optimizer: Any, tape: tf.GradientTape, loss: Any, variables: list[Any]) -> None:
-        optimizer.apply(self._gradients(tape, loss, variables), variables)
 
     # --- Keras ------------------------------------------------------------------------------------------------------
 
@@ -263,24 +287,38 @@ class ArtifactSpotter(keras.Model):
             self.trackers[name].update_state(value)
         return step_logs({name: self.trackers[name].result() for name in logs})
 
-    def compile(self, discriminator_optimizer: Any = None, repair_optimizer: Any = None, **kwargs: Any) -> None:
+    def compile(
+        self,
+        discriminator_optimizer: Any = None,
+        repair_optimizer: Any = None,
+        *,
+        micro_batches: int = 1,
+        recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Like `keras.Model.compile`, with two optimizers; each defaults to the authors' Adam.
 
         `optimizer` is the discriminator's, so that Keras' callbacks see it; `optimizer_of_repair` is the other, None
         with nothing to train. Both are built here: Keras would build the second inside the traced step, which fails
         under a strategy.
+
+        Args:
+            micro_batches: equal parts of a batch, computed one after the other to save memory; each network has one
+                update from all of them. Batch norm takes its moments over a part. One device only.
+            recompute: compute repair network and frozen decoder again in the backward pass, to save memory.
         """
         with self.distribute_strategy.scope():
             first = keras.optimizers.get(
                 discriminator_optimizer or default_optimizer(PAPER.training.discriminator_learning_rate)
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(PAPER.training.repair_learning_rate))
-            check_compile(self, [first, second], kwargs.get("steps_per_execution", 1))
+            check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
             super().compile(optimizer=first, jit_compile=False, **kwargs)
             self.optimizer_of_repair: Any = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:
                     optimizer.build(network.trainable_variables)
+        self.micro_batches, self.repair.recompute = micro_batches, recompute
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Like `keras.Model.fit`; `x` gives images, or (images, labels) of which the labels are not used.
@@ -304,6 +342,7 @@ class ArtifactSpotter(keras.Model):
             ours.norm_momentum,
             ours.norm_epsilon,
             place=self._settings["repair"],
+            dtype=self.dtype_policy,
         )
 
     def prepare_history(self, batch_size: int) -> None:
@@ -346,14 +385,15 @@ class ArtifactSpotter(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
-        optimizers = {"discriminator_optimizer": self.optimizer, "repair_optimizer": self.optimizer_of_repair}
-        return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in optimizers.items()}
+        settings = {"discriminator_optimizer": self.optimizer, "repair_optimizer": self.optimizer_of_repair}
+        settings |= {"micro_batches": self.micro_batches, "recompute": self.repair.recompute}
+        return {name: keras.saving.serialize_keras_object(value) for name, value in settings.items()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
-def default_discriminator(autoencoder: Autoencoder, seed: int = 0) -> Discriminator:
+def default_discriminator(autoencoder: Autoencoder, seed: int = 0, dtype: Any = None) -> Discriminator:
     """The paper's discriminator at the autoencoder's size, width and grid."""
     network = PAPER.network
     return Discriminator(
@@ -367,6 +407,7 @@ def default_discriminator(autoencoder: Autoencoder, seed: int = 0) -> Discrimina
         fc_units=network.fc_units,
         dropout_rate=network.dropout_rate,
         seed=seed,
+        dtype=dtype,
     )
 
 

@@ -117,7 +117,7 @@ def _train_stages(
         train_stage(run, "autoencoder", autoencoder, source, signals, on_progress)
     if "spotter" not in finished:
         with strategy.scope():
-            spotter = build_spotter(config, load_autoencoder(run))
+            spotter = build_spotter(config, load_autoencoder(run, config.training.precision))
         train_stage(run, "spotter", spotter, source, signals, on_progress)
 
 
@@ -144,8 +144,10 @@ def build_autoencoder(config: Config) -> Autoencoder:
         norm_epsilon=network.norm_epsilon,
         reconstruction_weight=training.reconstruction_weight,
         weight_decay=config.game.weight_decay,
+        dtype=training.precision,
     )
-    autoencoder.compile(adam(config, training.autoencoder_learning_rate, training.autoencoder_steps))
+    optimizer = adam(config, training.autoencoder_learning_rate, training.autoencoder_steps)
+    autoencoder.compile(optimizer, micro_batches=training.micro_batches, recompute=training.recompute)
     return autoencoder
 
 
@@ -172,10 +174,13 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
         repair_mask_loss=game.repair_mask_loss,
         weight_decay=game.weight_decay,
         seed=training.seed,
+        dtype=training.precision,
     )
     spotter.compile(
         adam(config, training.discriminator_learning_rate, training.spotter_steps),
         adam(config, training.repair_learning_rate, training.spotter_steps),
+        micro_batches=training.micro_batches,
+        recompute=training.recompute,
     )
     return spotter
 
@@ -195,6 +200,7 @@ def build_discriminator(config: Config) -> Discriminator:
         dropout_rate=network.dropout_rate,
         predict_mask=config.game.predict_mask,
         seed=config.training.seed,
+        dtype=config.training.precision,
     )
 
 
@@ -212,17 +218,21 @@ def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.O
 # --- what a run has trained ------------------------------------------------------------------------------------------
 
 
-def load_autoencoder(run: Run | str | Path) -> Autoencoder:
+def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoencoder:
     """The autoencoder of a run: RUN/autoencoder.keras, else its newest good checkpoint.
+
+    Args:
+        run: the run, or its folder.
+        precision: of its computations, whatever it was trained in; weights are always float32.
 
     Raises:
         UserError: the run has neither.
     """
     run = _opened(run)
     if run.model_path("autoencoder").exists():
-        finished: Autoencoder = _load(run.model_path("autoencoder"))
+        finished: Autoencoder = _load(run.model_path("autoencoder"), precision)
         return finished
-    autoencoder = build_autoencoder(run.config)
+    autoencoder = build_autoencoder(_with_precision(run.config, precision))
     restore(autoencoder, _newest(run, "autoencoder"))
     return autoencoder
 
@@ -230,15 +240,17 @@ def load_autoencoder(run: Run | str | Path) -> Autoencoder:
 def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
     """The spotter of a run: RUN/spotter.keras, else its newest good checkpoint.
 
+    It computes in float32, whatever it was trained in, so that its features are the same everywhere.
+
     Raises:
         UserError: the run has neither.
     """
     run = _opened(run)
     if run.model_path("spotter").exists():
-        finished: ArtifactSpotter = _load(run.model_path("spotter"))
+        finished: ArtifactSpotter = _load(run.model_path("spotter"), "float32")
         return finished
     checkpoint = _newest(run, "spotter")
-    spotter = build_spotter(run.config, load_autoencoder(run))
+    spotter = build_spotter(_with_precision(run.config, "float32"), load_autoencoder(run))
     restore(spotter, checkpoint)
     return spotter
 
@@ -279,8 +291,24 @@ def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     return checkpoint
 
 
-def _load(path: Path) -> Any:
+def _with_precision(config: Config, precision: str) -> Config:
+    return config.replace(**{"training.precision": precision})
+
+
+def _load(path: Path, precision: str) -> Any:
     """Without optimizers: it is used, not trained further. Keras' warnings of left-out weights become errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
+    if model.dtype_policy.name == precision:
+        return model
+    other = type(model).from_config(_computing_in(precision, model.get_config()))
+    other.set_weights(model.get_weights())
+    return other
+
+
+def _computing_in(precision: str, config: Any) -> Any:
+    """A model's configuration with another precision, also that of the models inside."""
+    if not isinstance(config, dict):
+        return config
+    return {k: precision if k == "dtype" else _computing_in(precision, value) for k, value in config.items()}

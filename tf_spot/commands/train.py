@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.cluster import STRATEGIES, WAIT
-from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.commands.verb import DONE, share, tell, verb
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
 
@@ -28,17 +27,11 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--autoencoder", metavar="RUN", type=Path, help="take the trained autoencoder of another run, skip stage 1"
     )
+    parser.add_argument(
+        "--recompute", action="store_true", help="less memory for more time: --set training.recompute=true"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
-    parser.add_argument(
-        "--strategy",
-        choices=STRATEGIES,
-        default="auto",
-        help="what shares each batch: all GPUs if any (auto), one device (none), all devices of this machine "
-        "(mirrored), the machines in TF_CONFIG (multiworker)",
-    )
-    parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=WAIT, help="how long workers wait for each other at the start"
-    )
+    share(parser)
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
 
@@ -88,6 +81,7 @@ def _plan(config: Config, options: argparse.Namespace) -> dict[str, Any]:
         "image_size": config.data.image_size,
         "cells": f"{autoencoder.grid_size} x {autoencoder.grid_size}",
         "batch_size": config.training.batch_size,
+        "precision": config.training.precision,
         "autoencoder_steps": config.training.autoencoder_steps,
         "spotter_steps": config.training.spotter_steps,
         "autoencoder_parameters": autoencoder.count_params(),
@@ -97,13 +91,14 @@ def _plan(config: Config, options: argparse.Namespace) -> dict[str, Any]:
 
 def _config(options: argparse.Namespace) -> Config:
     """The preset with its changes; with --resume the saved configuration, which the options may repeat."""
+    changes = [*options.set, *(["training.recompute=true"] if options.recompute else [])]
     saved_path = options.out / "config.json"
     if not (options.resume and saved_path.is_file()):
         recipe = Config.load(options.config) if options.config else preset(options.preset or "stl10")
-        return recipe.override(options.set)
+        return recipe.override(changes)
     saved = Config.load(saved_path)
     if options.preset not in (None, saved.preset):
         raise UserError(
             f"--resume goes on with the run's preset, {saved.preset}; received: --preset {options.preset}; leave it out"
         )
-    return saved.override(options.set)
+    return saved.override(changes)
