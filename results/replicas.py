@@ -126,26 +126,33 @@ def kind(name: str) -> str:
 
 
 def differences(one: Path, other: Path) -> dict[str, Any]:
-    """Largest differences by stage and kind, of the features and of the losses: absolute below 1, relative above."""
+    """Those of the trained runs, and the largest of the features."""
+    import numpy as np
+
+    features = [np.load(folder / "features-0.npy") for folder in (one, other)]
+    apart = float(np.abs(features[0] - features[1]).max())
+    return run_differences(one / "run", other / "run") | {"features": apart}
+
+
+def run_differences(one: Path, other: Path) -> dict[str, Any]:
+    """Largest differences by stage and kind, and of the losses: absolute below 1, relative above."""
     import numpy as np
 
     from tf_spot.runs import STAGES, Run
 
     result: dict[str, Any] = {}
     for stage in STAGES:
-        ours, theirs = arrays(one / "run", stage), arrays(other / "run", stage)
+        ours, theirs = arrays(one, stage), arrays(other, stage)
         if ours.keys() != theirs.keys():
             raise RuntimeError(f"{one} and {other} have trained different networks")
         result[stage] = dict.fromkeys(KINDS, 0.0)
         for name, array in ours.items():
             apart = np.abs(array - theirs[name]) / np.maximum(1, np.abs(array))
             result[stage][kind(name)] = max(result[stage][kind(name)], float(apart.max(initial=0)))
-    pairs = zip(Run(one / "run").metrics(), Run(other / "run").metrics(), strict=True)
+    pairs = zip(Run(one).metrics(), Run(other).metrics(), strict=True)
     result["losses"] = max(
         abs(a[name] - b[name]) / max(1, abs(a[name])) for a, b in pairs for name in a if name.endswith("_loss")
     )
-    features = [np.load(folder / "features-0.npy") for folder in (one, other)]
-    result["features"] = float(np.abs(features[0] - features[1]).max())
     return result
 
 

@@ -113,9 +113,9 @@ def test_several_steps_in_one_execution_are_refused_under_replicas(two: Any) -> 
         small().compile(steps_per_execution=2)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16", "float64"])
 def test_other_precisions_are_refused(policy: str) -> None:
-    with pytest.raises(UserError, match=f"computes in float32; received: dtype policy {policy}"):
+    with pytest.raises(UserError, match=f"in float32 or mixed_bfloat16; received: dtype policy {policy};"):
         small(dtype=policy).compile()
 
 

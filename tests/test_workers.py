@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -12,19 +11,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import two_workers
 
 from tf_spot.errors import UserError
-from tf_spot.runs import Run, sole_writer
+from tf_spot.runs import STAGES, Run, sole_writer
 from tf_spot.strategies import make_strategy
+from tf_spot.training import train
 
 ROOT = Path(__file__).parent.parent
-spec = importlib.util.spec_from_file_location("replicas", ROOT / "results" / "replicas.py")
-assert spec and spec.loader
-replicas = importlib.util.module_from_spec(spec)  # the committed comparison: the same recipe, photos and launch
-spec.loader.exec_module(replicas)
+replicas = two_workers.replicas  # the committed comparison: the same recipe, photos and launch
 
 # The sums are the same, taken in another order: float32 roundings (6e-8 of a value) that ten steps of training carry
 # on. Another row, mask or draw anywhere would show as 1e-2 and more; an update is 1e-3 at most.
@@ -33,51 +32,73 @@ FEATURES, LOSSES = 1e-5, 1e-5
 STOPS_WITHIN = 60  # seconds from the loss of one worker to the end of the other, on a busy machine
 
 
-TWO_WORKERS = """
-import json, os, sys
-import numpy as np
-from tf_spot.strategies import agree, is_chief, make_strategy, num_workers, of_all_workers, training_stream
-strategy = make_strategy("multiworker", 100)
-import tensorflow as tf
-from tf_spot.errors import UserError
-
-class Numbers:
-    def unlabelled(self, batch_size, *, seed, first_step):
-        numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i, tf.float32))
-        return numbers.map(lambda i: tf.fill((1, 1, 3), i)).batch(batch_size, drop_remainder=True)
-
-worker = strategy.cluster_resolver.task_id
-rows = next(iter(training_stream(strategy, Numbers(), 6, seed=0, first_step=2)))
-seen = {
-    "chief": is_chief(strategy), "workers": num_workers(strategy), "replicas": strategy.num_replicas_in_sync,
-    "of_all": of_all_workers(strategy, 10 + worker),
-    "rows": strategy.experimental_local_results(rows)[0][:, 0, 0, 0].numpy().tolist(),
-}
-try:
-    agree(strategy, worker, "number")
-except UserError as error:
-    seen["refused"] = str(error)
-with open(os.path.join(sys.argv[1], f"{worker}.json"), "w") as file:
-    json.dump(seen, file)
-agree(strategy, 1, "end")
-"""
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return replicas.make_photos(tmp_path_factory.mktemp("photos"))
 
 
-def test_two_processes_meet_share_each_batch_and_settle_numbers(tmp_path: Path) -> None:
-    for worker in replicas.start_workers(["-c", TWO_WORKERS, str(tmp_path)]):
-        _, err = worker.communicate(timeout=200)
+# --- two steps of both stages and evaluation, in one start of two processes ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one device trains what the two workers of `together` train."""
+    return tmp_path_factory.mktemp("alone")
+
+
+@pytest.fixture(scope="module")
+def together(photos: Path, alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes wrote, see two_workers.py; this process trains `alone` beside them."""
+    out = tmp_path_factory.mktemp("together")
+    workers = replicas.start_workers([two_workers.__file__, str(photos), str(out)])
+    train(replicas.config(*two_workers.SHORT), f"folder:{photos}", alone / "run", strategy="none")
+    for worker in workers:
+        _, err = worker.communicate(timeout=600)
         assert worker.returncode == 0, err
-    first, second = (json.loads((tmp_path / f"{worker}.json").read_text()) for worker in (0, 1))
+    return out
+
+
+def seen(together: Path) -> list[dict[str, Any]]:
+    return [json.loads((together / f"{worker}.json").read_text()) for worker in (0, 1)]
+
+
+def test_two_processes_meet_share_each_batch_and_settle_numbers(together: Path) -> None:
+    first, second = seen(together)
     assert (first.pop("chief"), second.pop("chief")) == (True, False)
     assert (first.pop("rows"), second.pop("rows")) == ([12, 13, 14], [15, 16, 17])
     assert first == second
     assert first.pop("refused").startswith("all workers must have the same number; received: [0, 1]")
+    first.pop("probe")
     assert first == {"workers": 2, "replicas": 2, "of_all": [10, 11]}
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return replicas.make_photos(tmp_path_factory.mktemp("photos"))
+def test_two_processes_train_both_stages_as_one_device(together: Path, alone: Path) -> None:
+    """Also that the second worker wrote nothing: one line a stage and epoch."""
+    found = replicas.run_differences(alone / "run", together / "run")
+    for stage in STAGES:
+        assert all(found[stage][kind] <= TOLERANCES[kind] for kind in TOLERANCES), found
+    assert found["losses"] <= LOSSES, found
+    assert [(line["stage"], line["step"]) for line in Run(together / "run").metrics()] == [(s, 2) for s in STAGES]
+
+
+def test_two_processes_evaluate_and_embed_as_one(photos: Path, together: Path, alone: Path) -> None:
+    """The same trained run: only the sharing of photos differs."""
+    probe, maps = two_workers.evaluate(together / "run", photos, alone / "rows.npz")
+    for worker, told in enumerate(seen(together)):
+        assert told["probe"] == probe
+        with np.load(together / f"{worker}.npz") as found:
+            assert list(found) == list(maps)
+            for name in maps:
+                np.testing.assert_allclose(found[name], maps[name], rtol=1e-5, atol=1e-5)
+    with np.load(together / "rows.npz") as ours, np.load(alone / "rows.npz") as theirs:
+        assert len(theirs["id"]) == 30
+        for name in ("id", "path"):
+            np.testing.assert_array_equal(ours[name], theirs[name])
+        np.testing.assert_allclose(ours["embedding"], theirs["embedding"], rtol=1e-5, atol=1e-5)
+    assert not list(together.glob(".rows*"))
+
+
+# --- ten steps of both stages ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from tf_spot.errors import UserError
 from tf_spot.exporters import reopen
 from tf_spot.exporters.manifest import check_sums, read_manifest
 from tf_spot.runs import Run, write_file, write_json
+from tf_spot.strategies import agree, is_chief, num_workers, share_rows
 from tf_spot.training import load_spotter
 
 Sink = Callable[[int, int, str], None]  # done, total, text
@@ -78,6 +80,9 @@ def embed(
 ) -> dict[str, Any]:
     """Writes one row a readable photo: `id` (int64), `path` (text) and `embedding` (float32).
 
+    Inside a strategy's scope the devices of this machine share each batch. Of several workers, which must all see the
+    folder of `out`, each makes rows of its own photos on one device, and the first joins them.
+
     The id is the photo's place: those of `train` first, those of `test` after them, so an unreadable photo leaves a
     gap. The path is the photo's name within the source.
 
@@ -98,7 +103,7 @@ def embed(
     Raises:
         UserError: an unknown layer, split or file ending, no run, or a stopped job that was another.
     """
-    out = Path(out)
+    out, strategy = Path(out), tf.distribute.get_strategy()
     _check_options(out, split, batch_size, chunk)
     embedder = open_embedder(model, layer)
     source = open_source(spec, image_size=embedder.image_size, config=embedder.data)
@@ -106,22 +111,26 @@ def embed(
     chunk = -(-chunk // batch_size) * batch_size
     job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
     folder = out.with_name(f".{out.name}.parts")
-    _begin(folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
-    total = sum(source.count(name) for name in splits)
-    files, done = [], 0
+    _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
+    own = {name: _own(strategy, folder, name, source.count(name), chunk) for name in splits}
+    total, done = sum(photos for parts in own.values() for _, photos in parts.values()), 0
     for name in splits:
-        for file, photos in _parts(folder, embedder, source, name, batch_size, chunk):
-            files.append(file)
+        for photos in _made(own[name], embedder, source, name, batch_size, chunk):
             done += photos
             if on_progress is not None:
                 on_progress(done, total, "embedding photos")
+    agree(strategy, 1, "end of the parts")
+    photos = sum(source.count(name) for name in splits)
+    files = [file for name in splits for file in _files(folder, name, source.count(name), chunk)]
     rows, dim, _ = _sizes(files)
     if not rows:
-        raise UserError(f"there must be photos that can be read; received: {spec} with {total} that cannot")
-    join = _join_parquet if out.suffix == ".parquet" else _join_npz
-    write_file(out, lambda aside: join(aside, files))
-    shutil.rmtree(folder)
-    return {"rows": rows, "dim": dim, "unreadable": total - rows}
+        raise UserError(f"there must be photos that can be read; received: {spec} with {photos} that cannot")
+    agree(strategy, rows, "number of rows")  # all have read the parts, which the first now removes
+    if is_chief(strategy):
+        _join(out, files)
+        shutil.rmtree(folder)
+    agree(strategy, 1, "end")
+    return {"rows": rows, "dim": dim, "unreadable": photos - rows}
 
 
 def open_embedder(path: str | Path, layer: str = "conv5") -> Embedder:
@@ -181,8 +190,11 @@ def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]
     def average(images: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(backbone(images)[layer], axis=(1, 2))
 
+    alone = num_workers(tf.distribute.get_strategy()) > 1  # workers have photos of their own
+    shared = average if alone else share_rows(average)
+
     def embed_images(images: Any) -> np.ndarray:
-        vectors: np.ndarray = average(images).numpy()
+        vectors: np.ndarray = shared(images).numpy()
         return vectors
 
     return embed_images
@@ -212,6 +224,14 @@ def _check_options(out: Path, split: str, batch_size: int, chunk: int) -> None:
         raise UserError(f"--batch-size and the chunk must be 1 or more; received: {batch_size} and {chunk}")
 
 
+def _begin_together(strategy: Any, folder: Path, job: dict[str, Any], resume: bool) -> None:
+    """Of several workers the first begins; the others wait for it, and must do the same job in the same folder."""
+    if is_chief(strategy):
+        _begin(folder, job, resume)
+    agree(strategy, zlib.crc32(json.dumps(job).encode()), "job")
+    agree(strategy, int((folder / "job.json").is_file()), "folder of --out")
+
+
 def _begin(folder: Path, job: dict[str, Any], resume: bool) -> None:
     """Makes the folder of parts, or finds those of the same job that was stopped."""
     record = folder / "job.json"
@@ -228,23 +248,33 @@ def _begin(folder: Path, job: dict[str, Any], resume: bool) -> None:
     write_json(record, job)
 
 
-def _parts(
-    folder: Path, embedder: Embedder, source: Source, split: str, batch_size: int, chunk: int
-) -> Iterator[tuple[Path, int]]:
-    """(file, photos) of every part of a split, after making those that are not there yet.
+def _files(folder: Path, split: str, count: int, chunk: int) -> list[Path]:
+    """The parts of a split of `count` photos."""
+    return [folder / f"{split}-{number:06}.npz" for number in range(-(-count // chunk))]
 
-    Parts are made in order, so those that are there are the first.
+
+def _own(strategy: Any, folder: Path, split: str, count: int, chunk: int) -> dict[int, tuple[Path, int]]:
+    """{number: (file, photos)} of the parts that this worker makes: a row of them."""
+    files, workers = _files(folder, split, count, chunk), num_workers(strategy)
+    worker = strategy.cluster_resolver.task_id if workers > 1 else 0
+    own = range(worker * len(files) // workers, (worker + 1) * len(files) // workers)
+    return {number: (files[number], min(chunk, count - number * chunk)) for number in own}
+
+
+def _made(
+    parts: dict[int, tuple[Path, int]], embedder: Embedder, source: Source, split: str, batch_size: int, chunk: int
+) -> Iterator[int]:
+    """The photos of every part, after making those that are not there yet.
+
+    The photos are one stream from the first part that is missing, so what comes after it is made, there or not.
     """
-    count = source.count(split)
-    files = [folder / f"{split}-{number:06}.npz" for number in range(-(-count // chunk))]
-    there = next((number for number, file in enumerate(files) if not file.is_file()), len(files))
-    batches = iter(source.placed(split, batch_size, first=there * chunk)) if there < len(files) else iter(())
-    for number, file in enumerate(files):
-        photos = min(chunk, count - number * chunk)
-        if number >= there:
+    batches: Iterator[Any] | None = None
+    for number, (file, photos) in parts.items():
+        if batches is not None or not file.is_file():
+            batches = batches or iter(source.placed(split, batch_size, first=number * chunk))
             part = _part(embedder, source, split, [next(batches) for _ in range(-(-photos // batch_size))])
             write_file(file, part.save)
-        yield file, photos
+        yield photos
 
 
 def _part(embedder: Embedder, source: Source, split: str, batches: list[Any]) -> Part:
@@ -270,6 +300,11 @@ def _sizes(files: list[Path]) -> tuple[int, int, np.dtype[Any]]:
         rows, dim = rows + len(part.id), part.embedding.shape[1]
         longest = max(longest, part.path.dtype, key=lambda kind: kind.itemsize)
     return rows, dim, longest
+
+
+def _join(out: Path, files: list[Path]) -> None:
+    join = _join_parquet if out.suffix == ".parquet" else _join_npz
+    write_file(out, lambda aside: join(aside, files))
 
 
 def _join_parquet(path: Path, files: list[Path]) -> None:

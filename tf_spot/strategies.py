@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from tf_spot.cluster import STRATEGIES, WAIT, meet, read_cluster
+from tf_spot.distribution import gather_rows, own_rows
 from tf_spot.errors import UserError
 
 _LOST = (  # what a collective operation raises when another worker is gone
@@ -99,6 +100,41 @@ def training_stream(strategy: Any, source: Any, batch_size: int, seed: int, firs
     if replicas == 1:
         return source.unlabelled(batch_size, seed=seed, first_step=first_step)
     return strategy.distribute_datasets_from_function(rows_of_worker)
+
+
+def share_rows(extract: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`extract` with the rows of every batch shared by the replicas of the open scope; as it is where there is one.
+
+    Workers must call it together, each with the whole batch, and each gets the answer for all of it. A batch that does
+    not divide by the replicas is filled up with copies of its last row, whose answers are dropped.
+
+    Args:
+        extract: images (batch, ...) to a tensor, or a dictionary of tensors, with a row an image that depends on no
+            other image; of TensorFlow's operations, on variables made in the scope.
+
+    Returns:
+        a function of the same images with the same answer, to float32 rounding.
+    """
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return extract
+
+    def of_replica(images: tf.Tensor, rows: tf.Tensor) -> Any:
+        return tf.nest.map_structure(gather_rows, extract(own_rows(images, rows)))
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def of_all(images: tf.Tensor) -> Any:
+        found = strategy.run(of_replica, args=(images, tf.shape(images)[0] // replicas))
+        return strategy.experimental_local_results(found)[0]
+
+    def shared(images: Any) -> Any:
+        given = tf.convert_to_tensor(images)
+        copies = tf.repeat(given[-1:], -len(given) % replicas, axis=0)
+        found = of_all(tf.concat([given, copies], axis=0))
+        return tf.nest.map_structure(lambda values: values[: len(given)], found)
+
+    return shared
 
 
 # --- among workers ----------------------------------------------------------------------------------------------------

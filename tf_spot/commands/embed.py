@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.commands.verb import DONE, share, tell, verb
+from tf_spot.errors import UserError
 
 
 def add(verbs: Any) -> None:
@@ -20,13 +21,21 @@ def add(verbs: Any) -> None:
     parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
     parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
     parser.add_argument("--resume", action="store_true", help="go on with the job for this file that was stopped")
+    share(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    if options.strategy == "mirrored" and (options.run / "manifest.json").is_file():
+        raise UserError(
+            f"devices share the work of a run folder, not of an exported model; received: --strategy mirrored and "
+            f"{options.run}; leave the option out, or give the run"
+        )
     from tf_spot.embedding import embed
     from tf_spot.progress import progress
+    from tf_spot.strategies import lost_workers, make_strategy
 
-    with progress() as sink:
+    strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
+    with lost_workers(strategy), strategy.scope(), progress() as sink:
         figures = embed(
             options.run,
             options.data,

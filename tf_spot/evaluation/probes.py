@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from tf_spot.evaluation import knn, linear
 from tf_spot.evaluation.examples import Examples
 from tf_spot.evaluation.pooling import Extractor, Pooling, pooled_layers
+from tf_spot.strategies import share_rows
 
 Sink = Callable[[int, int, str], None]  # done, total, text
 LAYERS_AT_ONCE = 5  # at most; each needs memory of its own
@@ -67,7 +68,8 @@ def linear_probe(
     is fitted to all of them and meets the test set once.
 
     Args:
-        backbone: images to {layer: map (batch, h, w, channels)}; a spotter's `backbone`, or any function.
+        backbone: images to {layer: map (batch, h, w, channels)}; a spotter's `backbone`, or any function. Inside the
+            scope of a strategy with several replicas these share every batch; see `strategies.share_rows`.
         train_ds, test_ds: datasets of (images, labels): float32 (batch, height, width, 3) in [-1, 1] and whole numbers
             (batch,), in the same order each time they are read.
         layers: which ones; all by default.
@@ -211,9 +213,10 @@ def fit_knn(
 def _read(
     extract: Extractor, layers: list[str] | None, examples: Examples, split: str, pooling: Pooling, work: Work
 ) -> Iterator[tuple[dict[str, np.ndarray], slice]]:
-    """Pooled features of a whole split, batch by batch, with the rows they are."""
+    """Pooled features of a whole split, batch by batch, with the rows they are; replicas share each batch."""
+    shared = share_rows(extract)
     for images, rows in examples.batches(split):
-        yield pooled_layers(extract, images, pooling, layers), rows
+        yield pooled_layers(shared, images, pooling, layers), rows
         work.advance(rows.stop - rows.start)
 
 
