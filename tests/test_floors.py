@@ -16,16 +16,16 @@ PACKAGE = Path(__file__).parent.parent / "tf_spot"
 # is open to all.
 FLOORS = (
     ("errors", "doctor"),
-    ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting"),
-    ("networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
-    ("autoencoder", "packing"),
+    ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting", "recompute"),
+    ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
+    ("autoencoder", "packing", "rescaling"),
     ("spotter", "gan", "pictures"),
     ("callbacks", "authors"),
     ("stages",),
-    ("training",),
+    ("finetuning", "training"),
     ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
     ("neighbours", "results"),
-    ("ablation", "charts", "comparing", "report", "tuning"),
+    ("ablation", "charts", "comparing", "protocols", "report", "tuning"),
     ("demo",),
     ("commands",),
     ("cli",),
@@ -33,6 +33,7 @@ FLOORS = (
 )
 BESIDE = {  # within one floor: who may import whom
     "embedding": {"exporters"},
+    "fitting": {"config"},
     "layers": {"distribution"},
     "losses": {"distribution"},
     "checkpoints": {"runs"},

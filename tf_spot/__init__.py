@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from tf_spot.errors import UserError
     from tf_spot.evaluation import knn_probe, linear_probe
     from tf_spot.exporters import export_onnx, export_saved_model, export_tflite
+    from tf_spot.finetuning import Classifier, load_classifier
+    from tf_spot.networks import Discriminator
     from tf_spot.packing import pack
     from tf_spot.spotter import ArtifactSpotter
     from tf_spot.training import load_spotter, train
+    from tf_spot.tuning import tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArtifactSpotter",
     "Autoencoder",
+    "Classifier",
     "Config",
+    "Discriminator",
     "UserError",
     "export_onnx",
     "export_saved_model",
@@ -37,10 +42,12 @@ __all__ = [
     "linear_probe",
     "load",
     "load_authors_checkpoint",
+    "load_classifier",
     "load_spotter",
     "pack",
     "preset",
     "train",
+    "tune",
 ]
 
 # TensorFlow reads these once, when first imported; every import of one of our modules passes here before that.
@@ -54,6 +61,8 @@ _LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
     "ArtifactSpotter": "spotter",
     "Autoencoder": "autoencoder",
+    "Classifier": "finetuning",
+    "Discriminator": "networks",
     "export_onnx": "exporters",
     "export_saved_model": "exporters",
     "export_tflite": "exporters",
@@ -62,9 +71,11 @@ _HEAVY = {
     "linear_probe": "evaluation",
     "load": "data",
     "load_authors_checkpoint": "authors",
+    "load_classifier": "finetuning",
     "load_spotter": "training",
     "pack": "packing",
     "train": "training",
+    "tune": "tuning",
 }
 _ALIASES = {"load": "open_source"}
 

@@ -15,11 +15,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_spot.data import open_source
 from tf_spot.evaluation import evaluate_task
 from tf_spot.health import game_signals
 from tf_spot.runs import Run, versions, write_json, write_text
+from tf_spot.strategies import is_chief
 from tf_spot.training import load_spotter
 
 BATCH = 64  # images at a time
@@ -37,6 +39,8 @@ def evaluate_run(
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the spotter of a run beside its rivals and writes RUN/results/TASK-DATA.json.
+
+    Inside a strategy's scope its devices share the extraction of features; of several workers, the first writes.
 
     Args:
         run_path: the run folder.
@@ -70,9 +74,10 @@ def evaluate_run(
         progress=on_progress,
     )
     signals = game_signals(spotter, source.images("test", BATCH))
-    result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | _training_record(run, figures)
+    result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | training_record(run, figures)
     result |= provenance() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
-    write_json(run.path / "results" / f"{task}-{source.name}.json", result)
+    if is_chief(tf.distribute.get_strategy()):
+        write_json(run.path / "results" / f"{task}-{source.name}.json", result)
     return result
 
 
@@ -100,7 +105,7 @@ def stderr(values: Sequence[float]) -> float | None:
     return round(float(np.std(values, ddof=1) / np.sqrt(len(values))), 2) if len(values) > 1 else None
 
 
-def _training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
+def training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
     """What the backbone and each rival had: the preset, the images seen and the seconds of their training."""
     spent = run.spent()
     both = {name: sum(stage[name] for stage in spent.values()) for name in ("images_seen", "seconds")}

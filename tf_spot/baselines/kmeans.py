@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from tf_spot.config import IMAGE_MEAN
+from tf_spot.rescaling import unit_variance
 
 IMAGES = 256  # that the weights are fitted to
 PATCHES = 20_000
@@ -66,21 +66,3 @@ def kmeans_filters(patches: np.ndarray, count: int, seed: int) -> np.ndarray:
     centres = found.cluster_centers_ / np.linalg.norm(found.cluster_centers_, axis=1, keepdims=True)
     filters: np.ndarray = (whitening @ centres.T).astype(np.float32)
     return filters
-
-
-def unit_variance(backbone: Any, images: Any) -> None:
-    """Gives every channel of every layer mean 0 and variance 1 over `images` before its ReLU, from conv1 up."""
-    x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
-    for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
-        mean, variance = tf.nn.moments(conv(x), axes=(0, 1, 2))
-        if norm is not None:
-            norm.moving_mean.assign(mean)
-            norm.moving_variance.assign(variance)
-        else:
-            scale = tf.math.rsqrt(variance + 1e-8)
-            conv.kernel.assign(conv.kernel * scale)
-            conv.bias.assign((conv.bias - mean) * scale)
-        x = backbone(images)[f"conv{i}"]
-        if i <= 2:
-            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-            x = x if backbone.response_norm is None else backbone.response_norm(x)

@@ -6,40 +6,83 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, verb
+from tf_spot.commands.verb import DONE, share, verb
+
+PROBES = ("linear", "knn")
+PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-segmentation")
+RECIPE = {  # of what is trained with labels: type, help; the defaults are those of `Recipe`
+    "trained_layers": (int, "convolutions trained besides the head, from the top; 0: the head alone (5)"),
+    "epochs": (int, "at most (12)"),
+    "patience": (int, "epochs without a better held-out score before training ends (5)"),
+    "learning_rate": (float, "of Adam at the start (0.001)"),
+    "norms": (str, "batch norm while training: adapt or frozen (adapt)"),
+}
 
 
 def add(verbs: Any) -> None:
     parser = verb(verbs, "evaluate", run, "what the learned features are worth, beside rivals")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
-    parser.add_argument("--task", required=True, choices=["linear", "knn"], help="the probe")
+    parser.add_argument("--task", required=True, choices=[*PROBES, *PROTOCOLS], help="see docs/protocols.md")
     parser.add_argument("--layers", metavar="CONV1,...", help="layers to probe (default: conv1 to conv5)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
     parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
     parser.add_argument("--pooling", choices=["average", "max"], default="average", help="how (average)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the held-out labels and random rival (0)")
+    training = parser.add_argument_group("tasks that train with labels")
+    for name, (kind, says) in RECIPE.items():
+        metavar = "KIND" if kind is str else "N" if kind is int else "X"
+        training.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=says)
+    training.add_argument("--rescale", action="store_true", help="first rescale every channel to fit the photos")
+    training.add_argument("--frozen-only", action="store_true", help="stl10: leave out the finetuned networks")
+    share(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.evaluation import format_table
     from tf_spot.progress import progress
-    from tf_spot.results import evaluate_run
     from tf_spot.runs import write_json
+    from tf_spot.strategies import agree, is_chief, lost_workers, make_strategy
 
-    with progress() as sink:
-        result = evaluate_run(
-            options.run,
-            options.data,
-            options.task,
-            layers=options.layers.split(",") if options.layers else None,
-            num_values=options.num_values,
-            pooling=options.pooling,
-            seed=options.seed,
-            on_progress=sink,
-        )
-    if options.out:
+    strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
+    with lost_workers(strategy), strategy.scope(), progress() as sink:
+        result = (_protocol if options.task in PROTOCOLS else _probe)(options, sink)
+        agree(strategy, 1, "end")  # a worker that left earlier would look lost to the others
+    if options.out and is_chief(strategy):
         write_json(options.out, result)
     print(format_table(result))
-    print(f"mask AUC on test images: {result['mask_auc'] or 'no mask head'}")
+    if options.task in PROBES:
+        print(f"mask AUC on test images: {result['mask_auc'] or 'no mask head'}")
     return result, DONE
+
+
+def _probe(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
+    from tf_spot.results import evaluate_run
+
+    return evaluate_run(
+        options.run,
+        options.data,
+        options.task,
+        layers=options.layers.split(",") if options.layers else None,
+        num_values=options.num_values,
+        pooling=options.pooling,
+        seed=options.seed,
+        on_progress=sink,
+    )
+
+
+def _protocol(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
+    from tf_spot.evaluation.finetune import Recipe
+    from tf_spot.protocols import run_protocol
+
+    given = {name: value for name in RECIPE if (value := getattr(options, name)) is not None}
+    return run_protocol(
+        options.run,
+        options.data,
+        options.task,
+        Recipe(rescale=options.rescale, **given),
+        layers=options.layers.split(",") if options.layers else None,
+        finetuned=not options.frozen_only,
+        seed=options.seed,
+        on_progress=sink,
+    )

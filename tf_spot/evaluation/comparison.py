@@ -53,7 +53,7 @@ def evaluate_task(
         UserError: an unknown task, a source without labels or test split, or what `linear_probe` raises.
     """
     fit = _task(task)
-    _require_labelled_test(source)
+    require_labelled_test(source)
     pool = Pooling(num_values, pooling)
     names = None if layers is None else list(layers)
     examples = Examples(source.labelled("train", batch_size), source.labelled("test", batch_size), seed)
@@ -123,7 +123,8 @@ def _task(task: str) -> Fit:
     return TASKS[task]
 
 
-def _require_labelled_test(source: Any) -> None:
+def require_labelled_test(source: Any) -> None:
+    """Raises a UserError for photos without labels or without a test split."""
     if not source.has_labels:
         raise UserError(
             f"a probe needs labelled photos; received {source.spec}, which has none; put the photos in one subfolder a "

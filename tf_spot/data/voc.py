@@ -1,0 +1,164 @@
+"""PASCAL VOC in its official layout: VOCdevkit/VOC2007/{JPEGImages,ImageSets,...}.
+
+Source: http://host.robots.ox.ac.uk/pascal/VOC
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tf_spot.config import DataConfig
+from tf_spot.data.images import BadImage, read_image
+from tf_spot.data.labelled import LabelledPhotos
+from tf_spot.errors import UserError
+
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+POSITIVE, DIFFICULT, NEGATIVE = 1, 0, -1
+SPLITS = (("trainval", "test"), ("train", "val"))  # to learn from and to test on; the first pair that is there
+
+
+class VOC:
+    """One year of a devkit.
+
+    Args:
+        spec: `voc:PATH`, where PATH is VOCdevkit, or a year in it. Of several years the first is taken.
+
+    Attributes:
+        name: "voc2007".
+        splits: to learn from, to test on: trainval and test, or train and val where the test labels are not public.
+
+    Raises:
+        UserError: there is no such folder, or it lacks the lists of the classes.
+    """
+
+    def __init__(self, spec: str) -> None:
+        kind, _, where = spec.partition(":")
+        root = Path(where).expanduser()
+        years = [root, *sorted(root.glob("VOC*"))] if kind == "voc" and where else []
+        found = [year for year in years if (year / "ImageSets" / "Main").is_dir()]
+        if not found:
+            raise UserError(
+                "the VOC tasks need --data voc:PATH with an official VOCdevkit folder, which holds "
+                f"VOC2007/ImageSets/Main; received: {spec}"
+            )
+        self.spec, self.root, self.name = spec, found[0], found[0].name.lower()
+        there = [pair for pair in SPLITS if all(self._list(CLASSES[0], split).is_file() for split in pair)]
+        if not there:
+            raise UserError(
+                f"{self.root / 'ImageSets' / 'Main'} must hold {CLASSES[0]}_trainval.txt and {CLASSES[0]}_test.txt, or "
+                "those of train and val; received neither; is the archive of the test set unpacked too?"
+            )
+        self.splits = there[0]
+
+    def labels(self, split: str) -> tuple[list[str], np.ndarray]:
+        """Photos of a split and, for every class, if they hold one.
+
+        Returns:
+            names of the photos and float32 (photos, 20): 1 = yes, -1 = no, 0 = difficult ones alone.
+
+        Raises:
+            UserError: a list is missing, or does not fit the others.
+        """
+        names: list[str] = []
+        columns = []
+        for class_name in CLASSES:
+            file = self._list(class_name, split)
+            try:
+                rows = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
+                found, values = [name for name, _ in rows], [int(value) for _, value in rows]
+            except (OSError, ValueError) as error:
+                raise UserError(
+                    f"{file.name} must hold a photo's name and -1, 0 or 1 a line; received: {error}"
+                ) from error
+            names = names or found
+            if found != names or not found or set(values) - {POSITIVE, DIFFICULT, NEGATIVE}:
+                raise UserError(
+                    f"{file.name} must name the photos that {CLASSES[0]}_{split}.txt names, each with -1, 0 or 1; "
+                    f"received: {len(found)} lines instead of {len(names)}, or other names or numbers"
+                )
+            columns.append(values)
+        return names, np.array(columns, np.float32).T
+
+    def photos(self, split: str, image_size: int, config: DataConfig) -> LabelledPhotos:
+        """A split in memory, labels as from `labels`.
+
+        Raises:
+            UserError: a photo is missing or damaged.
+        """
+        names, labels = self.labels(split)
+        photos = []
+        for name in names:
+            try:
+                photos.append(read_image(self.root / "JPEGImages" / f"{name}.jpg", image_size))
+            except BadImage as error:
+                raise UserError(f"JPEGImages/{name}.jpg of {self.spec} cannot be read: {error}") from error
+        return LabelledPhotos(photos, labels, image_size=image_size, config=config, name=self.spec)
+
+    def segmentation_splits(self) -> tuple[list[str], list[str]]:
+        """Lists of segmented photos to learn from (together) and to test on.
+
+        Raises:
+            UserError: there are none.
+        """
+        there = {split for split in ("train", "val", "test") if self._segmentation_list(split).is_file()}
+        if there >= {"train", "val", "test"}:
+            return ["train", "val"], ["test"]
+        if there >= {"train", "val"}:
+            return ["train"], ["val"]
+        raise UserError(
+            f"{self.root / 'ImageSets' / 'Segmentation'} must hold train.txt and val.txt; received: "
+            f"{', '.join(sorted(there)) or 'neither'}"
+        )
+
+    def segmented(self, splits: list[str]) -> list[str]:
+        """Names of the photos on these lists."""
+        return [name for split in splits for name in self._segmentation_list(split).read_text("ascii").split()]
+
+    def segmentation(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A photo in its own size and its classes: uint8 (height, width, 3) and (height, width), 255 = border.
+
+        Raises:
+            UserError: one is missing or damaged, or they do not fit.
+        """
+        mask = self.root / "SegmentationClass" / f"{name}.png"
+        try:
+            with Image.open(self.root / "JPEGImages" / f"{name}.jpg") as file:
+                photo = np.asarray(file.convert("RGB"))
+            with Image.open(mask) as file:
+                classes = np.asarray(file)
+        except (OSError, SyntaxError) as error:
+            raise UserError(f"photo {name} of {self.spec} or its mask cannot be read: {error}") from error
+        values = set(np.unique(classes)) - {255}
+        if classes.ndim != 2 or classes.shape != photo.shape[:2] or (values and max(values) > len(CLASSES)):
+            raise UserError(
+                f"SegmentationClass/{name}.png must be paletted, as large as its photo, with classes to {len(CLASSES)} "
+                f"or 255; received: shape {classes.shape}, values to {classes.max()}"
+            )
+        return photo, classes
+
+    def fingerprint(self) -> str:
+        """A hash of the lists, and of the sizes of the photos on them and of the masks."""
+        digest = hashlib.sha256()
+        lists = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
+        for file in [*lists, *sorted((self.root / "SegmentationClass").glob("*.png"))]:
+            digest.update(f"{file.name} {file.stat().st_size}".encode())
+        for split in self.splits:
+            names, labels = self.labels(split)
+            digest.update(" ".join(names).encode() + labels.tobytes())
+            for name in names:
+                file = self.root / "JPEGImages" / f"{name}.jpg"
+                digest.update(str(file.stat().st_size if file.is_file() else None).encode())
+        return digest.hexdigest()
+
+    def _segmentation_list(self, split: str) -> Path:
+        return self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+    def _list(self, class_name: str, split: str) -> Path:
+        return self.root / "ImageSets" / "Main" / f"{class_name}_{split}.txt"

@@ -1,0 +1,81 @@
+"""PASCAL VOC's measures: average precision, as of 2007 and as since 2010, and intersection over union.
+
+Source: development kits of VOC2007 and VOC2012.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+POINTS = 11  # of recall: 0, 0.1, ... 1
+
+
+class Precisions(NamedTuple):
+    """One class by both measures, in [0, 1]; NaN where the class has no positives."""
+
+    points: float  # VOC2007: mean over eleven recalls of the best precision at that recall or beyond
+    area: float  # since VOC2010: area under the precision made to fall
+
+
+def average_precision(hits: np.ndarray, positives: int) -> Precisions:
+    """Average precision of a ranked list.
+
+    Args:
+        hits: bool (answers,), best first: is it right?
+        positives: how many right answers there are to find.
+    """
+    if positives == 0:
+        return Precisions(np.nan, np.nan)
+    if len(hits) == 0:
+        return Precisions(0.0, 0.0)
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    beyond = np.maximum.accumulate(precision[::-1])[::-1]  # the best from here on
+    reached = [np.flatnonzero(found * (POINTS - 1) >= point * positives) for point in range(POINTS)]  # whole numbers
+    points = sum(beyond[places[0]] for places in reached if len(places)) / POINTS
+    return Precisions(float(points), float(np.sum(beyond[np.asarray(hits, bool)]) / positives))
+
+
+def multi_label_precisions(scores: np.ndarray, labels: np.ndarray) -> list[Precisions]:
+    """Every class of a multi-label task. Photos with none but difficult objects of a class do not count for it.
+
+    Of equal scores the wrong ones rank first, so that a constant score gains nothing by the order of the photos.
+
+    Args:
+        scores: (photos, classes).
+        labels: (photos, classes): 1, -1, or 0 = difficult.
+    """
+    found = []
+    for score, label in zip(scores.T, labels.T, strict=True):
+        score, label = score[label != 0], label[label != 0]
+        ranked = label[np.lexsort((label, -score))] > 0
+        found.append(average_precision(ranked, int(np.count_nonzero(ranked))))
+    return found
+
+
+def mean_precision(found: list[Precisions]) -> Precisions:
+    """Over the classes that have positives; NaN if none has."""
+    values = np.array([each for each in found if not np.isnan(each.points)]).reshape(-1, 2)
+    return Precisions(*(float(value) for value in values.mean(axis=0))) if len(values) else Precisions(np.nan, np.nan)
+
+
+def confusion(truth: np.ndarray, found: np.ndarray, num_classes: int, ignored: int) -> np.ndarray:
+    """Pixels by true class (rows) and class found (columns): int64 (classes, classes).
+
+    Args:
+        truth, found: whole numbers of one shape.
+        num_classes: classes are 0 ... num_classes - 1.
+        ignored: the true value of pixels that do not count.
+    """
+    counted = truth != ignored
+    pairs = truth[counted].astype(np.int64) * num_classes + found[counted]
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def unions(counts: np.ndarray) -> np.ndarray:
+    """Intersection over union of every class, float64 (classes,); NaN for one neither in the truth nor found."""
+    both = np.diagonal(counts).astype(np.float64)
+    either = counts.sum(axis=0) + counts.sum(axis=1) - both
+    return np.where(either > 0, both / np.maximum(either, 1), np.nan)

@@ -1,0 +1,154 @@
+"""Evaluations that train with labels, on the spotter of a run: opened, recorded, and gone on with after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tf_spot.data import open_source
+from tf_spot.data.voc import VOC
+from tf_spot.errors import UserError
+from tf_spot.evaluation.finetune import Recipe, finetune
+from tf_spot.evaluation.parts import Parts
+from tf_spot.evaluation.stl10 import local_spec, official_files, stl10
+from tf_spot.evaluation.voc_classification import voc_classification
+from tf_spot.evaluation.voc_segmentation import voc_segmentation
+from tf_spot.results import provenance, training_record
+from tf_spot.runs import Run, write_file, write_json
+from tf_spot.training import load_spotter
+
+Sink = Callable[[int, int, str], None]
+
+
+def run_protocol(
+    run_path: str | Path,
+    spec: str,
+    task: str,
+    recipe: Recipe,
+    *,
+    layers: Sequence[str] | None = None,
+    finetuned: bool = True,
+    seed: int = 0,
+    on_progress: Sink | None = None,
+) -> dict[str, Any]:
+    """Runs a protocol and writes RUN/results/TASK-DATA.json.
+
+    Finished parts are kept in RUN/results/parts until all are finished: the same call goes on after a stop.
+
+    Args:
+        run_path: the run folder.
+        spec: the photos, see `tf_spot.data.open_source`.
+        task: one of `PROTOCOLS`.
+        recipe: of what is trained.
+        layers, finetuned: of `stl10`.
+        seed: of everything drawn.
+        on_progress: told (done, total, text).
+
+    Returns:
+        the figures of the task, with `config`, `recipe`, `fingerprint`, `commit`, `versions`, `machine`, `command` and
+        `evaluation_seconds` (of this call: less after a stop, see `parts_resumed`).
+
+    Raises:
+        UserError: no run, no trained spotter, photos or options that do not fit, or several replicas.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        raise UserError(f"--task {task} runs on one device; add --strategy none")
+    started, run = time.monotonic(), Run(run_path)
+    settings = {"layers": None if layers is None else list(layers), "finetuned": finetuned, "seed": seed}
+    job = Job(run, spec, task, recipe, settings, on_progress)
+    figures = PROTOCOLS[task](job)
+    record = training_record(run, figures) | {"fingerprint": job.fingerprint, "parts_resumed": job.parts.resumed}
+    result = figures | {"mask_auc": None} | record | provenance()
+    result["evaluation_seconds"] = round(time.monotonic() - started, 1)
+    write_json(run.path / "results" / f"{task}-{figures['data']}.json", result)
+    job.parts.forget()
+    return result
+
+
+class Job:
+    """One call of a protocol: what it needs, and where its finished parts are kept."""
+
+    def __init__(
+        self, run: Run, spec: str, task: str, recipe: Recipe, settings: dict[str, Any], sink: Sink | None
+    ) -> None:
+        self.run, self.spec, self.task, self.recipe, self.settings, self.sink = run, spec, task, recipe, settings, sink
+        self.seed: int = settings["seed"]
+        self.backbone = load_spotter(run).backbone
+        self.fingerprint = ""
+
+    def open(self, spec: str) -> Any:
+        """The photos; now it is known what the parts depend on."""
+        config = self.run.config
+        source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+        self.keep_parts(source.fingerprint)
+        return source
+
+    def keep_parts(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        digest = hashlib.sha256()
+        for weights in self.backbone.get_weights():
+            digest.update(weights.tobytes())
+        depends_on = self.settings | asdict(self.recipe) | {"task": self.task, "fingerprint": fingerprint}
+        self.parts = Parts(self.run.path / "results" / "parts", depends_on | {"weights": digest.hexdigest()})
+
+
+def _finetune(job: Job) -> dict[str, Any]:
+    """Also puts the classifier into RUN/classifier.keras."""
+    source = job.open(job.spec)
+    figures = finetune(job.backbone, source, job.recipe, job.parts, seed=job.seed, sink=job.sink)
+    trained = job.parts.path / "spot.keras"
+    write_file(job.run.model_path("classifier"), lambda aside: shutil.copyfile(trained, aside))
+    return figures
+
+
+def _stl10(job: Job) -> dict[str, Any]:
+    spec = local_spec(job.spec)
+    source = job.open(spec)
+    wanted = {name: job.settings[name] for name in ("layers", "finetuned", "seed")}
+    figures = stl10(job.backbone, source, job.recipe, job.parts, sink=job.sink, **wanted)
+    return figures | {"official_files": official_files(spec)}
+
+
+def _voc_classification(job: Job) -> dict[str, Any]:
+    voc, data = VOC(job.spec), job.run.config.data
+    job.keep_parts(voc.fingerprint())
+    return voc_classification(
+        job.backbone,
+        voc,
+        job.recipe,
+        job.parts,
+        image_size=data.image_size,
+        config=data,
+        seed=job.seed,
+        sink=job.sink,
+    )
+
+
+def _voc_segmentation(job: Job) -> dict[str, Any]:
+    voc = VOC(job.spec)
+    job.keep_parts(voc.fingerprint())
+    return voc_segmentation(
+        job.backbone,
+        voc,
+        job.recipe,
+        job.parts,
+        image_size=job.run.config.data.image_size,
+        masks=job.run.path / "results" / "voc-segmentation-masks",
+        seed=job.seed,
+        sink=job.sink,
+    )
+
+
+PROTOCOLS: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "finetune": _finetune,
+    "stl10": _stl10,
+    "voc-classification": _voc_classification,
+    "voc-segmentation": _voc_segmentation,
+}
