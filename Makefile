@@ -3,6 +3,7 @@
 #   make test         the fast tests
 #   make test-slow    the tests marked slow
 #   make check        lint, format, types and the documentation site (build/site)
+#   make bench        speed as ratios taken in one run, written to results/benchmarks
 #   make constraints  write constraints.txt anew from the newest releases setup.cfg allows
 # Another Python: make PYTHON=/path/to/python3.11 test
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 EXTRAS := dev,docs,embed,litert,notebooks,onnx,serving,tune
 READY := .venv/ready
 
-.PHONY: demo test test-slow check constraints clean python
+.PHONY: demo test test-slow check bench constraints clean python
 
 demo: $(READY)
 	.venv/bin/tf-spot demo
@@ -26,6 +27,9 @@ check: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
+bench: $(READY)
+	.venv/bin/python benchmarks/run.py $(BENCH)
 
 # Everything is built with the pinned setuptools (no build isolation), so nothing unpinned takes part.
 # Its long warning, that folders beside an editable installation take precedence, is what we want: hence PYTHONWARNINGS.

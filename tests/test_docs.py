@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from browser import screenshot
 
 from tf_spot.cli import build_parser
 from tf_spot.config import PRESETS, Config
@@ -70,3 +74,24 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert all(page.name in navigation for page in DOCS)
+
+
+@pytest.mark.slow
+def test_the_site_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
+    """The pictures are kept under TF_SPOT_PICTURES, if that is set, to be looked at."""
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--no-directory-urls",
+        "--site-dir",
+        tmp_path,
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+    pictures = Path(os.environ.get("TF_SPOT_PICTURES", tmp_path))
+    for name in ("index", "configuration", "api"):
+        errors = screenshot(tmp_path / f"{name}.html", pictures / f"docs-{name}.png", height=1600)
+        assert not [line for line in errors.splitlines() if "file://" not in line], errors  # search wants a server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import email.message
 import email.parser
+import json
 import shutil
 import subprocess
 import sys
@@ -82,3 +83,30 @@ def normal(requirement: str) -> str:
     """`importlib_resources>=7` and `importlib-resources` are one name."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else " " for letter in requirement).split()[0]
     return name.lower().replace("_", "-").replace(".", "-")
+
+
+def test_the_wheel_alone_works_outside_the_repository(
+    wheel: zipfile.ZipFile, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A new environment with the wheel and its requirements alone: the command, and a training of a few steps."""
+    home = tmp_path_factory.mktemp("environment")
+    commands = [
+        [sys.executable, "-m", "venv", str(home)],
+        [home / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel.filename],
+    ]
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def tf_spot_command(*words: str) -> str:
+        done = subprocess.run([home / "bin" / "tf-spot", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert tf_spot_command("--version").strip() == f"tf-spot {tf_spot.__version__}"
+    found = json.loads(tf_spot_command("doctor", "--json").splitlines()[-1])
+    assert found["problems"] == [] and found["extras"]["onnx"]["missing"], "extras are not installed by themselves"
+    sets = ("data.image_size=16", "network.width=0.125", "training.autoencoder_steps=2", "training.spotter_steps=2")
+    words = [word for text in sets for word in ("--set", text)]
+    tf_spot_command("train", "--data", "photos", "--preset", "tiny", "--out", "run", *words)
+    assert (tmp_path / "run" / "spotter.keras").is_file()

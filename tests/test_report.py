@@ -1,11 +1,14 @@
 """The page: whole, self-contained, harmless, and saying what the run folder says."""
 
 import json
+import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import screenshot
 from PIL import Image
 
 from tf_spot.charts import CHARTS, draw
@@ -179,3 +182,13 @@ def test_chart_leaves_out_what_was_not_measured() -> None:
     assert draw(chart, lines) is None
     assert draw(chart, [*lines, {"stage": "spotter", "step": 3, "effective_rank": 4.0}]) is not None
     assert draw(chart, [{"stage": "autoencoder", "step": 3, "effective_rank": 4.0}]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "width"), [("desk", 1200), ("phone", 390)])
+def test_it_opens_in_a_browser_without_errors(run, tmp_path, name: str, width: int) -> None:
+    """The picture is kept under TF_SPOT_PICTURES, if that is set, to be looked at."""
+    picture = Path(os.environ.get("TF_SPOT_PICTURES", tmp_path)) / f"report-{name}.png"
+    assert screenshot(report(run.path).resolve(), picture, width=width) == ""
+    pixels = np.asarray(Image.open(picture).convert("L"))
+    assert pixels.std() > 10, "an empty page"

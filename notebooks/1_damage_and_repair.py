@@ -1,0 +1,113 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. See the damage, and the repair
+#
+# The idea in three pictures: an autoencoder copies photos; some cells of its encoding are dropped; a repair network
+# hides the damage. A network that can still tell must know what photos look like.
+#
+# Real photos (those that ship with scikit-learn and scikit-image), no download. A few minutes on two CPU cores.
+
+# %%
+import os
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+
+import tf_spot
+from tf_spot.layers import Damage
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+photos = tf_spot.load("photos", image_size=64)
+images = photos.unlabelled(batch_size=32)
+
+
+def show(rows, columns=8):
+    """A grid of images in [-1, 1] or maps in [0, 1], a row a name."""
+    figure, axes = plt.subplots(len(rows), columns, figsize=(1.3 * columns, 1.35 * len(rows)), squeeze=False)
+    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for axis, picture in zip(line, np.asarray(pictures), strict=False):
+            axis.imshow(picture.squeeze() if picture.shape[-1] == 1 else (picture + 1) / 2, cmap="gray", vmin=0, vmax=1)
+            axis.axis("off")
+        line[0].set_title(name, loc="left", fontsize=9)
+    figure.tight_layout()
+    plt.show()
+
+
+# %% [markdown]
+# ## An autoencoder
+# It is a Keras model: `compile`, `fit`. Its 2×2 kernels keep the cells of the encoding almost apart, so that damage
+# to a cell stays in its place.
+
+# %%
+autoencoder = tf_spot.Autoencoder(image_size=64, width=0.5, levels=3)
+autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
+autoencoder.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=10 if QUICK else 100, shuffle=False)
+
+test_photos = next(iter(photos.labelled("test", 8)))[0]
+show({"photo": test_photos, "autoencoded": autoencoder(test_photos)})
+
+# %% [markdown]
+# ## Damage
+# `Damage` drops random cells, all channels of a cell together. What stands in their place is a choice: the average
+# around them (the authors' code), the average of the whole map, zeros, or noise.
+
+# %%
+encoding = autoencoder.encoder(test_photos)
+print("encoding:", encoding.shape)
+rows = {"autoencoded": autoencoder.decoder(encoding)}
+for fill in ("avg3", "global", "zero", "noise"):
+    damaged, keep_mask = Damage(0.5, fill, seed=0)(encoding, step=0)
+    rows[f"half the cells dropped, filled with {fill}"] = autoencoder.decoder(damaged)
+rows["kept cells"] = keep_mask
+show(rows)
+
+# %% [markdown]
+# The more is dropped, the less the photo says about itself.
+
+# %%
+rates = (0.1, 0.3, 0.5, 0.7, 0.9)
+show({f"drop rate {rate}": autoencoder.decoder(Damage(rate, seed=0)(encoding, step=0)[0]) for rate in rates})
+
+# %% [markdown]
+# ## Repair
+# The repair network is woven between the decoder's layers and may change dropped cells only. It learns by fooling a
+# discriminator, which in turn learns to spot it.
+
+# %%
+discriminator = tf_spot.Discriminator(
+    image_size=64, width=0.5, stem_kernel=7, stem_stride=2, trunk_norm="batch", fc_units=512
+)
+spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
+spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(3e-4, beta_1=0.5))
+log = spotter.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=5 if QUICK else 75, shuffle=False)
+
+# %%
+corrupted = spotter.corrupt(test_photos, step=0)
+believed = tf.sigmoid(spotter.discriminator(corrupted.repaired)["mask_logits"])
+show(
+    {
+        "autoencoded: the class “real”": corrupted.decoded,
+        "damaged": autoencoder.decoder(corrupted.damaged),
+        "repaired: the class “corrupt”": corrupted.repaired,
+        "kept cells": corrupted.keep_mask,
+        "cells the discriminator believes were kept": believed,
+    }
+)
+
+# %% [markdown]
+# After a few minutes the repair is rough and the discriminator finds it easily. Both get better together; what
+# matters in the end is what the discriminator's convolutions have learned on the way: notebook 3.

@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. Train with `model.fit()` on your own folder
+#
+# A folder of photos, two Keras models, two calls of `fit`. Nothing is labelled.
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+from PIL import Image
+from skimage import data
+
+import tf_spot
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+
+# %% [markdown]
+# **Put the path of your photos here.** So that the notebook runs anywhere, it makes a small folder of real photos if
+# you don't.
+
+# %%
+FOLDER = None  # "/home/me/Pictures"
+
+if FOLDER is None:
+    FOLDER = Path(tempfile.mkdtemp())
+    for name in ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "hubble_deep_field"):
+        picture = Image.fromarray(getattr(data, name)()[..., :3])
+        for part in range(8):  # eight overlapping windows of each
+            left = part * (picture.width - picture.width // 2) // 7
+            window = picture.crop((left, 0, left + picture.width // 2, picture.height))
+            window.resize((160, 160)).save(FOLDER / f"{name}-{part}.jpg")
+print(len(list(Path(FOLDER).rglob("*.*"))), "files in", FOLDER)
+
+# %%
+photos = tf_spot.load(f"folder:{FOLDER}", image_size=32)
+images = photos.unlabelled(batch_size=32)
+print(photos.count("unlabelled"), "photos;", len(photos.bad_files), "could not be read")
+
+# %% [markdown]
+# ## Stage 1: an autoencoder
+# Callbacks are Keras callbacks.
+
+# %%
+steps = 5 if QUICK else 100
+autoencoder = tf_spot.Autoencoder(image_size=32, width=0.25, levels=2)
+autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
+first = autoencoder.fit(
+    images, epochs=2 if QUICK else 5, steps_per_epoch=steps, shuffle=False, callbacks=[keras.callbacks.TerminateOnNaN()]
+)
+
+# %% [markdown]
+# ## Stage 2: the game
+# Each training step updates the discriminator on decoded and repaired images, then the repair network through the
+# discriminator as just updated.
+
+# %%
+discriminator = tf_spot.Discriminator(
+    image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
+)
+spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
+spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(1e-3, beta_1=0.5))
+second = spotter.fit(images, epochs=2 if QUICK else 6, steps_per_epoch=steps, shuffle=False)
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
+left.plot(first.history["reconstruction_loss"], marker="o")
+left.set(title="stage 1", xlabel="epoch", ylabel="squared error of the copy")
+for name in ("decoded_accuracy", "repaired_accuracy"):
+    right.plot(second.history[name], marker="o", label=name.replace("_", " "))
+right.set(title="stage 2: the discriminator", xlabel="epoch", ylim=(0, 1.05))
+right.legend()
+plt.show()
+
+# %% [markdown]
+# ## Keep it
+# One file holds everything: networks, both optimizers, the history of past corrupted images.
+
+# %%
+path = Path(tempfile.mkdtemp()) / "spotter.keras"
+spotter.save(path)
+again = keras.saving.load_model(path)
+batch = next(iter(images))
+features = again.backbone(batch)
+print({name: tuple(maps.shape) for name, maps in features.items()})
+
+# %% [markdown]
+# On the command line the same is `tf-spot train --data folder:... --out RUN`, with checkpoints, pictures, health
+# signals and resuming after a kill.

@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. What was learned: probe, neighbours, heat map
+#
+# `tf_spot.train` does both stages into a run folder. Then three questions: how much do the features say about a label
+# they never saw? Which photos do they find alike? Where does an image look repaired?
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tf_spot
+from tf_spot.spot import overlay, spot
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+steps = (
+    {"training.autoencoder_steps": 20, "training.spotter_steps": 20, "training.steps_per_epoch": 20} if QUICK else {}
+)
+config = tf_spot.preset("tiny").replace(**steps)
+run = Path(tempfile.mkdtemp()) / "run"
+spotter = tf_spot.train(config, "photos", run)
+
+# %% [markdown]
+# ## A linear probe on every layer
+# The features stay as they are; a linear classifier on top learns which photo a patch is from. The fair rival is the
+# same network before training.
+
+# %%
+photos = tf_spot.load("photos", image_size=32)
+untrained = tf_spot.Discriminator(
+    image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
+).backbone
+train, test = photos.labelled("train", 64), photos.labelled("test", 64)
+values = 256 if QUICK else 2048
+results = {
+    name: tf_spot.linear_probe(backbone, train, test, num_values=values)
+    for name, backbone in (("learned", spotter.backbone), ("untrained", untrained))
+}
+
+figure, axes = plt.subplots(figsize=(6, 3.2))
+for name, result in results.items():
+    axes.errorbar(
+        *zip(*result["by_layer"].items(), strict=True), yerr=result["stderr"], marker="o", capsize=3, label=name
+    )
+axes.set_ylabel("% right")
+axes.legend()
+plt.show()
+
+# %% [markdown]
+# ## Neighbours
+# Cosine similarity of conv5, its average over all photos taken away first.
+
+# %%
+pictures = np.concatenate([batch for batch in photos.images("test", 64)])
+features = np.concatenate(
+    [spotter.backbone(batch)["conv5"].numpy().mean((1, 2)) for batch in photos.images("test", 64)]
+)
+features -= features.mean(0)
+features /= np.linalg.norm(features, axis=1, keepdims=True)
+queries = np.linspace(0, len(pictures) - 1, 5).astype(int)
+figure, axes = plt.subplots(len(queries), 7, figsize=(8, 6))
+for line, query in zip(axes, queries, strict=True):
+    for axis, place in zip(line, np.argsort(-features @ features[query])[:7], strict=True):
+        axis.imshow((pictures[place] + 1) / 2)
+        axis.axis("off")
+axes[0, 0].set_title("query", fontsize=9)
+plt.show()
+
+# %% [markdown]
+# ## What the mask head sees
+# A photo is autoencoded, then half of it is damaged and repaired. The heat map should be bright on the repaired half.
+
+# %%
+photo = pictures[queries[2]][None]
+corrupted = spotter.corrupt(photo, step=3)
+half = np.array(corrupted.repaired[0])
+half[:, : half.shape[1] // 2] = corrupted.decoded[0][:, : half.shape[1] // 2]
+image = np.uint8(np.clip((half + 1) * 127.5, 0, 255))
+seen = spot(spotter, image)
+figure, axes = plt.subplots(1, 3, figsize=(8, 3))
+axes[0].imshow(image)
+axes[0].set_title("left: autoencoded, right: repaired", fontsize=9)
+axes[1].imshow(seen.heat_map, cmap="inferno")
+axes[1].set_title(f"heat map, score {seen.score:.2f}", fontsize=9)
+axes[2].imshow(overlay(image, seen.heat_map))
+for axis in axes:
+    axis.axis("off")
+plt.show()

@@ -1,0 +1,74 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. Many devices
+#
+# `tf.distribute` as a Keras user knows it: make models and optimizers inside `strategy.scope()`, call `fit`. Without
+# GPUs this notebook cuts the CPU into two devices, which shows that the result does not depend on the number of
+# devices.
+
+# %%
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_spot
+from tf_spot.strategies import make_strategy
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+if not tf.config.list_physical_devices("GPU"):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+photos = tf_spot.load("photos", image_size=32)
+steps = 2 if QUICK else 10
+
+
+# %%
+def adam():
+    return keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3)
+
+
+def train(strategy):
+    """Both stages for a few steps; the weights of both."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        autoencoder = tf_spot.Autoencoder(image_size=32, width=0.125, levels=2)
+        autoencoder.compile(adam())
+    autoencoder.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0)
+    with strategy.scope():
+        discriminator = tf_spot.Discriminator(
+            image_size=32, width=0.125, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=32
+        )
+        spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator)
+        spotter.compile(adam(), adam())
+    spotter.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0)
+    return autoencoder.get_weights(), spotter.discriminator.get_weights()
+
+
+# %% [markdown]
+# The batch is the global one. Masks, dropout, augmentation and history depend on the seed, the step and an image's
+# place in the global batch, not on the device; batch norm and losses are taken over all replicas.
+
+# %%
+one, two = train(make_strategy("none")), train(make_strategy("mirrored"))
+for stage, first, second in zip(("autoencoder", "discriminator"), one, two, strict=True):
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
+    print(f"{stage}: largest difference of a weight after {steps} steps: {worst:.1e}")
+
+# %% [markdown]
+# What is left is float32 rounding: sums in another order, carried on by Adam, which magnifies a gradient that is next
+# to nothing. `tf-spot train --strategy mirrored` does the same from the command line, `--strategy multiworker` over
+# several machines; see docs/scaling.md.

@@ -1,0 +1,95 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6. Export, serve, and call from a client
+#
+# The features leave as SavedModel, TFLite and ONNX. Every artifact is reopened in its own runtime and compared with
+# the Keras model before it is called done.
+
+# %%
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tf_spot
+from tf_spot.exporters import export, verify
+from tf_spot.serving import Client
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+config = tf_spot.preset("tiny")
+if QUICK:
+    config = config.override(["training.autoencoder_steps=5", "training.spotter_steps=5"])
+folder = Path(tempfile.mkdtemp())
+spotter = tf_spot.train(config, "photos", folder / "run")
+photos = tf_spot.load("photos", image_size=32)
+pictures = next(iter(photos.images("test", 16)))
+pixels = np.round((np.asarray(pictures) + 1) * 127.5).astype(np.float32)  # artifacts take RGB in [0, 255]
+pictures = pixels / 127.5 - 1
+
+# %% [markdown]
+# ## Three formats
+
+# %%
+for name in ("saved_model",) if QUICK else ("saved_model", "tflite", "onnx"):
+    manifest = export(spotter, folder / name, format=name, photos=np.uint8(pixels))
+    print(f"{name:12} {manifest['size_bytes'] / 2**20:6.2f} MiB")
+print(verify(folder / "saved_model"))
+
+# %% [markdown]
+# ## Serve
+# `tf-spot serve` speaks TensorFlow Serving's protocol on your machine; in production the same folder goes into the
+# real TensorFlow Serving, and the same client calls it.
+
+# %%
+server = subprocess.Popen(
+    [
+        sys.executable,
+        "-m",
+        "tf_spot",
+        "serve",
+        str(folder / "saved_model" / "features"),
+        "--rest-port",
+        "0",
+        "--grpc-port",
+        "0",
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
+)
+told = dict(server.stdout.readline().split() for _ in range(2))
+print(told)
+
+# %% [markdown]
+# ## Call it
+# Arrays or encoded photos; batches, deadlines and retries are the client's business.
+
+# %%
+with Client(told["gRPC"], model="features", protocol="grpc") as client:
+    answer = client.predict(pixels)
+    print({name: array.shape for name, array in answer.items()})
+    jpegs = [tf.io.encode_jpeg(np.uint8(picture)).numpy() for picture in pixels]
+    from_files = client.predict(jpegs)
+
+features = spotter.backbone(pictures)["conv5"].numpy().mean((1, 2))
+print("largest difference to the Keras model:", np.abs(answer["embedding"] - features).max())
+
+# %%
+server.terminate()
+print("stopped, exit code", server.wait())
