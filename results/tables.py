@@ -1,18 +1,24 @@
-"""Writes the README's tables from the result files beside this script: python results/tables.py"""
+"""Writes the tables of README and docs from the result files beside this script: python results/tables.py"""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tf_spot.ablation import format_ablation  # noqa: E402
+from tf_spot.comparing import format_comparison  # noqa: E402
 from tf_spot.evaluation import format_table  # noqa: E402
+from tf_spot.tuning import format_search  # noqa: E402
 
 MARK = re.compile(r"<!-- table: (\S+) -->\n(\n```text\n.*?\n```\n)?", re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def render(text: str) -> str:
@@ -20,11 +26,38 @@ def render(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         result = json.loads((ROOT / match[1]).read_text(encoding="utf-8"))
-        return f"<!-- table: {match[1]} -->\n\n```text\n{format_table(result)}\n```\n"
+        rendered = FORMATS[result["task"]](result)
+        return f"<!-- table: {match[1]} -->\n\n```text\n{rendered}\n```\n"
 
     return MARK.sub(table, text)
 
 
+def format_mask_head(result: dict[str, Any]) -> str:
+    """A line a run: its recipe, the AUC after a tenth, a half and the whole of its steps, the probe."""
+    layers = "  ".join(f"conv{number}" for number in range(1, 6))
+    lines = ["drop  filler  mask loss of   repair      AUC after                  linear probe"]
+    lines.append(f"rate          the repair     rate         10 %   50 %  100 %   {layers}")
+    for run in result["runs"]:
+        recipe, curve = run["recipe"], run["curve"]
+        told = (recipe["game.drop_rate"], recipe["game.fill"], "yes" if recipe["game.repair_mask_loss"] else "no",
+                f"{recipe['training.repair_learning_rate']:g}")  # fmt: skip
+        steps = recipe["training.spotter_steps"]
+        heads = [min(curve, key=lambda line: abs(line["step"] - share * steps)) for share in (0.1, 0.5, 1.0)]
+        aucs = "".join(f"{line['held_out_mask_auc']:7.2f}" for line in heads)
+        probe = "".join(f"{value:7.1f}" for value in run["probe"]["by_layer"].values())
+        lines.append(f"{told[0]:<6}{told[1]:<8}{told[2]:<15}{told[3]:<9}{aucs} {probe}")
+    errors = ", ".join(f"{run['probe']['stderr']:.1f}" for run in result["runs"])
+    return "\n".join([*lines, f"standard errors of the probes: {errors}"])
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "linear": format_table,
+    "mask-head": format_mask_head,
+    "ablation": format_ablation,
+    "compare": format_comparison,
+    "tune": format_search,
+}
+
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(render(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")

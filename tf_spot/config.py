@@ -301,14 +301,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "network.stem_stride": 2,  # an 8x8 grid: 16 cells would be too few
         "network.trunk_norm": "batch",  # without it little is learned in hours
         "network.fc_units": 512,
-        "game.drop_rate": 0.6,
+        "game.drop_rate": 0.8,  # this, the next two and the repair rate keep dropped cells visible to the mask head
+        "game.fill": "global",  # until the end, at no cost in features (docs/findings.md)
+        "game.repair_mask_loss": True,
         "game.mask_weight": 1.0,
         "training.batch_size": 32,
         "training.autoencoder_steps": 3_000,  # with the next line one to two hours on two AVX2 cores
-        "training.spotter_steps": 5_000,
+        "training.spotter_steps": 3_500,
         "training.autoencoder_learning_rate": 2e-3,
         "training.discriminator_learning_rate": 1e-3,
-        "training.repair_learning_rate": 1e-4,  # slower: the mask head sees more (results/repair-rate.json)
+        "training.repair_learning_rate": 5e-5,
         "training.steps_per_epoch": 200,
         "training.checkpoint_steps": 200,
         "training.picture_epochs": 5,

@@ -1,10 +1,10 @@
-"""How the repair network's learning rate trades the mask head's AUC for features: writes results/repair-rate.json.
+"""What the mask head can see, and what that costs in features: writes results/mask-head.json.
 
-    python results/repair_rate.py --data SPEC RUN...
+    python results/mask_head.py --data SPEC RUN...
 
-For every run: its repair rate, the held-out mask AUC of each epoch (from metrics.jsonl), and a linear probe of conv1 to
-conv5 fitted to four fifths of the training labels and tested on the others. The test split is not read, so that a
-choice may be made by these figures.
+For every run: what its recipe has of its own, the held-out mask AUC of each epoch (from metrics.jsonl), and a linear
+probe of conv1 to conv5 fitted to four fifths of the training labels and tested on the others. The test split is not
+read, so that a recipe may be chosen by these figures.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ from tf_spot.runs import Run, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
 VALUES = 2_048
+FIELDS = (
+    "game.drop_rate",
+    "game.fill",
+    "game.repair_mask_loss",
+    "training.repair_learning_rate",
+    "training.spotter_steps",
+)
 
 
 def figures(path: Path, spec: str) -> dict[str, Any]:
@@ -33,13 +40,13 @@ def figures(path: Path, spec: str) -> dict[str, Any]:
     source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
     probe = held_out_probe(load_spotter(run).backbone, source, num_values=VALUES)
     epochs = [line for line in run.metrics() if line["stage"] == "spotter"]
+    nested = config.to_dict()
     return {
-        "repair_learning_rate": config.training.repair_learning_rate,
-        "spotter_steps": config.training.spotter_steps,
+        "recipe": {name: nested[name.split(".")[0]][name.split(".")[1]] for name in FIELDS},
         "curve": [{name: line[name] for name in ("step", "held_out_mask_auc", "mask_loss")} for line in epochs],
         "mask_auc": epochs[-1]["held_out_mask_auc"],
         "probe": {name: probe[name] for name in ("value", "stderr", "by_layer", "train_images", "test_images")},
-        "config": config.to_dict(),
+        "config": nested,
         "seconds": run.spent()["spotter"]["seconds"],
     }
 
@@ -50,10 +57,10 @@ def main() -> None:
     parser.add_argument("--data", metavar="SPEC", required=True)
     options = parser.parse_args()
     rows = [figures(path, options.data) for path in options.runs]
-    record = {"task": "repair-rate", "metric": "held_out_mask_auc", "probe_values": VALUES, "runs": rows}
-    write_json(ROOT / "results" / "repair-rate.json", record | provenance())
+    record = {"task": "mask-head", "metric": "held_out_mask_auc", "probe_values": VALUES, "runs": rows}
+    write_json(ROOT / "results" / "mask-head.json", record | provenance())
     for row in rows:
-        print(row["repair_learning_rate"], row["spotter_steps"], row["mask_auc"], row["probe"]["by_layer"])
+        print(row["recipe"], f"{row['mask_auc']:.3f}", row["probe"]["by_layer"])
 
 
 if __name__ == "__main__":
