@@ -1,4 +1,4 @@
-"""Speed as ratios taken in one run: python benchmarks/run.py [--torch-python PYTHON --torch-step FILE] [--quick]
+"""Speed as ratios taken in one run: python benchmarks/run.py [--torch-python PYTHON --torch-step FILE] [--check]
 
 Writes results/benchmarks/training-step.json and growth.json. Every figure is the median over rounds in which all
 competitors take turns, each in a process of its own, so that a slow minute of a shared machine hurts them alike.
@@ -23,8 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tf_spot.results import provenance  # noqa: E402
-from tf_spot.runs import write_json  # noqa: E402
+from tf_spot.runs import provenance, write_json  # noqa: E402
 
 TARGET = ROOT / "results" / "benchmarks"
 STEP = ROOT / "benchmarks" / "step.py"
@@ -40,6 +39,7 @@ for _ in range(5):
     started = time.perf_counter(); float(f(a, b)); times.append(time.perf_counter() - started)
 print(json.dumps({"gflop_per_second": 2 * n**3 / sorted(times)[2] / 1e9}))
 """
+COMMAND = "python benchmarks/run.py"
 TOLERATED = 0.9  # of the committed ratio
 
 
@@ -50,12 +50,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args()
-    step, grown = training_step(options), growth()
+    step = training_step(options)
     if options.check:
         sys.exit("\n".join(regressions(json.loads((TARGET / "training-step.json").read_text()), step)) or 0)
     TARGET.mkdir(parents=True, exist_ok=True)
-    write_json(TARGET / "training-step.json", step | provenance())
-    write_json(TARGET / "growth.json", grown | provenance())
+    write_json(TARGET / "training-step.json", step | provenance(COMMAND))
+    write_json(TARGET / "growth.json", growth() | provenance(COMMAND))
     print(json.dumps(step["ratios"], indent=2))
 
 

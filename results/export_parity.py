@@ -17,8 +17,7 @@ from tf_spot.errors import UserError
 from tf_spot.exporters import export
 from tf_spot.exporters.bundle import CALIBRATION_PHOTOS, FORMATS
 from tf_spot.exporters.parts import PARTS, sample_photos
-from tf_spot.results import provenance
-from tf_spot.runs import Run, write_json
+from tf_spot.runs import Run, provenance, write_json
 from tf_spot.training import load_spotter
 
 
@@ -59,7 +58,7 @@ def main() -> None:
         "rows": rows(run, photos),
         "config": run.config.to_dict(),
     }
-    now = provenance() | {"command": "python results/export_parity.py RUN --data SPEC"}  # no paths of a machine
+    now = provenance("python results/export_parity.py RUN --data SPEC")  # no paths of a machine
     write_json(Path(__file__).parent / "export-parity.json", result | now)
 
 

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "results")]
 
 import replicas  # noqa: E402
 
-from tf_spot.runs import STAGES, Run, write_json  # noqa: E402
+from tf_spot.runs import STAGES, Run, provenance, write_json  # noqa: E402
 
 STEPS = 40  # of each stage
 SETTINGS = (
@@ -196,8 +196,6 @@ def same_bytes(one: Any, other: Any) -> bool:
 
 
 def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: list[str]) -> None:
-    from tf_spot.results import provenance
-
     stops = [row["seconds_to_stop"] for row in rows if row["stage"] != "before the first step"]
     head = {"task": "kills", "kills": options.kills, "seed": options.seed, "settings": list(SETTINGS), "wait": WAIT}
     says = {
@@ -208,7 +206,7 @@ def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: l
         "rows": rows,
     }
     command = f"python results/kills.py --kills {options.kills} --seed {options.seed}"
-    write_json(ROOT / "results" / "kills.json", head | says | provenance() | {"command": command})
+    write_json(ROOT / "results" / "kills.json", head | says | provenance(command))
 
 
 def worker(words: list[str]) -> int:

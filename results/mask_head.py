@@ -10,6 +10,7 @@ read, so that a recipe may be chosen by these figures.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from tf_spot.data import open_source  # noqa: E402
 from tf_spot.evaluation import held_out_probe  # noqa: E402
-from tf_spot.results import provenance  # noqa: E402
-from tf_spot.runs import Run, write_json  # noqa: E402
+from tf_spot.runs import Run, provenance, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
 VALUES = 2_048
@@ -58,7 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = [figures(path, options.data) for path in options.runs]
     record = {"task": "mask-head", "metric": "held_out_mask_auc", "probe_values": VALUES, "runs": rows}
-    write_json(ROOT / "results" / "mask-head.json", record | provenance())
+    command = shlex.join(["python", "results/mask_head.py", *sys.argv[1:]])
+    write_json(ROOT / "results" / "mask-head.json", record | provenance(command))
     for row in rows:
         print(row["recipe"], f"{row['mask_auc']:.3f}", row["probe"]["by_layer"])
 

@@ -56,7 +56,7 @@ def measure(batch: int, changes: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    from tf_spot.runs import versions
+    from tf_spot.runs import provenance, write_json
 
     started, rows, left_out = time.monotonic(), [], []
     for batch in BATCHES:
@@ -72,15 +72,11 @@ def main() -> None:
                 raise RuntimeError(done.stderr)
             rows.append(row | json.loads(done.stdout.splitlines()[-1]))
             print(rows[-1], flush=True)
-    now = versions()
     result = {
-        "task": "memory", "command": "python results/memory.py", "preset": "stl10", "settings": list(SETTINGS),
+        "task": "memory", "preset": "stl10", "settings": list(SETTINGS),
         "modes": {name: list(changes) for name, changes in MODES.items()}, "rows": rows, "left_out": left_out,
-        "commit": now["commit"], "changed_since_commit": now["changed_since_commit"],
-        "versions": now["packages"] | {"python": now["python"]},
-        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
     }  # fmt: skip
-    (ROOT / "results" / "memory.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(ROOT / "results" / "memory.json", result | provenance("python results/memory.py"))
 
 
 if __name__ == "__main__":

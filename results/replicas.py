@@ -157,7 +157,7 @@ def run_differences(one: Path, other: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    from tf_spot.runs import versions
+    from tf_spot.runs import provenance, write_json
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -173,15 +173,11 @@ def main() -> None:
                 raise RuntimeError(err)
         table = {f"{name} against none": differences(outs["none"], outs[name]) for name in ("mirrored", "multiworker")}
         table["multiworker against mirrored"] = differences(outs["mirrored"], outs["multiworker"])
-    now = versions()
     result = {
-        "task": "replicas", "command": "python results/replicas.py", "settings": list(SETTINGS),
+        "task": "replicas", "settings": list(SETTINGS),
         "largest_differences": table,
-        "commit": now["commit"], "changed_since_commit": now["changed_since_commit"],
-        "versions": now["packages"] | {"python": now["python"]},
-        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
     }  # fmt: skip
-    (ROOT / "results" / "replicas.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(ROOT / "results" / "replicas.json", result | provenance("python results/replicas.py"))
 
 
 if __name__ == "__main__":

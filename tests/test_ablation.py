@@ -9,26 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_recipe import TINY
 
 from tf_spot.ablation import ablate, format_ablation
 from tf_spot.cli import main
 from tf_spot.config import ABLATIONS, PAPER, preset
 from tf_spot.errors import UserError
 
-CONFIG = preset("tiny").replace(
-    **{
-        "data.image_size": 16,
-        "network.width": 0.125,
-        "network.fc_units": 16,
-        "game.history_batches": 2,
-        "training.deterministic": False,  # it cannot be switched off again in this process
-        "training.batch_size": 4,
-        "training.autoencoder_steps": 2,
-        "training.spotter_steps": 2,
-        "training.steps_per_epoch": 2,
-        "training.checkpoint_steps": 2,
-    }
-)
+CONFIG = preset("tiny").replace(**TINY | {"training.steps_per_epoch": 2})
 
 
 @pytest.fixture(scope="module")

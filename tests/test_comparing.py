@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_recipe import TINY
 
 from tf_spot import comparing
 from tf_spot.baselines import METHODS, rows
@@ -17,14 +18,8 @@ from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.runs import Run
 
-SETTINGS = {
-    "data.image_size": 16,
+SETTINGS = TINY | {
     "data.held_out_share": 0.25,
-    "network.width": 0.125,
-    "network.fc_units": 16,
-    "game.history_batches": 2,
-    "training.deterministic": False,  # it cannot be switched off again in this process
-    "training.batch_size": 4,
     "training.autoencoder_steps": 100,
     "training.spotter_steps": 300,
     "training.steps_per_epoch": 3,

@@ -15,10 +15,10 @@ PACKAGE = Path(__file__).parent.parent / "tf_spot"
 # From the ground up. A module may import those of lower floors, and of its own folder. `tf_spot` itself (the version)
 # is open to all.
 FLOORS = (
-    ("errors", "doctor"),
+    ("errors",),
     ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting", "recompute"),
     ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
-    ("autoencoder", "packing", "rescaling"),
+    ("autoencoder", "doctor", "packing", "rescaling"),
     ("spotter", "gan", "pictures"),
     ("callbacks", "authors"),
     ("stages",),

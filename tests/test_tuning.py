@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_recipe import TINY
 
 from tf_spot import tuning
 from tf_spot.cli import main
@@ -22,18 +23,9 @@ from tf_spot.errors import UserError
 from tf_spot.training import train
 from tf_spot.tuning import draw, format_search, recipe, tune
 
-SETTINGS = {
-    "data.image_size": 16,
+SETTINGS = TINY | {
     "data.held_out_share": 0.3,  # the mask head is judged on these few
-    "network.width": 0.125,
-    "network.fc_units": 16,
-    "game.history_batches": 2,
-    "training.deterministic": False,  # it cannot be switched off again in this process
-    "training.batch_size": 4,
-    "training.autoencoder_steps": 2,
-    "training.spotter_steps": 2,
     "training.steps_per_epoch": 1,
-    "training.checkpoint_steps": 2,
 }
 CONFIG = preset("tiny").replace(**SETTINGS)
 

@@ -19,8 +19,8 @@ from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.health import game_signals
-from tf_spot.results import BATCH, mean, provenance, row_of_table, stderr
-from tf_spot.runs import Run, finished_autoencoder, write_json
+from tf_spot.results import BATCH, mean, row_of_table, stderr
+from tf_spot.runs import Run, finished_autoencoder, provenance, write_json
 from tf_spot.training import build_discriminator, train
 
 Sink = Callable[[int, int, str], None]

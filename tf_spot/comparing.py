@@ -24,8 +24,8 @@ from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
-from tf_spot.results import BATCH, mean, provenance, row_of_table, stderr
-from tf_spot.runs import write_file, write_json
+from tf_spot.results import BATCH, mean, row_of_table, stderr
+from tf_spot.runs import keep_settings, provenance, write_file, write_json
 
 __all__ = ["Budget", "compare", "format_comparison"]
 
@@ -73,7 +73,7 @@ def compare(
     budget = _given(budget or Budget(), config)
     settings = {"config": config.to_dict(), "data": data_record(source), "budget": dataclasses.asdict(budget)}
     folder = Path(out)
-    _keep_settings(folder, settings | {"probe_values": num_values})
+    keep_settings(folder / "settings.json", settings | {"probe_values": num_values}, "all rows of a comparison")
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     finished: dict[str, list[dict[str, Any]]] = {}
@@ -110,22 +110,6 @@ def _given(budget: Budget, config: Config) -> Budget:
             f"{budget.images}"
         )
     return budget
-
-
-def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Writes down what all rows share, or refuses a folder whose rows had something else."""
-    path = folder / "settings.json"
-    if not path.is_file():
-        write_json(path, settings)
-        return
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    kept["data"]["spec"] = settings["data"]["spec"]  # the photos may have moved; the fingerprint tells
-    different = [name for name, value in settings.items() if kept.get(name) != value]
-    if different:
-        raise UserError(
-            f"all rows of a comparison share their settings; received another {', '.join(different)} than "
-            f"{path} has; repeat the first command or choose another --out"
-        )
 
 
 def _row(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot import __version__
+from tf_spot.runs import version_of
 
 CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorflow-datasets")
 
@@ -27,7 +28,7 @@ def examine(folder: str | Path = ".") -> dict[str, Any]:
         "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems" [lines].
     """
     extras = {name: _extra(name, packages) for name, packages in extras_of("tf-spot").items()}
-    versions = {name: _version(name) for name in CORE}
+    versions = {name: version_of(name) for name in CORE}
     found: dict[str, Any] = {
         "tf_spot": __version__,
         "python": platform.python_version(),
@@ -73,15 +74,8 @@ def extras_of(distribution: str) -> dict[str, list[str]]:
 
 
 def _extra(name: str, packages: list[str]) -> dict[str, Any]:
-    missing = sorted({package for package in packages if _version(package) is None})
+    missing = sorted({package for package in packages if version_of(package) is None})
     return {"missing": missing, "install": f"pip install tf-spot[{name}]" if missing else None}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _existing(path: Path) -> Path:

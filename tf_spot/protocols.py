@@ -20,8 +20,8 @@ from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.stl10 import local_spec, official_files, stl10
 from tf_spot.evaluation.voc_classification import voc_classification
 from tf_spot.evaluation.voc_segmentation import voc_segmentation
-from tf_spot.results import provenance, training_record
-from tf_spot.runs import Run, write_file, write_json
+from tf_spot.results import training_record
+from tf_spot.runs import Run, provenance, write_file, write_json
 from tf_spot.training import load_spotter
 
 Sink = Callable[[int, int, str], None]

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import json
 import shlex
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ import tensorflow as tf
 from tf_spot.data import open_source
 from tf_spot.evaluation import evaluate_task
 from tf_spot.health import game_signals
-from tf_spot.runs import Run, versions, write_json, write_text
+from tf_spot.runs import Run, provenance, write_json, write_text
 from tf_spot.strategies import is_chief
 from tf_spot.training import load_spotter
 
@@ -120,15 +119,3 @@ def training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
     command = shlex.join(["tf-spot", *trained_with["command"][1:]])
     record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
     return preset | both | {"rivals": rivals} | record
-
-
-def provenance() -> dict[str, Any]:
-    """The command that is running, the commit, versions and machine: for a result file."""
-    now = versions()
-    return {
-        "command": shlex.join(["tf-spot", *sys.argv[1:]]),
-        "commit": now["commit"],
-        "changed_since_commit": now["changed_since_commit"],
-        "versions": now["packages"] | {"python": now["python"]},
-        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
-    }

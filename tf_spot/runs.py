@@ -19,6 +19,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -246,7 +247,7 @@ def versions() -> dict[str, Any]:
     return {
         "commit": _git("rev-parse", "HEAD"),
         "changed_since_commit": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
@@ -254,7 +255,52 @@ def versions() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def provenance(command: str | None = None) -> dict[str, Any]:
+    """The command that is running, the commit, versions and machine: for a result file.
+
+    Args:
+        command: as it is typed; by default that of `tf-spot`.
+    """
+    now = versions()
+    return {
+        "command": command or shlex.join(["tf-spot", *sys.argv[1:]]),
+        "commit": now["commit"],
+        "changed_since_commit": now["changed_since_commit"],
+        "versions": now["packages"] | {"python": now["python"]},
+        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
+    }
+
+
+def keep_settings(path: Path, settings: dict[str, Any], parts: str) -> None:
+    """Writes down what all parts of one work share, or refuses a folder whose parts had something else.
+
+    The photos may have moved since (`data.spec`): their fingerprint tells.
+
+    Args:
+        path: the file.
+        settings: values that JSON can hold.
+        parts: what shares them, for the message: "all rows of a comparison".
+
+    Raises:
+        UserError: the file holds other settings.
+    """
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, settings)
+        return
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if "data" in settings:
+        kept["data"]["spec"] = settings["data"]["spec"]
+    different = [name for name, value in settings.items() if kept.get(name) != value]
+    if different:
+        raise UserError(
+            f"{parts} share their settings; received another {', '.join(different)} than {path} has; repeat the first "
+            "command or choose another --out"
+        )
+
+
+def version_of(package: str) -> str | None:
+    """The installed version; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

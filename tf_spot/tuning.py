@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import held_out_probe
 from tf_spot.health import game_signals
-from tf_spot.results import BATCH, mean, provenance, stderr
-from tf_spot.runs import Run, finished_autoencoder, write_file, write_json, write_text
+from tf_spot.results import BATCH, mean, stderr
+from tf_spot.runs import Run, finished_autoencoder, keep_settings, provenance, write_file, write_json, write_text
 from tf_spot.training import train
 
 Sink = Callable[[int, int, str], None]
@@ -105,7 +106,7 @@ def tune(
     settings = {"config": config.to_dict(), "space": list(space), "oracle": oracle, "max_trials": trials}
     settings |= {"seeds": seeds, "objective": objective, "probe_values": num_values, "fingerprint": source.fingerprint}
     folder = Path(out)
-    _keep(folder, settings)
+    keep_settings(folder / "settings.json", settings, "all trials of a search")
 
     def one(trial: Any, seed: int) -> dict[str, Any]:
         changed = recipe(config, trial.hyperparameters.values, seed)
@@ -125,12 +126,17 @@ def tune(
 
 def recipe(config: Config, values: dict[str, Any], seed: int) -> Config:
     """`config` with a trial's values; Hyperband's own value says how many epochs the trial is long."""
-    changes = {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+    changes = _rounded(values)
     epochs = changes.get("tuner/epochs")
     changes = {name: value for name, value in changes.items() if not name.startswith("tuner/")}
     if epochs:
         changes["training.spotter_steps"] = epochs * config.training.steps_per_epoch
     return config.replace(**changes, **{"training.seed": seed})
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """A trial's values to six decimals."""
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _figures(
@@ -194,7 +200,7 @@ def _tuner(kt: Any, oracle: Any, folder: Path, seeds: range, one: Callable[[Any,
             stopped = folder / "trials" / f"{trial.trial_id}.txt"
             stopped.unlink(missing_ok=True)
             try:
-                return mean_of([one(trial, seed)["objective"] for seed in seeds])
+                return statistics.fmean([one(trial, seed)["objective"] for seed in seeds])
             except UserError as error:  # would stop every trial
                 raise kt.errors.FatalValueError(str(error)) from error
             except Exception as error:
@@ -203,10 +209,6 @@ def _tuner(kt: Any, oracle: Any, folder: Path, seeds: range, one: Callable[[Any,
                 raise kt.errors.FailedTrialError(str(error)) from error
 
     return SpotterTuner(oracle, directory=str(folder), project_name="search")
-
-
-def mean_of(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _oracle(kt: Any, kind: str, space: Sequence[str], trials: int | None, config: Config) -> Any:
@@ -271,22 +273,6 @@ def _check(space: Sequence[str], oracle: str, trials: int | None, seeds: int, au
         )
 
 
-def _keep(folder: Path, settings: dict[str, Any]) -> None:
-    """Writes down what the search is about, or refuses a folder with another one."""
-    path = folder / "settings.json"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, settings)
-        return
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    different = [name for name, value in settings.items() if kept.get(name) != value]
-    if different:
-        raise UserError(
-            f"{folder} holds a search with other settings; received another {', '.join(different)}; repeat the first "
-            "command, or choose another --out"
-        )
-
-
 def _result(folder: Path, oracle: Any, settings: dict[str, Any], data: str, config: Config) -> dict[str, Any]:
     finished, failed = [], {}
     for name, trial in sorted(oracle.trials.items()):
@@ -313,12 +299,10 @@ def _result(folder: Path, oracle: Any, settings: dict[str, Any], data: str, conf
 def _row(folder: Path, name: str, trial: Any, settings: dict[str, Any]) -> dict[str, Any]:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"trials/{name}-*/{_FIGURES}"))]
     objectives = [run["objective"] for run in runs]
-    values = {key: round(value, 6) if isinstance(value, float) else value
-              for key, value in trial.hyperparameters.values.items()}  # fmt: skip
-    digits = mean if settings["objective"] == "probe" else mean_of
+    digits = mean if settings["objective"] == "probe" else statistics.fmean
     return {
         "trial": name,
-        "values": values,
+        "values": _rounded(trial.hyperparameters.values),
         "objective": digits(objectives),
         "stderr": stderr(objectives),
         "runs": runs,

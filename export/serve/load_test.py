@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -212,21 +211,12 @@ def figures(options: argparse.Namespace, found: Found, memory: list[float], seco
 
 def record(result: dict[str, Any], command: list[str]) -> dict[str, Any]:
     """The figures with what is needed to judge and repeat them."""
-    from tf_spot.runs import versions
+    from tf_spot.runs import provenance
 
-    now = versions()
-    command = ["python", "export/serve/load_test.py", *command]
-    return {
-        "task": "serving-load",
-        "metric": "requests_per_second",
-        "value": result["requests_per_second"],
-        **result,
-        "command": " ".join(command),
-        "commit": now["commit"],
-        "changed_since_commit": now["changed_since_commit"],
-        "versions": now["packages"] | {name: version(name) for name in PACKAGES} | {"python": now["python"]},
-        "machine": {"platform": now["platform"], "cpus": os.cpu_count()},
-    }
+    told = provenance(" ".join(["python", "export/serve/load_test.py", *command]))
+    told["versions"] |= {name: version(name) for name in PACKAGES}
+    head = {"task": "serving-load", "metric": "requests_per_second", "value": result["requests_per_second"]}
+    return head | result | told
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -220,6 +221,24 @@ class Stretch:
             self.sink(round((self.done + share) * self.size), self.count * self.size, self.text)
 
 
+def beside_random(
+    parts: Parts, stretch: Stretch, work: Callable[[str], Any], figures: Callable[[str, Any], dict[str, Any]]
+) -> dict[str, Any]:
+    """The figures of the backbone, with those of random weights as `rivals`.
+
+    Args:
+        parts: keeps what `work` gave.
+        stretch: of two trainings.
+        work: trains from "spot" or "random" and tests.
+        figures: of a result file, from the method and what `work` gave.
+    """
+    found = {}
+    for method in ("spot", "random"):
+        found[method] = figures(method, parts(method, functools.partial(work, method)))
+        stretch.end()
+    return found["spot"] | {"rivals": {"random": found["random"]}}
+
+
 def finetune(
     backbone: keras.Model, source: Any, recipe: Recipe, parts: Parts, *, seed: int = 0, sink: Sink | None = None
 ) -> dict[str, Any]:
@@ -243,24 +262,20 @@ def finetune(
     if not source.class_names:
         raise UserError(f"a classifier needs the names of its classes; received {source.spec}, which has none")
     stretch = Stretch(sink, 2)
-    loaded: list[LabelledPhotos] = []
+    read = functools.cache(lambda: LabelledPhotos.of(source))  # when the first training that is not finished begins
 
-    def train_and_test(method: str, start: Any) -> dict[str, Any]:
-        photos = loaded[0] if loaded else LabelledPhotos.of(source)
-        loaded[:] = [photos]
+    def train_and_test(method: str) -> dict[str, Any]:
+        photos = read()
         tell = stretch.begin(f"finetuning from {method}")
-        classifier, spent = fit_classifier(start(), photos, source.class_names, recipe, seed=seed, tell=tell)
+        start = backbone if method == "spot" else untrained(backbone, seed)
+        classifier, spent = fit_classifier(start, photos, source.class_names, recipe, seed=seed, tell=tell)
         if method == "spot":
             write_file(parts.path / "spot.keras", classifier.save)
         share, count = share_right(classifier, source.labelled("test", recipe.batch_size))
         return spent | {"share": share, "train_images": len(photos), "test_images": count}
 
-    figures = {}
-    for method, start in (("spot", lambda: backbone), ("random", lambda: untrained(backbone, seed))):
-        found = parts(method, lambda method=method, start=start: train_and_test(method, start))  # type: ignore[misc]
-        figures[method] = _figures(method, source, found)
-        stretch.end()
-    return figures["spot"] | {"seed": seed, "recipe": asdict(recipe), "rivals": {"random": figures["random"]}}
+    both = beside_random(parts, stretch, train_and_test, lambda method, found: _figures(method, source, found))
+    return both | {"seed": seed, "recipe": asdict(recipe)}
 
 
 def _figures(method: str, source: Any, found: dict[str, Any]) -> dict[str, Any]:

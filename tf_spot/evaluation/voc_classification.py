@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,7 @@ from tf_spot.config import DataConfig
 from tf_spot.data.labelled import LabelledPhotos
 from tf_spot.data.voc import CLASSES, DIFFICULT, VOC
 from tf_spot.errors import UserError
-from tf_spot.evaluation.finetune import Goal, Recipe, Sink, Stretch, fit_classifier, untrained
+from tf_spot.evaluation.finetune import Goal, Recipe, Sink, Stretch, beside_random, fit_classifier, untrained
 from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.voc_metrics import Precisions, mean_precision, multi_label_precisions
 
@@ -59,25 +60,22 @@ def voc_classification(
     stretch = Stretch(sink, 2)
     train, test = voc.splits
 
+    read = functools.cache(lambda split: voc.photos(split, image_size, config))
+
     def work(method: str) -> dict[str, Any]:
-        photos, tell = voc.photos(train, image_size, config), stretch.begin(f"finetuning from {method}")
+        photos, tell = read(train), stretch.begin(f"finetuning from {method}")
         start = backbone if method == "spot" else untrained(backbone, seed)
         classifier, spent = fit_classifier(start, photos, list(CLASSES), recipe, goal=several_classes(), seed=seed,
                                            tell=tell)  # fmt: skip
-        tested = voc.photos(test, image_size, config)
+        tested = read(test)
         scores = np.concatenate([classifier.predict_on_batch(images) for images in ten_crops(tested)])
         scores = scores.reshape(len(tested), CROPS, len(CLASSES)).mean(axis=1)
         return spent | _precisions(scores, tested.labels, seed) | {
             "train_images": len(photos), "test_images": len(tested)}  # fmt: skip
 
-    figures = {}
-    for method in ("spot", "random"):
-        found = parts(method, lambda method=method: work(method))  # type: ignore[misc]
-        same = {"task": "voc-classification", "method": method, "data": voc.name, "metric": "mean average precision"}
-        figures[method] = same | {"unit": "percent"} | found
-        stretch.end()
-    recorded = {"seed": seed, "recipe": asdict(recipe), "splits": list(voc.splits)}
-    return figures["spot"] | recorded | {"rivals": {"random": figures["random"]}}
+    same = {"task": "voc-classification", "data": voc.name, "metric": "mean average precision", "unit": "percent"}
+    both = beside_random(parts, stretch, work, lambda method, found: same | {"method": method} | found)
+    return both | {"seed": seed, "recipe": asdict(recipe), "splits": list(voc.splits)}
 
 
 def several_classes() -> Goal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tf_spot.data.voc import CLASSES, VOC
 from tf_spot.errors import UserError
-from tf_spot.evaluation.finetune import Recipe, Sink, Stretch, Tell, copied, fit_quietly, untrained
+from tf_spot.evaluation.finetune import Recipe, Sink, Stretch, Tell, beside_random, copied, fit_quietly, untrained
 from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.voc_metrics import confusion, unions
 
@@ -79,12 +80,13 @@ def voc_segmentation(
     if recipe.trained_layers != 5 or recipe.rescale:
         raise UserError("voc-segmentation trains every layer and does not rescale: leave out these options")
     train, test = voc.segmentation_splits()
-    stretch, side = Stretch(sink, 2), 2 * image_size
+    stretch, side, names = Stretch(sink, 2), 2 * image_size, voc.segmented(train)
+    squares = functools.cache(lambda: _squares(voc, names, side))
 
     def work(method: str) -> dict[str, Any]:
-        tell, names = stretch.begin(f"segmentation from {method}"), voc.segmented(train)
+        tell = stretch.begin(f"segmentation from {method}")
         start = copied(backbone) if method == "spot" else untrained(backbone, seed)
-        model, spent = _fit(start, *_squares(voc, names, side), recipe, seed, tell)
+        model, spent = _fit(start, *squares(), recipe, seed, tell)
         tested, counts = voc.segmented(test), []
         for name in tested:
             photo, truth = voc.segmentation(name)
@@ -93,14 +95,9 @@ def voc_segmentation(
             save_mask(masks / method / f"{name}.png", found)
         return spent | _shares(np.stack(counts), seed) | {"train_images": len(names), "test_images": len(tested)}
 
-    figures = {}
-    for method in ("spot", "random"):
-        found = parts(method, lambda method=method: work(method))  # type: ignore[misc]
-        same = {"task": "voc-segmentation", "method": method, "data": voc.name}
-        figures[method] = same | {"metric": "mean intersection over union", "unit": "percent"} | found
-        stretch.end()
-    recorded = {"seed": seed, "recipe": asdict(recipe), "splits": ["+".join(train), test[0]]}
-    return figures["spot"] | recorded | {"rivals": {"random": figures["random"]}}
+    same = {"task": "voc-segmentation", "data": voc.name, "metric": "mean intersection over union", "unit": "percent"}
+    both = beside_random(parts, stretch, work, lambda method, found: same | {"method": method} | found)
+    return both | {"seed": seed, "recipe": asdict(recipe), "splits": ["+".join(train), test[0]]}
 
 
 def _shares(counts: np.ndarray, seed: int) -> dict[str, Any]:
