@@ -4,15 +4,18 @@
 
 Trains tiny networks through both stages with two worker processes of this machine. At a random moment a random worker
 gets SIGKILL; the other must stop by itself; both are started again with --resume. Then every array of both stages' last
-checkpoints (networks, optimizers, history) and the recorded metrics are compared with those of an unbroken training.
-Writes kills.json beside this script.
+checkpoints (networks, optimizers, history) is compared, bit for bit, with that of an unbroken training, and the
+recorded metrics as numbers: the mean over an epoch that was stopped within is summed in other pieces. Writes kills.json
+beside this script.
 
-Moments, in each half of the kills: at a random second of the start, after a random step, while a checkpoint is written.
+Moments, in each half of the kills: between the workers' meeting and their first common operation, at a random second of
+the start, after a random step, while a checkpoint is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import subprocess
 import sys
@@ -34,9 +37,10 @@ SETTINGS = (
     *replicas.SETTINGS, f"training.autoencoder_steps={STEPS}", f"training.spotter_steps={STEPS}",
     "training.steps_per_epoch=10", "training.checkpoint_steps=4",
 )  # fmt: skip
-KINDS = ("start", "step", "writing", "step", "step")
+KINDS = ("start", "step", "writing", "met", "step")
 WAIT = 60  # seconds that a worker waits at the start for one that was killed before it came
 PATIENCE = 400  # seconds; what takes longer hangs
+MET = "met"  # what a worker says when it has met the others
 TIMES = ("seconds", "images_per_second")  # of a line of metrics
 
 
@@ -46,7 +50,7 @@ class Moment(NamedTuple):
     kind: str  # of `KINDS`
     stage: str
     step: int  # of the stage, which the killed worker has done at least; for `start` of no meaning
-    delay: float  # in [0, 1): what part of the start, or of half a second, or of a tenth, goes by before the kill
+    delay: float  # in [0, 1): what part of the start, of half a second or of a tenth goes by before the kill
     worker: int
 
 
@@ -111,8 +115,9 @@ def main() -> None:
             print(rows[-1], flush=True)
         finish(Workers(photos, home / "run", home / "logs-end"))
         differing = differences(home / "run", home / "unbroken")
-    record(options, rows, differing)
-    print("equal" if not differing else differing)
+        metrics = metrics_difference(home / "run", home / "unbroken")
+    record(options, rows, differing, metrics)
+    print("all arrays are equal" if not differing else differing, f"metrics differ by {metrics:.1e} at most")
 
 
 def moments(count: int, seed: int) -> list[Moment]:
@@ -143,6 +148,8 @@ def kill(workers: Workers, moment: Moment, run: Path, start: float) -> dict[str,
     killed, other, folder = moment.worker, 1 - moment.worker, run / "checkpoints" / moment.stage
     if moment.kind == "start":
         time.sleep(moment.delay * start)
+    elif moment.kind == "met":
+        workers.wait_until(lambda: bool(workers.lines(killed, MET)))
     else:
         workers.wait_until(lambda: workers.step(killed, moment.stage) >= moment.step)
     if moment.kind == "step":
@@ -177,16 +184,33 @@ def newest(run: Path, stage: str) -> int:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Names of arrays and of recorded values that are not the same, bit for bit; empty when nothing was lost."""
+    """Names of arrays that are not the same, bit for bit; empty when nothing was lost."""
     found = []
     for stage in STAGES:
         ours, theirs = (replicas.arrays(run, stage) for run in (one, other))
         names = ours.keys() | theirs.keys()
         found += [name for name in sorted(names) if not same_bytes(ours.get(name), theirs.get(name))]
+    return found
+
+
+def metrics_difference(one: Path, other: Path) -> float:
+    """The largest relative difference of two numbers recorded at the same place; infinite where one lacks a number."""
     ours, theirs = (
-        [{k: v for k, v in line.items() if k not in TIMES} for line in Run(run).metrics()] for run in (one, other)
+        [(i, k, v) for i, line in enumerate(Run(run).metrics()) for k, v in sorted(line.items()) if k not in TIMES]
+        for run in (one, other)
     )
-    return found + (["metrics.jsonl"] if ours != theirs else [])
+    if [row[:2] for row in ours] != [row[:2] for row in theirs]:
+        return math.inf
+    return max(relative_difference(a[2], b[2]) for a, b in zip(ours, theirs, strict=True))
+
+
+def relative_difference(one: Any, other: Any) -> float:
+    """0 for two that are equal, text or numbers; infinite for different texts."""
+    if one == other:
+        return 0.0
+    if not all(isinstance(value, (int, float)) for value in (one, other)):
+        return math.inf
+    return abs(one - other) / max(abs(one), abs(other))
 
 
 def same_bytes(one: Any, other: Any) -> bool:
@@ -195,12 +219,27 @@ def same_bytes(one: Any, other: Any) -> bool:
     return both and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
-def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: list[str]) -> None:
+def table(result: dict[str, Any]) -> str:
+    """A line a kill."""
+    lines = ["moment    worker  stage                   step  steps lost  others stopped after  exit code"]
+    for row in result["rows"]:
+        stopped = "never" if row["seconds_to_stop"] is None else f"{row['seconds_to_stop']:.1f} s"
+        lines.append(
+            f"{row['moment']:<9} {row['worker']:6}  {row['stage']:<22} {row['step']:5} {row['steps_lost']:11} "
+            f"{stopped:>21} {row['exit_code']!s:>10}"
+        )
+    same = "all equal" if result["equal"] else f"{len(result['differing'])} differ"
+    apart = result["metrics_largest_relative_difference"]
+    return "\n".join([*lines, f"arrays at the end: {same}; recorded metrics: {apart:.0e} apart at most (relative)"])
+
+
+def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: list[str], metrics: float) -> None:
     stops = [row["seconds_to_stop"] for row in rows if row["stage"] != "before the first step"]
     head = {"task": "kills", "kills": options.kills, "seed": options.seed, "settings": list(SETTINGS), "wait": WAIT}
     says = {
         "equal": not differing,
         "differing": differing,
+        "metrics_largest_relative_difference": metrics,
         "most_seconds_to_stop_in_training": None if None in stops else max(stops, default=0.0),
         "most_steps_lost": max(row["steps_lost"] for row in rows),
         "rows": rows,
@@ -210,9 +249,14 @@ def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: l
 
 
 def worker(words: list[str]) -> int:
-    """`tf-spot`, telling of every step."""
-    from tf_spot import cli, progress
+    """`tf-spot`, telling of the meeting and of every step."""
+    from tf_spot import cli, cluster, progress, strategies
 
+    def meet(*args: Any) -> None:
+        cluster.meet(*args)
+        print(MET, file=sys.stderr, flush=True)
+
+    strategies.meet = meet
     progress.SECONDS_BETWEEN_LINES = 0.0
     return cli.main(words)
 

@@ -55,6 +55,19 @@ def measure(batch: int, changes: list[str]) -> dict[str, Any]:
     return {"peak_mib": round(peak()), "built_mib": round(built), "seconds_a_step": round(min(seconds), 3)}
 
 
+def table(result: dict[str, Any]) -> str:
+    """A line a mode; peak memory and seconds a step for each batch size."""
+    batches = sorted({row["batch_size"] for row in result["rows"]})
+    lines = ["batch size      " + "".join(f"{batch:>20}" for batch in batches)]
+    for mode in result["modes"]:
+        cells = {row["batch_size"]: row for row in result["rows"] if row["mode"] == mode}
+        told = (
+            f"{cells[b]['peak_mib']:,} MiB {cells[b]['seconds_a_step']:5.1f} s" if b in cells else "-" for b in batches
+        )
+        lines.append(f"{mode:<16}" + "".join(f"{text:>20}" for text in told))
+    return "\n".join(lines)
+
+
 def main() -> None:
     from tf_spot.runs import provenance, write_json
 

@@ -3,7 +3,7 @@
     python runner.py PHOTOS RUN [SIGNAL STAGE STEP]
 
 `KILL spotter 7` sends itself SIGKILL after step 7 of stage 2. `KILL write 8` does so while a checkpoint of stage 2, of
-step 8 or later, is being written.
+step 8 or later, is being written. The environment variable PRECISION is that of the training.
 """
 
 import os
@@ -21,6 +21,7 @@ CONFIG: Config = preset("tiny").replace(
         "network.fc_units": 16,
         "game.history_batches": 2,
         "training.batch_size": 4,
+        "training.precision": os.environ.get("PRECISION", "float32"),
         "training.autoencoder_steps": 10,
         "training.spotter_steps": 21,
         "training.steps_per_epoch": 6,

@@ -242,6 +242,17 @@ def test_a_stream_goes_on_exactly_where_another_stopped(tmp_path, first_step):
     assert all((one == two).all() for one, two in zip(whole[first_step:], rest, strict=True))
 
 
+@pytest.mark.parametrize("first_step", [0, 3])
+def test_workers_share_every_batch(tmp_path, first_step):
+    """10 photos in batches of 6, for three workers: steps begin and end in the middle of an epoch."""
+    write(tmp_path, *range(0, 200, 20))
+    source = open_folder(tmp_path, config=dataclasses.replace(PAPER.data, held_out_share=0.0))
+    whole = source.unlabelled(6, seed=5, first_step=first_step, num_steps=4)
+    shares = [source.unlabelled(6, seed=5, first_step=first_step, num_steps=4, share=(i, 3)) for i in range(3)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        np.testing.assert_array_equal(batch, np.concatenate(parts))
+
+
 def test_seeds(tmp_path):
     write(tmp_path, *range(0, 200, 10))
 

@@ -88,6 +88,14 @@ def test_a_stream_goes_on_exactly_where_another_stopped(first_step):
     assert all((one == two).all() for one, two in zip(whole[first_step:], rest, strict=True))
 
 
+def test_workers_share_every_batch():
+    source = open_source("tfds:grey_squares", image_size=8, config=dataclasses.replace(PAPER.data, held_out_share=0.1))
+    whole = source.unlabelled(16, seed=5, first_step=1, num_steps=4)
+    shares = [source.unlabelled(16, seed=5, first_step=1, num_steps=4, share=(i, 2)) for i in range(2)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        np.testing.assert_array_equal(batch, np.concatenate(parts))
+
+
 def test_seeds(source):
     one, two, other = (levels(source.unlabelled(6, seed=seed, num_steps=6)) for seed in (1, 1, 2))
     assert one == two != other

@@ -19,9 +19,10 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 
 
-def train(*words):
+def train(*words, precision="float32"):
     """Runs the tiny training to its end, or to the signal it sends itself; returns exit code, what it told, stderr."""
     environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PRECISION"] = precision
     command = [sys.executable, str(HERE / "runner.py"), *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout.splitlines(), done.stderr
@@ -120,3 +121,16 @@ def test_a_run_stopped_at_six_moments_ends_with_the_weights_of_one_never_stopped
         for name, value in expected.items():
             close = isinstance(value, float) and math.isclose(line[name], value, rel_tol=1e-6)
             assert close or line[name] == value, name
+
+
+def test_bfloat16_too_goes_on_to_the_same_bits(photos, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    code, _, err = train(photos, whole, precision="mixed_bfloat16")
+    assert code == 0, err
+    code, _, err = train(photos, stopped, "KILL", "spotter", 10, precision="mixed_bfloat16")
+    assert code == -signal.SIGKILL, err
+    code, told, err = train(photos, stopped, precision="mixed_bfloat16")
+    assert (code, told[0]) == (0, "spotter 9"), err
+    ours, theirs = weights(stopped), weights(whole)
+    assert ours.keys() == theirs.keys()
+    assert not [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]

@@ -58,9 +58,10 @@ def test_an_unknown_strategy_and_a_batch_that_does_not_divide_are_refused(two: A
 class Numbers:
     """A source whose image number i is filled with i."""
 
-    def unlabelled(self, batch_size: int, *, seed: int, first_step: int) -> tf.data.Dataset:
+    def unlabelled(self, batch_size: int, *, seed: int, first_step: int, share: Any = (0, 1)) -> tf.data.Dataset:
         numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i + 100 * seed, tf.float32))
-        return numbers.map(lambda i: tf.fill((2, 2, 3), i)).batch(batch_size, drop_remainder=True)
+        batches = numbers.map(lambda i: tf.fill((2, 2, 3), i)).batch(batch_size, drop_remainder=True)
+        return batches.map(lambda images: tf.split(images, share[1])[share[0]])
 
 
 def test_each_replica_reads_its_rows_of_every_global_batch_in_order(two: Any) -> None:

@@ -98,6 +98,19 @@ def test_two_processes_evaluate_and_embed_as_one(photos: Path, together: Path, a
     assert not list(together.glob(".rows*"))
 
 
+def test_two_devices_probe_and_embed_as_one(photos: Path, alone: Path, together: Path, tmp_path: Path) -> None:
+    """`together` is only waited for: `alone` is trained by then."""
+    with make_strategy("mirrored").scope():
+        probe, maps = two_workers.evaluate(alone / "run", photos, tmp_path / "mirrored.npz")
+    expected, plain = two_workers.evaluate(alone / "run", photos, tmp_path / "plain.npz")
+    assert probe["by_layer"] == pytest.approx(expected["by_layer"], abs=LOSSES)
+    for name in plain:
+        np.testing.assert_allclose(maps[name], plain[name], rtol=FEATURES, atol=FEATURES)
+    ours, theirs = (np.load(tmp_path / f"{name}.npz") for name in ("mirrored", "plain"))
+    assert ours["path"].tolist() == theirs["path"].tolist() and len(ours["path"]) == len(set(ours["path"]))
+    np.testing.assert_allclose(ours["embedding"], theirs["embedding"], rtol=FEATURES, atol=FEATURES)
+
+
 # --- ten steps of both stages ----------------------------------------------------------------------------------------
 
 
@@ -218,6 +231,29 @@ def test_a_worker_that_never_comes_and_a_port_in_use_are_one_line_each(photos: P
             _, err = worker.communicate(timeout=200)
             assert worker.returncode == 2 and len(error_lines(err)) == 1 and says in error_lines(err)[0], err
     assert not (tmp_path / "run").exists()
+
+
+DIES_AFTER_MEETING = """
+import os, sys
+from tf_spot.cluster import meet, read_cluster
+from tf_spot.strategies import make_strategy
+if read_cluster().worker == int(sys.argv[1]):
+    meet(read_cluster(), 300)
+    os._exit(9)
+make_strategy("multiworker", 30)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_worker_that_dies_right_after_the_meeting_does_not_make_the_other_hang(dead: int) -> None:
+    """TensorFlow itself waits an hour for it, and holds Python's lock."""
+    workers = replicas.start_workers(["-c", DIES_AFTER_MEETING, str(dead)])
+    _, err = workers[1 - dead].communicate(timeout=300)
+    assert workers[1 - dead].returncode == -signal.SIGKILL, err
+    (line,) = error_lines(err)
+    assert "another one stopped before TensorFlow could start in 30 s" in line
+    workers[dead].communicate()
 
 
 def test_a_second_training_may_not_write_the_same_folder(tmp_path: Path) -> None:

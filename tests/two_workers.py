@@ -24,6 +24,7 @@ from tf_spot.evaluation import linear_probe  # noqa: E402
 from tf_spot.strategies import (  # noqa: E402
     agree,
     is_chief,
+    leave,
     make_strategy,
     num_workers,
     of_all_workers,
@@ -41,9 +42,10 @@ SHORT = (
 class Numbers:
     """Images of one pixel that are their own number."""
 
-    def unlabelled(self, batch_size: int, *, seed: int, first_step: int) -> tf.data.Dataset:
+    def unlabelled(self, batch_size: int, *, seed: int, first_step: int, share: tuple[int, int]) -> tf.data.Dataset:
         numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i, tf.float32))
-        return numbers.map(lambda i: tf.fill((1, 1, 3), i)).batch(batch_size, drop_remainder=True)
+        batches = numbers.map(lambda i: tf.fill((1, 1, 3), i)).batch(batch_size, drop_remainder=True)
+        return batches.map(lambda images: tf.split(images, share[1])[share[0]])
 
 
 def settle(strategy: Any) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def main(photos: Path, out: Path) -> None:
         seen["probe"], maps = evaluate(out / "run", photos, out / "rows.npz")
     np.savez(out / f"{worker}.npz", **maps)
     (out / f"{worker}.json").write_text(json.dumps(seen))
-    agree(strategy, 1, "end")
+    leave(strategy)
 
 
 if __name__ == "__main__":

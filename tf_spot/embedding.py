@@ -27,7 +27,7 @@ from tf_spot.errors import UserError
 from tf_spot.exporters import reopen
 from tf_spot.exporters.manifest import check_sums, read_manifest
 from tf_spot.runs import Run, write_file, write_json
-from tf_spot.strategies import agree, is_chief, num_workers, share_rows
+from tf_spot.strategies import agree, is_chief, leave, num_workers, share_rows
 from tf_spot.training import load_spotter
 
 Sink = Callable[[int, int, str], None]  # done, total, text
@@ -129,7 +129,8 @@ def embed(
     if is_chief(strategy):
         _join(out, files)
         shutil.rmtree(folder)
-    agree(strategy, 1, "end")
+    agree(strategy, 1, "file")  # the first has written it
+    leave(strategy)
     return {"rows": rows, "dim": dim, "unreadable": photos - rows}
 
 

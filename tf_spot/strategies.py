@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +20,18 @@ _LOST = (  # what a collective operation raises when another worker is gone
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError, tf.errors.InternalError,
 )  # fmt: skip
+
+_WATCH = """
+import os, signal, sys, time
+parent, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+while os.getppid() == parent:
+    if time.monotonic() > end:
+        sys.stderr.write(sys.argv[3])
+        sys.stderr.flush()
+        os.kill(parent, signal.SIGKILL)
+        break
+    time.sleep(0.2)
+"""
 
 
 def make_strategy(name: str, wait_seconds: float = WAIT) -> Any:
@@ -32,7 +47,8 @@ def make_strategy(name: str, wait_seconds: float = WAIT) -> Any:
         a `tf.distribute.Strategy`; for one device TensorFlow's default one.
 
     Raises:
-        UserError: another name, or workers that do not come together.
+        UserError: another name, or workers that do not come together. Where one dies right after the meeting, the
+            others' processes are killed, with one line that says so.
     """
     if name not in STRATEGIES:
         raise UserError(f"unknown strategy; allowed: {', '.join(STRATEGIES)}; received: {name!r}")
@@ -53,12 +69,32 @@ def _mirrored(devices: tuple[str, ...]) -> Any:
 def _multiworker(wait_seconds: float) -> Any:
     meet(read_cluster(), wait_seconds)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _killed_after(wait_seconds):
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UserError(
             f"the multiworker strategy must be made before TensorFlow runs anything else; received: {error}; make it "
             "first, in a new process"
         ) from error
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float) -> Iterator[None]:
+    """Ends this process with one line when what is inside takes longer.
+
+    TensorFlow waits an hour for a worker that dies between the meeting and its own start. It holds Python's lock
+    meanwhile, so that neither a thread nor a signal's handler would run: another process watches.
+    """
+    says = (
+        f"tf-spot: all workers have met, but another one stopped before TensorFlow could start in {seconds:g} s; see "
+        "the others' messages and start all workers again with --resume\n"
+    )
+    watch = subprocess.Popen([sys.executable, "-I", "-S", "-c", _WATCH, str(os.getpid()), str(seconds), says])
+    try:
+        yield
+    finally:
+        watch.kill()
+        watch.wait()
 
 
 def num_workers(strategy: Any) -> int:
@@ -90,10 +126,9 @@ def training_stream(strategy: Any, source: Any, batch_size: int, seed: int, firs
     replicas = strategy.num_replicas_in_sync
 
     def rows_of_worker(context: Any) -> tf.data.Dataset:
-        rows = batch_size // context.num_input_pipelines
-        first = context.input_pipeline_id * rows
-        batches = source.unlabelled(batch_size, seed=seed, first_step=first_step)
-        own = batches.map(lambda images: images[first : first + rows]).rebatch(batch_size // replicas)
+        share = (context.input_pipeline_id, context.num_input_pipelines)
+        own = source.unlabelled(batch_size, seed=seed, first_step=first_step, share=share)
+        own = own.rebatch(batch_size // replicas)
         # Rebatching forgets that there is no end, and a stream with one would not have batches of a fixed size.
         return own.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
@@ -165,6 +200,16 @@ def agree(strategy: Any, value: int, what: str) -> None:
         raise UserError(
             f"all workers must have the same {what}; received: {values}; do they share one run folder and one command?"
         )
+
+
+def leave(strategy: Any) -> None:
+    """Waits until the work of all workers is done; the last thing they do together.
+
+    A worker that left earlier would look lost to the others. The first to get its answer leaves, and another may then
+    fail to get its own: as all have come here, nothing is lost with that.
+    """
+    with contextlib.suppress(*_LOST):
+        of_all_workers(strategy, 1)
 
 
 @contextlib.contextmanager

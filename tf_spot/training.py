@@ -27,7 +27,7 @@ from tf_spot.networks import Discriminator
 from tf_spot.runs import STAGES, Run, sole_writer, write_file, write_json, write_text
 from tf_spot.spotter import ArtifactSpotter
 from tf_spot.stages import restore, train_stage
-from tf_spot.strategies import agree, check_batch, is_chief, lost_workers, make_strategy
+from tf_spot.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 
 
 def train(
@@ -78,7 +78,7 @@ def train(
                 if is_chief(strategy):
                     write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
         spotter = load_spotter(run)
-        agree(strategy, 1, "end")  # a worker that left earlier would look lost to the others
+        leave(strategy)
     return spotter
 
 

@@ -42,12 +42,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.evaluation import format_table
     from tf_spot.progress import progress
     from tf_spot.runs import write_json
-    from tf_spot.strategies import agree, is_chief, lost_workers, make_strategy
+    from tf_spot.strategies import is_chief, leave, lost_workers, make_strategy
 
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
     with lost_workers(strategy), strategy.scope(), progress() as sink:
         result = (_protocol if options.task in PROTOCOLS else _probe)(options, sink)
-        agree(strategy, 1, "end")  # a worker that left earlier would look lost to the others
+        leave(strategy)
     if options.out and is_chief(strategy):
         write_json(options.out, result)
     print(format_table(result))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import center, crop, recolour
 from tf_spot.data.images import Images
-from tf_spot.data.split import ImageSplit, Split, hold_out
+from tf_spot.data.split import ImageSplit, Rows, Split, hold_out
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
@@ -147,15 +147,28 @@ class Source:
     # --- streams ----------------------------------------------------------------------------------------------------
 
     def unlabelled(
-        self, batch_size: int, *, seed: int | None = None, first_step: int = 0, num_steps: int | None = None
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        first_step: int = 0,
+        num_steps: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """The training stream: augmented images, for ever or for `num_steps` batches; held-out photos never appear.
 
         Batch number s is a function of (seed, s) alone, so a stream opened at `first_step` goes on exactly as one that
         was never closed.
 
+        Args:
+            batch_size: images of a whole batch.
+            seed: of the order and of how images are varied; None: that of the source.
+            first_step: batches that are passed over.
+            num_steps: batches given out; None: for ever.
+            share: (i, n): of every batch only the i-th of n equal parts, and no other photo is read.
+
         Returns:
-            float32 (batch_size, image_size, image_size, 3) in [-1, 1].
+            float32 (batch_size / n, image_size, image_size, 3) in [-1, 1].
 
         Raises:
             UserError: fewer photos than one batch.
@@ -167,14 +180,16 @@ class Source:
                 f"{self.spec}; lower training.batch_size"
             )
         key = self.seed if seed is None else seed
+        index, parts = share
+        rows = Rows(batch_size, batch_size // parts * index, batch_size // parts)
 
         def cut(photo: Any, position: Any) -> tuple[tf.Tensor, tf.Tensor]:
             return crop(photo, tf.stack([tf.constant(key, tf.int64), position]), self.image_size, self.config)
 
         batches = (
             self._splits["unlabelled"]
-            .shuffled(key, first_step * batch_size, cut)
-            .batch(batch_size, drop_remainder=True)
+            .shuffled(key, first_step, rows, cut)
+            .batch(rows.count, drop_remainder=True)
             .map(lambda images, draws: recolour(images, draws, self.config))
         )
         return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,23 @@ from tf_spot.errors import UserError
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
 
 
+class Rows(NamedTuple):
+    """Which rows of every batch a stream gives: all of them, or one worker's."""
+
+    batch: int  # rows of a whole batch
+    first: int
+    count: int
+
+    def position(self, number: Any) -> Any:
+        """Where in the stream of all rows the given row of this stream is."""
+        return number // self.count * self.batch + self.first + number % self.count
+
+    def has(self, position: Any) -> Any:
+        """Is the row in that place of the stream of all rows one of these?"""
+        row = position % self.batch
+        return (row >= self.first) & (row < self.first + self.count)
+
+
 class Split(Protocol):
     """Photos as `tf.data`, each read and made an image in one step, as every step of `tf.data` costs time."""
 
@@ -26,12 +43,13 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
-        """`finish(photo, position)` for ever, from position `first` on; a function of (seed, position) alone.
+    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
+        """`finish(photo, position)` for ever, each a function of (seed, position) alone.
 
         Args:
             seed: of the order.
-            first: int64.
+            first_step: batches that are passed over.
+            rows: those of every batch that are wanted; others are not decoded.
             finish: makes an image of a photo, uint8 RGB (height, width, 3).
         """
 
@@ -65,20 +83,21 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
+    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
         """Every epoch is a permutation of its own, computed place by place.
 
         A photo that cannot be read is replaced by the next one that can.
         """
         count = len(self)
 
-        def read(position: Any) -> Any:
+        def read(number: Any) -> Any:
+            position = rows.position(number)
             key = tf.stack([tf.constant(seed, tf.int64), position // count])
             place = tf.random.experimental.index_shuffle(position % count, seed=key, max_index=count - 1)
             photo = tf.numpy_function(self._read_this_or_next, [place], tf.uint8, stateful=False)
             return finish(tf.ensure_shape(photo, (None, None, 3)), position)
 
-        return tf.data.Dataset.counter(start=first).map(read, num_parallel_calls=READERS)
+        return tf.data.Dataset.counter(start=first_step * rows.count).map(read, num_parallel_calls=READERS)
 
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         readable = self._from(0, finish).filter(lambda image, label, place, good: good)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.source import Source
-from tf_spot.data.split import READERS, Split
+from tf_spot.data.split import READERS, Rows, Split
 from tf_spot.errors import UserError
 
 BLOCK = 1024  # records shuffled together, kept encoded; tensorflow-datasets has shuffled the whole set when writing it
@@ -34,8 +34,9 @@ class RecordSplit:
     def __len__(self) -> int:
         return int(self.records.cardinality())
 
-    def shuffled(self, seed: int, first: int, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
+    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
         """Every epoch shuffles within blocks; a late start in an epoch passes over its records undecoded."""
+        first = first_step * rows.batch
         images = self.records.map(lambda image, _: image)
 
         def shuffle(epoch: Any, block: Any, encoded: Any) -> tf.Tensor:
@@ -47,7 +48,8 @@ class RecordSplit:
 
         epochs = tf.data.Dataset.counter(start=first // len(self)).flat_map(one_epoch).skip(first % len(self))
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
-        return numbered.map(lambda position, image: finish(self._decode(image), position), num_parallel_calls=READERS)
+        own = numbered.filter(lambda position, _: rows.has(position))
+        return own.map(lambda position, image: finish(self._decode(image), position), num_parallel_calls=READERS)
 
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         return self.records.map(
