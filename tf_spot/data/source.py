@@ -189,7 +189,7 @@ class Source:
         batches = (
             self._splits["unlabelled"]
             .shuffled(key, first_step, rows, cut)
-            .batch(rows.count, drop_remainder=True)
+            .batch(rows.size, drop_remainder=True)
             .map(lambda images, draws: recolour(images, draws, self.config))
         )
         return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)

@@ -23,16 +23,16 @@ class Rows(NamedTuple):
 
     batch: int  # rows of a whole batch
     first: int
-    count: int
+    size: int
 
     def position(self, number: Any) -> Any:
         """Where in the stream of all rows the given row of this stream is."""
-        return number // self.count * self.batch + self.first + number % self.count
+        return number // self.size * self.batch + self.first + number % self.size
 
     def has(self, position: Any) -> Any:
         """Is the row in that place of the stream of all rows one of these?"""
         row = position % self.batch
-        return (row >= self.first) & (row < self.first + self.count)
+        return (row >= self.first) & (row < self.first + self.size)
 
 
 class Split(Protocol):
@@ -97,7 +97,7 @@ class ImageSplit:
             photo = tf.numpy_function(self._read_this_or_next, [place], tf.uint8, stateful=False)
             return finish(tf.ensure_shape(photo, (None, None, 3)), position)
 
-        return tf.data.Dataset.counter(start=first_step * rows.count).map(read, num_parallel_calls=READERS)
+        return tf.data.Dataset.counter(start=first_step * rows.size).map(read, num_parallel_calls=READERS)
 
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         readable = self._from(0, finish).filter(lambda image, label, place, good: good)
