@@ -2,7 +2,8 @@
 
     python export/to_tflite.py RUN OUT PHOTO
 
-Prints the size, the time for one photo, and the largest difference from the Keras model.
+Exports the classifier where the run has one, else the features. Prints the size, the largest difference from the Keras
+model, the time for one photo, and its class or how long its embedding is.
 """
 
 import json
@@ -13,9 +14,12 @@ from pathlib import Path
 
 
 def make(run: str, out: str) -> None:
-    from tf_spot import export_tflite, load_spotter
+    from tf_spot import export_tflite, load_classifier, load_spotter
 
-    manifest = export_tflite(load_spotter(run), out)
+    if Path(run, "classifier.keras").is_file():  # tf-spot evaluate --task finetune wrote it
+        manifest = export_tflite(load_classifier(run), out, part="classifier")
+    else:
+        manifest = export_tflite(load_spotter(run), out)
     outputs = [figures for batch in manifest["parity"].values() for figures in batch.values()]
     print(f"size                {manifest['size_bytes']:,} bytes")
     print(f"largest difference  {max(figures['share'] for figures in outputs):.1e} of the output's largest value")
@@ -37,7 +41,12 @@ def ask(out: str, photo: str) -> None:
     started = time.perf_counter()
     answers = model(images=images)
     print(f"one photo           {1000 * (time.perf_counter() - started):.1f} ms, decoding not included")
-    print(f"embedding           {answers['embedding'].shape[1]} numbers")
+    if manifest["part"] == "classifier":
+        (probabilities,) = answers["probabilities"]
+        best = probabilities.argmax()
+        print(f"class               {manifest['class_names'][best]}, probability {probabilities[best]:.2f}")
+    else:
+        print(f"embedding           {answers['embedding'].shape[1]} numbers")
     if "tf_spot" in sys.modules:
         sys.exit("tf_spot was imported")
 

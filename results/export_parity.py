@@ -3,7 +3,11 @@
     python results/export_parity.py RUN --data SPEC
 
 Writes results/export-parity.json: for each artifact its size and, by batch size and output, the largest difference,
-the output's largest value, their ratio (`share`) and the relative rms error.
+the output's largest value, their ratio (`share`) and the relative rms error; for the features also the linear probe of
+the embedding beside the float32 model's, so SPEC must be labelled photos with a test split. RUN must hold a classifier,
+which this makes:
+
+    tf-spot evaluate RUN --task finetune --data SPEC
 """
 
 from __future__ import annotations
@@ -17,13 +21,14 @@ from tf_spot.errors import UserError
 from tf_spot.exporters import export
 from tf_spot.exporters.bundle import CALIBRATION_PHOTOS, FORMATS
 from tf_spot.exporters.parts import PARTS, sample_photos
+from tf_spot.finetuning import load_classifier
 from tf_spot.runs import Run, provenance, write_json
 from tf_spot.training import load_spotter
 
 
-def rows(run: Run, photos: Any) -> list[dict[str, Any]]:
+def rows(run: Run, photos: Any, spec: str) -> list[dict[str, Any]]:
     """One row an artifact; one that is refused says why."""
-    spotter = load_spotter(run)
+    models = {"classifier": load_classifier(run)} | dict.fromkeys(("features", "spotter"), load_spotter(run))
     found = []
     for part in PARTS:
         for kind, quantizations in FORMATS.items():
@@ -32,20 +37,28 @@ def rows(run: Run, photos: Any) -> list[dict[str, Any]]:
                 with tempfile.TemporaryDirectory() as folder:
                     try:
                         manifest = export(
-                            spotter, Path(folder, "out"), format=kind, part=part, quantize=quantization, photos=photos
+                            models[part],
+                            Path(folder, "out"),
+                            format=kind,
+                            part=part,
+                            quantize=quantization,
+                            photos=photos,
+                            config=run.config,
+                            probe=spec if part == "features" else None,
                         )
                     except UserError as error:
                         found.append(row | {"refused": str(error)})
                         continue
-                found.append(row | {name: manifest[name] for name in ("size_bytes", "parity")})
-                print(row)
+                told = ("size_bytes", "float_operations", "linear_probe", "parity")
+                found.append(row | {name: manifest[name] for name in told if name in manifest})
+                print(row, manifest.get("linear_probe"), flush=True)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", metavar="SPEC", required=True)
     options = parser.parse_args()
     run = Run(options.run)
     photos = sample_photos(options.data, run.config, CALIBRATION_PHOTOS)
@@ -55,7 +68,7 @@ def main() -> None:
         "preset": run.config.preset,
         "image_size": run.config.data.image_size,
         "photos": len(photos),
-        "rows": rows(run, photos),
+        "rows": rows(run, photos, options.data),
         "config": run.config.to_dict(),
     }
     now = provenance("python results/export_parity.py RUN --data SPEC")  # no paths of a machine

@@ -33,6 +33,7 @@ FLOORS = (
 )
 BESIDE = {  # within one floor: who may import whom
     "embedding": {"exporters"},
+    "exporters": {"evaluation"},
     "fitting": {"config"},
     "layers": {"distribution"},
     "losses": {"distribution"},

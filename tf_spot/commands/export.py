@@ -15,7 +15,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty folder")
-    parser.add_argument("--part", choices=("features", "spotter"), default="features", help="default: %(default)s")
+    parser.add_argument(
+        "--part", choices=("features", "spotter", "classifier"), default="features", help="default: %(default)s"
+    )
     parser.add_argument(
         "--quantize",
         choices=("none", "float16", "dynamic", "int8", "int8-integer"),
@@ -25,29 +27,42 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--data", metavar="SPEC", help="photos to check on and to find int8 ranges with; default: the run's"
     )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="the photos of --data have labels: put the linear probe of the artifact beside the model's",
+    )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.exporters import export
+    from tf_spot.finetuning import load_classifier
     from tf_spot.runs import Run
     from tf_spot.training import load_spotter
 
+    if options.probe and options.data is None:
+        raise UserError("--probe wants labelled photos with a test split; received no --data; add --data SPEC")
     if options.quantize.startswith("int8") and options.data is None:
         raise UserError("int8 finds its ranges on photos; received no --data; add for instance --data photos")
     opened = Run(options.run)
     photos = _photos(opened, options.data)
     manifest = export(
-        load_spotter(opened),
+        load_classifier(opened) if options.part == "classifier" else load_spotter(opened),
         options.out,
         format=options.format,
         part=options.part,
         quantize=options.quantize,
         photos=photos,
         config=opened.config,
+        probe=options.data if options.probe else None,
     )
     outputs = [output for batch in manifest["parity"].values() for output in batch.values()]
     figures = {name: manifest[name] for name in ("part", "format", "quantization", "artifact", "size_bytes")}
     figures |= {name: max(output[name] for output in outputs) for name in ("share", "relative_rms")}
+    if "float_operations" in manifest:
+        figures["stays_float"] = ", ".join(manifest["float_operations"]) or "nothing"
+    if "linear_probe" in manifest:
+        figures |= {f"probe_{name}": manifest["linear_probe"][name] for name in ("float32", "artifact", "stderr")}
     print(tell(figures))
     return figures, DONE
 

@@ -9,42 +9,45 @@ import numpy as np
 
 from tf_spot.config import Config
 from tf_spot.exporters.bundle import export
-from tf_spot.spotter import ArtifactSpotter
+from tf_spot.exporters.parts import Model
 
 
 def export_saved_model(
-    spotter: ArtifactSpotter,
+    model: Model,
     path: str | Path,
     *,
     part: str = "features",
     photos: np.ndarray | None = None,
     config: Config | None = None,
+    probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART/1/saved_model.pb with the signatures `serving_default` and `image_bytes`: see `export`."""
-    return export(spotter, path, format="saved_model", part=part, photos=photos, config=config)
+    return export(model, path, format="saved_model", part=part, photos=photos, config=config, probe=probe)
 
 
 def export_tflite(
-    spotter: ArtifactSpotter,
+    model: Model,
     path: str | Path,
     *,
     part: str = "features",
     quantize: str = "none",
     photos: np.ndarray | None = None,
     config: Config | None = None,
+    probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART.tflite with the signature `serving_default`: see `export`."""
-    return export(spotter, path, format="tflite", part=part, quantize=quantize, photos=photos, config=config)
+    return export(model, path, format="tflite", part=part, quantize=quantize, photos=photos, config=config, probe=probe)
 
 
 def export_onnx(
-    spotter: ArtifactSpotter,
+    model: Model,
     path: str | Path,
     *,
     part: str = "features",
     quantize: str = "none",
     photos: np.ndarray | None = None,
     config: Config | None = None,
+    probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART.onnx, batch size free: see `export`."""
-    return export(spotter, path, format="onnx", part=part, quantize=quantize, photos=photos, config=config)
+    return export(model, path, format="onnx", part=part, quantize=quantize, photos=photos, config=config, probe=probe)

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from tf_spot.errors import UserError
-from tf_spot.exporters.parity import Figures
+from tf_spot.exporters import runtimes
 from tf_spot.exporters.parts import OUTPUTS, Part
 from tf_spot.runs import versions, write_json, write_text
 
 MANIFEST, SUMS, REFERENCE, CARD = "manifest.json", "SHA256SUMS", "reference.npz", "README.md"
+_KEYS = ("part", "format", "quantization", "artifact", "inputs", "class_names", "config", "parity", "reference_parity")
 RESIZING = (
-    "signature image_bytes: JPEG or PNG; the whole photo, squeezed into the square with antialiasing; EXIF orientation "
-    "is not applied and transparency is dropped"
+    "signature image_bytes: JPEG or PNG; the whole photo, turned as its EXIF orientation says, squeezed into the "
+    "square with antialiasing; transparency is dropped"
 )
 
 
@@ -40,14 +41,15 @@ def describe(
             for name, value in expected.items()
         },
         "preprocessing": "normalisation is inside the artifact" + (f"; {RESIZING}" if kind == "saved_model" else ""),
+        "class_names": part.class_names,
         "config": config.to_dict() if config is not None else None,
         "commit": now["commit"],
-        "versions": now["packages"] | {"python": now["python"]},
+        "versions": now["packages"] | runtimes.versions(kind) | {"python": now["python"]},
     }
 
 
 def write_bundle(
-    folder: Path, manifest: dict[str, Any], figures: Figures, photos: np.ndarray, expected: dict[str, np.ndarray]
+    folder: Path, manifest: dict[str, Any], photos: np.ndarray, expected: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """Writes everything beside the artifact; SHA256SUMS last. Gives the full manifest."""
     np.savez_compressed(
@@ -55,7 +57,7 @@ def write_bundle(
     )
     artifact = folder / manifest["artifact"]
     size = sum(file.stat().st_size for file in files(artifact)) if artifact.is_dir() else artifact.stat().st_size
-    full = manifest | {"size_bytes": size, "parity": figures}
+    full = manifest | {"size_bytes": size}
     write_json(folder / MANIFEST, full)
     write_text(folder / CARD, _card(full))
     lines = [f"{_sum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files(folder)]
@@ -67,12 +69,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an exported folder.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: there is none, it cannot be read, or it is of another version.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"verify wants a folder that tf-spot export wrote; received: {folder}") from error
+        raise UserError(f"a folder that tf-spot export wrote is wanted; received: {folder}") from error
+    missing = [name for name in _KEYS if name not in manifest]
+    if missing:
+        raise UserError(f"{MANIFEST} of {folder} lacks {', '.join(missing)}: another version wrote it; export it again")
     return manifest
 
 
@@ -114,14 +119,14 @@ def _card(manifest: dict[str, Any]) -> str:
     )
     worst = max(values["share"] for outputs in manifest["parity"].values() for values in outputs.values())
     shape = ", ".join(map(str, manifest["inputs"]["images"]["shape"]))
+    kind = "classification" if manifest["class_names"] else "feature-extraction"
     return f"""---
 library_name: tf-spot
-tags: [self-supervised-learning, feature-extraction]
+tags: [self-supervised-learning, image-{kind}]
 ---
 # {manifest["part"]}, {manifest["format"]}, quantisation {manifest["quantization"]}
 
-Features learned without labels by spotting artifacts. The artifact is `{manifest["artifact"]}`,
-{manifest["size_bytes"]:,} bytes.
+{_learned(manifest["class_names"])} The artifact is `{manifest["artifact"]}`, {manifest["size_bytes"]:,} bytes.
 
 Input `images`: float32 ({shape}), RGB in [0, 255]; {manifest["preprocessing"]}.
 
@@ -130,6 +135,26 @@ Input `images`: float32 ({shape}), RGB in [0, 255]; {manifest["preprocessing"]}.
 {outputs}
 
 Checked on photos against the model it was made from: largest difference {worst:.1e} of the output's largest value.
-Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone. Versions,
-configuration and every figure: `manifest.json`.
+{_quantized(manifest)}Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone.
+Versions, configuration and every figure: `manifest.json`.
 """
+
+
+def _learned(class_names: list[str] | None) -> str:
+    if class_names is None:
+        return "Features learned without labels by spotting artifacts."
+    return f"A classifier of {len(class_names)} classes, on features learned without labels by spotting artifacts."
+
+
+def _quantized(manifest: dict[str, Any]) -> str:
+    """What stays float and what the probe found, where that is known."""
+    lines = []
+    if "float_operations" in manifest:
+        lines.append(f"Computed in float all the same: {', '.join(manifest['float_operations']) or 'nothing'}.\n")
+    if "linear_probe" in manifest:
+        probe = manifest["linear_probe"]
+        lines.append(
+            f"Linear probe of the embedding on {probe['data']}: {probe['artifact']} %, of the float32 model "
+            f"{probe['float32']} % (standard error {probe['stderr']}).\n"
+        )
+    return "".join(lines)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.errors import UserError
 from tf_spot.exporters.parts import Part
 
 OPSET = 18
@@ -24,16 +23,10 @@ def write_onnx(part: Part, path: Path, quantization: str, photos: np.ndarray, pr
         quantization: `none` or `int8` (weights and activations, by ONNX Runtime's quantiser).
         photos: uint8, for the ranges of int8 activations.
         properties: written into the model's metadata.
-
-    Raises:
-        UserError: the onnx extra is missing.
     """
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401  (the check of every export runs on it)
-        import tf2onnx
-    except ImportError as error:
-        raise UserError("ONNX needs other packages; install them: pip install tf-spot[onnx]") from error
+    import onnx
+    import tf2onnx
+
     model, _ = tf2onnx.convert.from_function(part.images, input_signature=part.images.input_signature, opset=OPSET)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -61,3 +54,12 @@ def _quantized(model: Any, photos: np.ndarray) -> Any:
         # Weights in 7 bits: on CPUs with AVX2 alone, sums of 8-bit products overflow 16 bits without a word.
         quantize_static(model, str(target), Photos(), per_channel=True, reduce_range=True)
         return onnx.load(str(target))
+
+
+def float_operations(path: Path) -> list[str]:
+    """Operations of an int8 ONNX file that the quantiser has no integer form for."""
+    import onnx
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    found = {node.op_type for node in onnx.load(path).graph.node}
+    return sorted(found - QDQRegistry.keys() - QLinearOpsRegistry.keys() - {"QuantizeLinear", "DequantizeLinear"})

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,15 @@ from tf_spot.exporters.parts import Part
 
 TOLERANCE = 1e-4  # float32: largest difference as a share of the output's largest absolute value
 WORST_QUANTIZED = 0.25  # relative rms error of a quantised output: more is of no use; one that is always 0 has 1
+CLEARLY_WORSE = 2.0  # times the recorded relative rms error: other CPUs and versions round otherwise
 CHUNK = 64
 TINY = float(np.finfo(np.float32).tiny)  # instead of dividing by 0
 
+Answers = dict[str, np.ndarray]
 Figures = dict[str, dict[str, dict[str, float]]]  # batch size, output, figure
 
 
-def keras_answers(part: Part, photos: np.ndarray) -> dict[str, np.ndarray]:
+def keras_answers(part: Part, photos: np.ndarray) -> Answers:
     """What the model itself answers to uint8 photos, on the CPU, where artifacts are checked too."""
     with tf.device("CPU:0"):
         chunks = [
@@ -35,27 +36,24 @@ def keras_answers(part: Part, photos: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]}
 
 
-def compare(kind: str, artifact: Path, photos: np.ndarray, expected: Mapping[str, np.ndarray]) -> Figures:
-    """Reopens an artifact in a process of its own and measures how far its answers are from `expected`.
+def measure(found: Answers, expected: Answers) -> Figures:
+    """How far an artifact's answers are from the model's.
 
     Args:
-        kind: the format.
-        artifact: file or folder.
-        photos: uint8 (n, size, size, 3); repeated to fill a batch.
-        expected: outputs of the model, (n, ...) each.
+        found: what `artifact_answers` gave: (rows, ...) by "batch size/output".
+        expected: outputs of the model by name, (photos, ...) each; repeated to as many rows.
 
     Returns:
         {batch size: {output: {"largest_difference", "scale", "share", "relative_rms"}}}; scale is the largest absolute
         value expected, share the largest difference over it.
 
     Raises:
-        UserError: the artifact does not run, or its outputs have other names or shapes.
+        UserError: the artifact's outputs have other names or shapes.
     """
-    found = _answers(kind, artifact, photos)
     figures: Figures = {}
     for key, value in found.items():
         batch, name = key.split("/")
-        wanted = expected[name][np.arange(len(value)) % len(photos)] if name in expected else None
+        wanted = expected[name][np.arange(len(value)) % len(expected[name])] if name in expected else None
         if wanted is None or wanted.shape != value.shape:
             raise UserError(f"the artifact gives {name} {value.shape}, the model {sorted(expected)}; export it again")
         figures.setdefault(batch, {})[name] = _difference(value, wanted)
@@ -63,6 +61,19 @@ def compare(kind: str, artifact: Path, photos: np.ndarray, expected: Mapping[str
         if set(outputs) != set(expected):
             raise UserError(f"the artifact gives {sorted(outputs)} at {batch}, the model {sorted(expected)}")
     return figures
+
+
+def refuse_other_names(found: Answers, class_names: list[str] | None) -> None:
+    """Takes the strings that the signature image_bytes of a classifier gives out of `found`: they must be the names.
+
+    Raises:
+        UserError: they are not.
+    """
+    given = found.pop("image_bytes/class_names", None)
+    if given is None and "image_bytes/probabilities" not in found:
+        return
+    if given is None or any([name.decode() for name in row] != class_names for row in given):
+        raise UserError("the artifact gives other names of classes than the model has; export it again")
 
 
 def refuse_if_different(figures: Figures, quantization: str) -> None:
@@ -74,6 +85,25 @@ def refuse_if_different(figures: Figures, quantization: str) -> None:
                 raise UserError(
                     f"the artifact differs from the model: {name} at batch {batch}; allowed {figure} {limit:g}; "
                     f"received {values[figure]:.3g}; nothing can rely on it, export it again"
+                )
+
+
+def refuse_if_worse(figures: Figures, recorded: Figures) -> None:
+    """Raises a UserError when an output is clearly further from the model's than it was when it was exported.
+
+    Args:
+        figures: now.
+        recorded: those of the manifest, of the same photos.
+    """
+    for batch, outputs in figures.items():
+        for name, values in outputs.items():
+            was = recorded[batch][name]["relative_rms"]
+            limit = max(CLEARLY_WORSE * was, TOLERANCE)
+            if not values["relative_rms"] <= limit:
+                raise UserError(
+                    f"the artifact is worse than when it was exported: {name} at batch {batch}; recorded relative_rms "
+                    f"{was:.3g}; allowed {limit:.3g}; received {values['relative_rms']:.3g}; export it again, or see "
+                    "whether the versions in manifest.json are those here"
                 )
 
 
@@ -91,7 +121,20 @@ def _difference(value: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     }
 
 
-def _answers(kind: str, artifact: Path, photos: np.ndarray) -> dict[str, np.ndarray]:
+def artifact_answers(kind: str, artifact: Path, photos: np.ndarray) -> Answers:
+    """Reopens an artifact in a process of its own.
+
+    Args:
+        kind: the format.
+        artifact: file or folder.
+        photos: uint8 (n, size, size, 3); repeated to fill a batch.
+
+    Returns:
+        see `reopen`.
+
+    Raises:
+        UserError: the artifact does not run.
+    """
     with tempfile.TemporaryDirectory() as folder:
         asked, told = Path(folder, "photos.npy"), Path(folder, "answers.npz")
         np.save(asked, photos)

@@ -1,4 +1,4 @@
-"""What is exported: a part of the discriminator as one function of photos, normalisation inside."""
+"""What is exported: a part of a trained network as one function of photos, normalisation inside."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import tensorflow as tf
 from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
+from tf_spot.finetuning import Classifier
 from tf_spot.spotter import ArtifactSpotter
 
-PARTS = ("features", "spotter")
+Model = ArtifactSpotter | Classifier
+
+PARTS = ("features", "spotter", "classifier")
 OUTPUTS = {
     "conv1": "map after the ReLU",
     "conv2": "map after the ReLU",
@@ -22,48 +25,63 @@ OUTPUTS = {
     "embedding": "conv5 averaged over the map",
     "artifact_score": "probability that the image was repaired",
     "heat_map": "probability that the cell was repaired",
+    "probabilities": "probability of each class, in the order of class_names",
 }
 _READ_AT_MOST = 512  # photos of a source, of which the sample is taken evenly
 
 
 class Part(tf.Module):
-    """One part of a discriminator.
+    """One part of a trained network.
 
     Args:
-        spotter: a trained `ArtifactSpotter`.
+        model: a trained `ArtifactSpotter`; for `classifier` a trained `Classifier`.
         name: `features`: conv1 ... conv5 (batch, h, w, channels) and `embedding` (batch, channels); `spotter`:
-            `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`.
+            `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`; `classifier`: `probabilities`
+            (batch, classes).
 
     Attributes:
         images: the tf.function; images float32 (batch, size, size, 3) in [0, 255] to a dict of float32 outputs.
+        class_names: of a classifier, else None.
 
     Raises:
-        UserError: unknown part, no mask head for `spotter`, or a model that does not compute in float32.
+        UserError: unknown part, another model than the part is of, no mask head for `spotter`, or a model that does not
+            compute in float32.
     """
 
-    def __init__(self, spotter: ArtifactSpotter, name: str) -> None:
+    def __init__(self, model: Model, name: str) -> None:
         super().__init__(name=name)
-        discriminator = spotter.discriminator
-        if name not in PARTS:
-            raise UserError(f"unknown part; allowed: {', '.join(PARTS)}; received: {name!r}")
-        if name == "spotter" and discriminator.mask_head is None:
-            raise UserError(
-                "part spotter needs the mask head; received: a spotter trained with game.predict_mask=false"
-            )
-        if discriminator.compute_dtype != "float32":
-            raise UserError(f"export wants a model in float32; received: {discriminator.compute_dtype}; load it so")
-        self.image_size: int = discriminator.image_size
-        self.has_response_norm: bool = discriminator.backbone.response_norm is not None
-        # The variables alone: a Keras model inside would make the SavedModel ask for its classes' code.
-        self.held = [variable.value for variable in discriminator.variables]
+        _refuse_model(model, name)
+        network: Any = model if isinstance(model, Classifier) else model.discriminator
+        backbone = network.backbone
+        if backbone.compute_dtype != "float32":
+            raise UserError(f"export wants a model in float32; received: {backbone.compute_dtype}; load it so")
+        self.image_size: int = network.image_size
+        self.class_names = list(network.class_names) if isinstance(network, Classifier) else None
+        self.has_response_norm: bool = backbone.response_norm is not None
         shape = (None, self.image_size, self.image_size, 3)
-        answers = _features if name == "features" else _spots
+        answers = {"features": _features, "spotter": _spots, "classifier": _classes}[name]
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
         def images(images: Any) -> dict[str, tf.Tensor]:
-            return answers(discriminator, discriminator.backbone.of_pixels(images))
+            return answers(network, backbone.of_pixels(images))
 
         self.images = images
+        # The variables that the function reads, and no others: fc1 alone is larger than the whole backbone. A Keras
+        # model held here would make the SavedModel ask for its classes' code.
+        self.held = list(images.get_concrete_function().variables)
+
+
+def _refuse_model(model: Model, name: str) -> None:
+    if name not in PARTS:
+        raise UserError(f"unknown part; allowed: {', '.join(PARTS)}; received: {name!r}")
+    wanted = Classifier if name == "classifier" else ArtifactSpotter
+    if not isinstance(model, wanted):
+        load = "load_classifier" if name == "classifier" else "load_spotter"
+        raise UserError(
+            f"part {name} is of a {wanted.__name__}; received: {type(model).__name__}; give that of tf_spot.{load}(RUN)"
+        )
+    if name == "spotter" and model.discriminator.mask_head is None:
+        raise UserError("part spotter needs the mask head; received: a spotter trained with game.predict_mask=false")
 
 
 def _features(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -76,6 +94,11 @@ def _spots(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tenso
         "artifact_score": tf.nn.softmax(answers["realness_logits"])[:, 0],
         "heat_map": tf.sigmoid(-answers["mask_logits"])[..., 0],
     }
+
+
+def _classes(classifier: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    values = tf.reshape(maps["conv5"], (-1, classifier.head.kernel.shape[0]))
+    return {"probabilities": tf.nn.softmax(classifier.head(values))}
 
 
 def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:

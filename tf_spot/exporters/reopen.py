@@ -3,7 +3,7 @@
     python -P reopen.py FORMAT ARTIFACT PHOTOS.npy ANSWERS.npz
 
 ANSWERS.npz holds BATCH/OUTPUT for each batch size (photos are repeated to fill it) and, for a SavedModel, the answers
-of the signature `image_bytes` to the same photos as PNG files, as image_bytes/OUTPUT.
+of the signature `image_bytes` to the same photos as PNG files, as image_bytes/OUTPUT (strings as bytes of one length).
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def open_saved_model(path: str) -> tuple[Model, Model]:
     return images, image_bytes
 
 
-def open_tflite(path: str) -> Model:
+def open_tflite(path: str, threads: int | None = None) -> Model:
+    """The signature `serving_default`; `threads`: by default what the runtime takes, one."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=path)
+    interpreter = Interpreter(model_path=path, num_threads=threads)
     runner = interpreter.get_signature_runner("serving_default")
     takes, gives = runner.get_input_details()["images"], runner.get_output_details()
 
@@ -51,12 +52,22 @@ def open_tflite(path: str) -> Model:
     return images
 
 
-def open_onnx(path: str) -> Model:
+def open_onnx(path: str, threads: int = 0) -> Model:
+    """The model's only function; `threads`: 0, one a core."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda photos: dict(zip(names, session.run(names, {"images": photos}), strict=True))
+
+
+OPEN: dict[str, Callable[[str], Model]] = {
+    "saved_model": lambda path: open_saved_model(path)[0],
+    "tflite": open_tflite,
+    "onnx": open_onnx,
+}
 
 
 def _to_integers(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
@@ -80,11 +91,12 @@ def main(kind: str, path: str, photos_path: str, answers_path: str) -> None:
     if kind == "saved_model":
         model, encoded = open_saved_model(path)
     else:
-        model = open_tflite(path) if kind == "tflite" else open_onnx(path)
+        model = OPEN[kind](path)
     rows = {batch: photos[np.arange(batch) % len(photos)] for batch in BATCHES}
     found = {f"{batch}/{name}": value for batch in BATCHES for name, value in model(rows[batch]).items()}
     if encoded is not None:
-        found |= {f"image_bytes/{name}": value for name, value in encoded(rows[7]).items()}
+        for name, value in encoded(rows[7]).items():
+            found[f"image_bytes/{name}"] = value.astype(np.bytes_) if value.dtype == object else value
     if any(name.split(".")[0] == "tf_spot" for name in sys.modules):
         raise RuntimeError("tf_spot was imported: this run proves nothing")
     np.savez(answers_path, allow_pickle=False, **found)
