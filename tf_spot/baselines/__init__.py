@@ -15,7 +15,12 @@ PRETEXTS = {
     "simclr": "SimCLR",
     "supervised": "Supervised",
 }
-METHODS = ("spot", "random", "autoencoder", "kmeans", *PRETEXTS)
+# Games that `tf_spot.train` plays, by what they change in the recipe.
+GAMES: dict[str, dict[str, Any]] = {
+    "spot": {},
+    "gan": {"game.repair": "gan", "game.predict_mask": False, "game.repair_mask_loss": False, "game.kept_weight": 0.0},
+}
+METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 
 
 def pretext_class(method: str) -> Any:

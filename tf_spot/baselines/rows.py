@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot import callbacks as cb
-from tf_spot.baselines import pretext_class
+from tf_spot.baselines import GAMES, pretext_class
 from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.errors import UserError
@@ -55,7 +55,7 @@ def train_row(
 ) -> Trained:
     """Trains one method with one seed into its folder, and saves there what transfers as backbone.keras.
 
-    A spotter goes on where it was stopped; every other method starts anew.
+    A game goes on where it was stopped; every other method starts anew.
 
     Args:
         method: one of `METHODS`.
@@ -65,8 +65,8 @@ def train_row(
         budget: images or seconds, one of them given.
         sink: told (done, total, text).
     """
-    if method == "spot":
-        return _train_spotter(config, source, folder, budget, sink)
+    if method in GAMES:
+        return _play(config.replace(**GAMES[method]), source, folder, budget, sink)
     if folder.exists():
         shutil.rmtree(folder)
     run = Run.create(folder, config, data_record(source))
@@ -114,10 +114,10 @@ def build_model(method: str, config: Config, source: Any, steps: int) -> keras.M
     return model
 
 
-# --- the spotter, by the ordinary training ---------------------------------------------------------------------------
+# --- games, by the ordinary training ---------------------------------------------------------------------------------
 
 
-def _train_spotter(config: Config, source: Any, folder: Path, budget: Budget, sink: Sink | None) -> Trained:
+def _play(config: Config, source: Any, folder: Path, budget: Budget, sink: Sink | None) -> Trained:
     """Two stages share the budget as the recipe's do: steps of the autoencoder to steps of the game."""
     (folder / "error.txt").unlink(missing_ok=True)
     begun = (folder / "config.json").is_file()
