@@ -37,13 +37,13 @@ images = photos.unlabelled(batch_size=32)
 
 def show(rows, columns=8):
     """A grid of images in [-1, 1] or maps in [0, 1], a row a name."""
-    figure, axes = plt.subplots(len(rows), columns, figsize=(1.3 * columns, 1.35 * len(rows)), squeeze=False)
+    size, space = (1.3 * columns, 1.55 * len(rows)), {"wspace": 0.04, "hspace": 0.3}
+    _, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, gridspec_kw=space)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis, picture in zip(line, np.asarray(pictures), strict=False):
             axis.imshow(picture.squeeze() if picture.shape[-1] == 1 else (picture + 1) / 2, cmap="gray", vmin=0, vmax=1)
             axis.axis("off")
-        line[0].set_title(name, loc="left", fontsize=9)
-    figure.tight_layout()
+        line[0].set_title(name, loc="left", fontsize=10)
     plt.show()
 
 
@@ -57,7 +57,8 @@ autoencoder = tf_spot.Autoencoder(image_size=64, width=0.5, levels=3)
 autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
 autoencoder.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=10 if QUICK else 100, shuffle=False)
 
-test_photos = next(iter(photos.labelled("test", 8)))[0]
+test_photos = np.concatenate(list(photos.images("test", 64)))
+test_photos = test_photos[np.linspace(0, len(test_photos) - 1, 8).astype(int)]  # of different photos
 show({"photo": test_photos, "autoencoded": autoencoder(test_photos)})
 
 # %% [markdown]

@@ -58,8 +58,9 @@ for name, result in results.items():
     axes.errorbar(
         *zip(*result["by_layer"].items(), strict=True), yerr=result["stderr"], marker="o", capsize=3, label=name
     )
-axes.set_ylabel("% right")
-axes.legend()
+axes.set_ylabel("linear probe, % right")
+axes.spines[["top", "right"]].set_visible(False)
+axes.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
@@ -74,12 +75,15 @@ features = np.concatenate(
 features -= features.mean(0)
 features /= np.linalg.norm(features, axis=1, keepdims=True)
 queries = np.linspace(0, len(pictures) - 1, 5).astype(int)
-figure, axes = plt.subplots(len(queries), 7, figsize=(8, 6))
+space = {"wspace": 0.04, "hspace": 0.04, "width_ratios": [1.15] + [1] * 6}
+figure, axes = plt.subplots(len(queries), 7, figsize=(8, 5.7), gridspec_kw=space)
 for line, query in zip(axes, queries, strict=True):
     for axis, place in zip(line, np.argsort(-features @ features[query])[:7], strict=True):
         axis.imshow((pictures[place] + 1) / 2)
         axis.axis("off")
-axes[0, 0].set_title("query", fontsize=9)
+    line[0].set_anchor("W")  # the query stands a little apart
+axes[0, 0].set_title("query", fontsize=10)
+axes[0, 1].set_title("nearest first", fontsize=10, loc="left")
 plt.show()
 
 # %% [markdown]
@@ -87,18 +91,19 @@ plt.show()
 # A photo is autoencoded, then half of it is damaged and repaired. The heat map should be bright on the repaired half.
 
 # %%
-photo = pictures[queries[2]][None]
+photo = pictures[queries[1]][None]
 corrupted = spotter.corrupt(photo, step=3)
 half = np.array(corrupted.repaired[0])
 half[:, : half.shape[1] // 2] = corrupted.decoded[0][:, : half.shape[1] // 2]
 image = np.uint8(np.clip((half + 1) * 127.5, 0, 255))
 seen = spot(spotter, image)
-figure, axes = plt.subplots(1, 3, figsize=(8, 3))
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 axes[0].imshow(image)
-axes[0].set_title("left: autoencoded, right: repaired", fontsize=9)
+axes[0].set_title("left: autoencoded, right: repaired", fontsize=10)
 axes[1].imshow(seen.heat_map, cmap="inferno")
-axes[1].set_title(f"heat map, score {seen.score:.2f}", fontsize=9)
+axes[1].set_title(f"heat map, score {seen.score:.2f}", fontsize=10)
 axes[2].imshow(overlay(image, seen.heat_map))
+axes[2].set_title("one over the other", fontsize=10)
 for axis in axes:
     axis.axis("off")
 plt.show()

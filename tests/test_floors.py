@@ -19,7 +19,7 @@ FLOORS = (
     ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting", "recompute"),
     ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
     ("autoencoder", "doctor", "packing", "rescaling"),
-    ("spotter", "gan", "pictures"),
+    ("spotter", "gan", "pictures", "projector"),
     ("callbacks", "authors"),
     ("stages",),
     ("finetuning", "training"),

@@ -6,16 +6,21 @@ import configparser
 import email.message
 import email.parser
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tf_spot
+from tf_spot.config import preset
+from tf_spot.runs import Run
+from tf_spot.training import build_autoencoder, build_spotter
 
 ROOT = Path(__file__).parent.parent
 INFO = f"tf_spot-{tf_spot.__version__}.dist-info"
@@ -33,7 +38,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         shutil.copy(ROOT / name, source)
     with tarfile.open(built / build("sdist", source, built)) as archive:
         archive.extractall(built, filter="data")
-    return zipfile.ZipFile(built / build("wheel", built / f"tf_spot-{tf_spot.__version__}", built))
+    (unpacked,) = [path for path in built.iterdir() if path.is_dir()]
+    return zipfile.ZipFile(built / build("wheel", unpacked, built))
 
 
 def build(kind: str, source: Path, target: Path) -> str:
@@ -85,28 +91,81 @@ def normal(requirement: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
+def environment(home: Path, requirement: str) -> Path:
+    """A new virtual environment with `requirement` and what it pulls in, as pinned; returns its folder of commands."""
+    commands = [
+        [sys.executable, "-m", "venv", home],
+        [home / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", requirement],
+    ]
+    for command in commands:
+        called(command, home.parent)
+    return home / "bin"
+
+
+def called(command: list[Any], folder: Path) -> str:
+    """What a command, run in `folder`, writes to stdout; it sees neither this repository nor this environment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONPATH")}
+    variables = inherited | {"TF_SPOT_QUICK": "1", "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, env=variables)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+TINY = ("data.image_size=16", "network.width=0.125", "training.autoencoder_steps=2", "training.spotter_steps=2")
+SETS = [word for text in TINY for word in ("--set", text)]
+
+
 def test_the_wheel_alone_works_outside_the_repository(
     wheel: zipfile.ZipFile, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A new environment with the wheel and its requirements alone: the command, and a training of a few steps."""
-    home = tmp_path_factory.mktemp("environment")
-    commands = [
-        [sys.executable, "-m", "venv", str(home)],
-        [home / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel.filename],
-    ]
-    for command in commands:
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-    def tf_spot_command(*words: str) -> str:
-        done = subprocess.run([home / "bin" / "tf-spot", *words], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert tf_spot_command("--version").strip() == f"tf-spot {tf_spot.__version__}"
-    found = json.loads(tf_spot_command("doctor", "--json").splitlines()[-1])
+    commands = environment(tmp_path_factory.mktemp("environments") / "alone", str(wheel.filename))
+    assert called([commands / "tf-spot", "--version"], tmp_path).strip() == f"tf-spot {tf_spot.__version__}"
+    found = json.loads(called([commands / "tf-spot", "doctor", "--json"], tmp_path).splitlines()[-1])
     assert found["problems"] == [] and found["extras"]["onnx"]["missing"], "extras are not installed by themselves"
-    sets = ("data.image_size=16", "network.width=0.125", "training.autoencoder_steps=2", "training.spotter_steps=2")
-    words = [word for text in sets for word in ("--set", text)]
-    tf_spot_command("train", "--data", "photos", "--preset", "tiny", "--out", "run", *words)
+    called([commands / "tf-spot", "train", "--data", "photos", "--preset", "tiny", "--out", "run", *SETS], tmp_path)
     assert (tmp_path / "run" / "spotter.keras").is_file()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an untrained spotter of 32 pixels."""
+    config = preset("tiny").replace(**{"network.width": 0.125, "network.fc_units": 8})
+    data = {"spec": "photos", "name": "photos", "fingerprint": "", "counts": {}}
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", config, data)
+    build_spotter(config, build_autoencoder(config)).save(run.model_path("spotter"))
+    return run.path
+
+
+NOTEBOOK = """
+import jupytext, nbclient
+notebook = jupytext.read("{root}/notebooks/2_train_on_your_photos.py")
+nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+"""
+USES = {  # a command of each extra that fails without it
+    "data": "python -c|import tensorflow_datasets",
+    "tune": "tf-spot tune --data photos --preset tiny --trials 1 --oracle bayesian --out search",
+    "onnx": "tf-spot export {run} --format onnx --out exported",
+    "litert": "tf-spot export {run} --format tflite --out exported",
+    "serving": "python -c|import tf_spot.serving.server, tf_spot.serving.client_grpc, tf_spot.serving.client_rest",
+    "embed": "tf-spot embed {run} --data photos --split test --out rows.parquet",
+    "docs": "mkdocs build --strict --quiet --config-file {root}/mkdocs.yml --site-dir {here}/site",
+    "notebooks": "python -c|" + NOTEBOOK,
+}
+
+
+@pytest.mark.parametrize("extra", USES)
+def test_each_extra_works_alone(
+    wheel: zipfile.ZipFile, run: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, extra: str
+) -> None:
+    """In a new environment with the wheel and this extra alone; several minutes each."""
+    commands = environment(tmp_path_factory.mktemp("environments") / extra, f"{wheel.filename}[{extra}]")
+    found = json.loads(called([commands / "tf-spot", "doctor", "--json"], tmp_path).splitlines()[-1])
+    assert found["extras"][extra]["missing"] == []
+    assert found["extras"]["onnx" if extra != "onnx" else "serving"]["missing"], "the others are not there"
+    words, _, code = USES[extra].partition("|")
+    paths = {"run": run, "root": ROOT, "here": tmp_path}
+    command = [*words.format(**paths).split(), *([code.format(**paths)] if code else [])]
+    if extra == "tune":
+        command += SETS
+    called([commands / command[0], *command[1:]], tmp_path)

@@ -236,3 +236,37 @@ def test_an_autoencoder_that_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=r"a run with autoencoder\.keras; received: .*unfinished"):
         training.train(CONFIG, spec, tmp_path / "b", autoencoder=tmp_path / "unfinished")
     assert not (tmp_path / "b").exists()
+
+
+class Watcher(keras.callbacks.Callback):
+    """A user's callback: what it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append((type(self.model).__name__, epoch, set(logs)))
+
+
+@pytest.mark.slow
+def test_users_callbacks_see_each_epoch_with_its_health_signals(spec, tmp_path):
+    """Those of a stage are asked for when it is trained, and not for one that is finished."""
+    both, asked = Watcher(), []
+
+    def of_stage(stage):
+        asked.append(stage)
+        return [both]
+
+    training.train(CONFIG, spec, tmp_path / "run", callbacks=of_stage)
+    assert asked == ["autoencoder", "spotter"]
+    assert [place[:2] for place in both.seen] == [
+        ("Autoencoder", 0), ("Autoencoder", 1), ("ArtifactSpotter", 0), ("ArtifactSpotter", 1),
+    ]  # fmt: skip
+    assert {"reconstruction_loss", "held_out_reconstruction_loss"} <= both.seen[0][2]
+    assert {"mask_loss", "held_out_mask_auc", "knn_accuracy"} <= both.seen[-1][2]
+    listed = Watcher()
+    training.train(CONFIG, spec, tmp_path / "other", autoencoder=tmp_path / "run", callbacks=[listed])
+    assert [place[:2] for place in listed.seen] == [("ArtifactSpotter", 0), ("ArtifactSpotter", 1)]
+    projected = tmp_path / "run" / "tensorboard" / "spotter" / "projector"
+    assert {path.name for path in projected.iterdir()} == {"features.tsv", "labels.tsv", "photos.png"}

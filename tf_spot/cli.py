@@ -39,6 +39,7 @@ VERBS = (
     "embed",
     "neighbours",
     "doctor",
+    "completion",
 )
 
 
@@ -88,4 +89,5 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in VERBS:
         importlib.import_module(f"tf_spot.commands.{name}").add(verbs)
+    parser.set_defaults(parser=parser)  # for the verb that describes all of them to a shell
     return parser

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,10 +18,14 @@ from tf_spot.config import Config, TrainingConfig
 from tf_spot.errors import UserError
 from tf_spot.health import HealthSignals, HeldOutReconstruction
 from tf_spot.pictures import PictureGrid
+from tf_spot.projector import Projector
 from tf_spot.runs import Run, write_file
 from tf_spot.strategies import agree, is_chief, of_all_workers, training_stream
 
 log = logging.getLogger("tf_spot")
+
+# Callbacks of both stages, or a function that gives those of a stage by its name.
+Callbacks = Sequence[keras.callbacks.Callback] | Callable[[str], Sequence[keras.callbacks.Callback]]
 
 
 def train_stage(
@@ -30,6 +35,7 @@ def train_stage(
     source: Any,
     signals: cb.Signals,
     on_progress: Callable[[int, int, str], None] | None = None,
+    extra: Callbacks = (),
 ) -> None:
     """Trains `model` to the end of its stage, from a checkpoint if there is one, and saves it as RUN/STAGE.keras.
 
@@ -40,6 +46,7 @@ def train_stage(
         source: see `tf_spot.data`.
         signals: says when to stop early.
         on_progress: told (steps done, steps, text) after every step.
+        extra: the user's callbacks, which may watch but not stop; of several workers only the first calls them.
     """
     config = run.config
     training = config.training
@@ -47,7 +54,7 @@ def train_stage(
     strategy = model.distribute_strategy
     state = _go_on(run, position, model)
     agree(strategy, position.step, f"newest checkpoint of stage {stage}")
-    callbacks = _callbacks(run, position, source, signals, on_progress, state, config, strategy)
+    callbacks = _callbacks(run, position, source, signals, on_progress, state, config, strategy, extra)
     signals.training = True
     try:
         _fit(model, source, position, callbacks, training.seed)
@@ -89,6 +96,7 @@ def _callbacks(
     state: dict[str, Any],
     config: Config,
     strategy: Any,
+    extra: Callbacks,
 ) -> list[keras.callbacks.Callback]:
     """In the order in which they must act: count, guard, measure, record, save, stop. Only the chief records."""
     training, folder, chief = config.training, run.checkpoints(position.stage), is_chief(strategy)
@@ -99,6 +107,7 @@ def _callbacks(
         cb.CountSteps(position),
         cb.FiniteLoss(position, folder),
         *(_records(run, position, source, training) if chief else []),
+        *((extra(position.stage) if callable(extra) else extra) if chief else []),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
         checkpoint,
         cb.StopOnSignal(position, signals, checkpoint, partial(of_all_workers, strategy)),
@@ -107,21 +116,22 @@ def _callbacks(
 
 def _records(run: Run, position: cb.Position, source: Any, training: TrainingConfig) -> list[keras.callbacks.Callback]:
     """They run the networks on this process alone, and so must not reduce anything over the workers."""
-    writer = tf.summary.create_file_writer(str(run.path / "tensorboard" / position.stage))
+    folder = run.path / "tensorboard" / position.stage
+    writer = tf.summary.create_file_writer(str(folder))
     return [
-        *_health(position, source, training.probe_epochs),
+        *_health(position, source, training.probe_epochs, folder),
         PictureGrid(position, run, source, training.picture_epochs, writer),
         cb.MetricsLog(position, run, writer),
     ]
 
 
-def _health(position: cb.Position, source: Any, probe_epochs: int) -> list[keras.callbacks.Callback]:
+def _health(position: cb.Position, source: Any, probe_epochs: int, folder: Path) -> list[keras.callbacks.Callback]:
     if next(iter(source.held_out(1)), None) is None:
         log.warning("%s is too small to hold photos out of training: no health signals", source.spec)
         return []
     if position.stage == "autoencoder":
         return [HeldOutReconstruction(source)]
-    return [HealthSignals(position, source, probe_epochs)]
+    return [HealthSignals(position, source, probe_epochs), Projector(position, source, folder)]
 
 
 def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tf_spot.gan import GAN
 from tf_spot.networks import Discriminator
 from tf_spot.runs import STAGES, Run, sole_writer, write_file, write_json, write_text
 from tf_spot.spotter import ArtifactSpotter
-from tf_spot.stages import restore, train_stage
+from tf_spot.stages import Callbacks, restore, train_stage
 from tf_spot.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 
 
@@ -39,6 +39,7 @@ def train(
     strict: bool = False,
     autoencoder: str | Path | None = None,
     strategy: Any = "auto",
+    callbacks: Callbacks = (),
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> ArtifactSpotter:
     """Trains an autoencoder, then a spotter around it, into a run folder.
@@ -53,6 +54,8 @@ def train(
         autoencoder: another run, whose trained autoencoder is taken instead of training one.
         strategy: the devices that share the training: a name, see `strategies.make_strategy`, or a
             `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
+        callbacks: Keras callbacks of both stages, or a function that gives those of a stage by its name. They see the
+            logs of each epoch with the health signals. They may watch, not stop: `model.stop_training` is not heeded.
         on_progress: told (steps done, steps, text) after every step.
 
     Returns:
@@ -73,7 +76,7 @@ def train(
         )
         with _opened_run(strategy, out, config, _data_record(source), resume) as run:
             try:
-                _train_stages(strategy, run, source, other, signals, on_progress)
+                _train_stages(strategy, run, source, other, signals, on_progress, callbacks)
             finally:
                 if is_chief(strategy):
                     write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
@@ -103,6 +106,7 @@ def _train_stages(
     other: Run | None,
     signals: Signals,
     on_progress: Callable[[int, int, str], None] | None,
+    callbacks: Callbacks,
 ) -> None:
     """Both stages, as far as they are not finished. Models are made inside the strategy's scope."""
     config = run.config
@@ -114,11 +118,11 @@ def _train_stages(
     if "autoencoder" not in finished:
         with strategy.scope():
             autoencoder = build_autoencoder(config)
-        train_stage(run, "autoencoder", autoencoder, source, signals, on_progress)
+        train_stage(run, "autoencoder", autoencoder, source, signals, on_progress, callbacks)
     if "spotter" not in finished:
         with strategy.scope():
             spotter = build_spotter(config, load_autoencoder(run, config.training.precision))
-        train_stage(run, "spotter", spotter, source, signals, on_progress)
+        train_stage(run, "spotter", spotter, source, signals, on_progress, callbacks)
 
 
 def _data_record(source: Any) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""`tf-spot completion`: the script by which a shell completes verbs, options and file names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tf_spot.commands.verb import DONE, verb
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "completion", run, 'print a script for your shell, as in: eval "$(tf-spot completion bash)"')
+    parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    import shtab
+
+    for action in _actions(options.parser):
+        if action.type is Path:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's own way
+    script = shtab.complete(options.parser, shell=options.shell)
+    print(script)
+    return {"shell": options.shell, "script": script}, DONE
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Every option and argument of `parser` and of its verbs."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for verb_parser in action.choices.values():
+                yield from _actions(verb_parser)

@@ -1,0 +1,102 @@
+"""The page: its sections in order, and the template around them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+import re
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from tf_spot import charts
+from tf_spot.errors import UserError
+from tf_spot.pictures import conv1_filters
+from tf_spot.report import markup
+from tf_spot.report.feature_map import feature_map
+from tf_spot.report.heat_maps import heat_maps
+from tf_spot.report.neighbours import neighbours
+from tf_spot.report.photos import held_out_photos
+from tf_spot.report.tables import results
+from tf_spot.report.timeline import pictures
+from tf_spot.runs import Run, write_text
+from tf_spot.training import load_spotter
+
+
+def report(run_path: str | Path) -> Path:
+    """Writes RUN/report.html from what the run folder holds; an unfinished run gives an unfinished report.
+
+    The photos of the run are read once more, from where its record says, for neighbours and the map; where they are
+    gone, the page says so.
+
+    Returns:
+        the page's path.
+
+    Raises:
+        UserError: `run_path` is not a run folder.
+    """
+    run = Run(run_path)
+    spotter = _trained(run)
+    photos = "No spotter yet." if spotter is None else held_out_photos(run, spotter)
+    sections = {
+        "What the features are worth": results(run),
+        "Training": _curves(run),
+        "Pictures over time": pictures(run),
+        "Where images look repaired": heat_maps(run),
+        "Nearest neighbours": neighbours(run, photos),
+        "Map of the features": feature_map(photos),
+        "Filters of conv1": _filters(spotter),
+        "Configuration and provenance": _provenance(run),
+    }
+    path = run.path / "report.html"
+    write_text(path, _page(run, sections))
+    return path
+
+
+def _page(run: Run, sections: dict[str, str]) -> str:
+    """Only the template's own script may run: its digest stands in the page's policy."""
+    template = importlib.resources.files("tf_spot").joinpath("templates/report.html").read_text(encoding="utf-8")
+    (script,) = re.findall("<script>(.*?)</script>", template, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    data, config = run.data, run.config
+    subtitle = f"{data['name']}, {config.data.image_size} pixels, preset {config.preset}, seed {config.training.seed}"
+    return Template(template).substitute(
+        title=markup.text(f"tf_spot: {run.path.resolve().name}"),
+        subtitle=markup.text(subtitle),
+        script_digest=f"sha256-{digest}",
+        links=" ".join(f'<a href="#{markup.anchor(title)}">{markup.text(title)}</a>' for title in sections),
+        body="\n".join(markup.section(title, content) for title, content in sections.items()),
+    )
+
+
+def _trained(run: Run) -> Any:
+    try:
+        return load_spotter(run)
+    except UserError:
+        return None
+
+
+def _curves(run: Run) -> str:
+    metrics = run.metrics()
+    drawn = [(chart, uri) for chart in charts.CHARTS if (uri := charts.draw(chart, metrics))]
+    if not drawn:
+        return markup.note("Nothing recorded yet.")
+    return markup.grid(markup.figure([uri], chart.healthy, heading=chart.title) for chart, uri in drawn)
+
+
+def _filters(spotter: Any) -> str:
+    if spotter is None:
+        return markup.note("No spotter yet.")
+    picture = charts.png(Image.fromarray(conv1_filters(spotter.backbone)))
+    says = "Healthy: edges, colour blobs and gratings emerge. Unchanged noise means that little was learned."
+    return markup.figure([picture], says)
+
+
+def _provenance(run: Run) -> str:
+    versions = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
+    config = markup.text(run.config.to_json())
+    return f"{markup.facts(run.data | versions)}<h3>Configuration</h3><pre>{config}</pre>"
