@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,21 +16,34 @@ sys.path.insert(0, str(ROOT))
 from tf_spot.ablation import format_ablation  # noqa: E402
 from tf_spot.comparing import format_comparison  # noqa: E402
 from tf_spot.evaluation import format_table  # noqa: E402
+from tf_spot.evaluation.published import format_published  # noqa: E402
 from tf_spot.tuning import format_search  # noqa: E402
 
-MARK = re.compile(r"<!-- table: (\S+) -->\n(\n```text\n.*?\n```\n)?", re.DOTALL)
+MARK = re.compile(r"<!-- table: (\S+) -->\n(?:\n```text\n.*?\n```\n)*", re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def render(text: str) -> str:
-    """`text` with the table of the named file after every mark."""
+    """`text` with the tables of the named files after every mark."""
 
-    def table(match: re.Match[str]) -> str:
-        result = json.loads((ROOT / match[1]).read_text(encoding="utf-8"))
-        rendered = FORMATS[result["task"]](result)
-        return f"<!-- table: {match[1]} -->\n\n```text\n{rendered}\n```\n"
+    def marked(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n" + "".join(f"\n```text\n{table}\n```\n" for table in tables(match[1]))
 
-    return MARK.sub(table, text)
+    return MARK.sub(marked, text)
+
+
+def tables(name: str) -> list[str]:
+    """What a mark stands for: a file, the files of a pattern (none, perhaps), or `published`, the paper's figures."""
+    if name == "published":
+        return ["\n".join(filter(None, map(format_published, PAPERS)))]
+    files = sorted(ROOT.glob(name)) if "*" in name else [ROOT / name]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [_format(result["task"])(result) for result in results]
+
+
+def _format(task: str) -> Callable[[dict[str, Any]], str]:
+    """One of `FORMATS`, else `table` of the script here that is called like the task and writes its file."""
+    return FORMATS[task] if task in FORMATS else runpy.run_path(str(ROOT / "results" / f"{task}.py"))["table"]
 
 
 def format_mask_head(result: dict[str, Any]) -> str:
@@ -50,8 +64,10 @@ def format_mask_head(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"standard errors of the probes: {errors}"])
 
 
+PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks it has figures of
+EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "stl10", *PAPERS[2:])
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "linear": format_table,
+    **dict.fromkeys(EVALUATIONS, format_table),
     "mask-head": format_mask_head,
     "ablation": format_ablation,
     "compare": format_comparison,

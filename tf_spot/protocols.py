@@ -19,6 +19,8 @@ from tf_spot.evaluation.finetune import Recipe, finetune
 from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.stl10 import local_spec, official_files, stl10
 from tf_spot.evaluation.voc_classification import voc_classification
+from tf_spot.evaluation.voc_detection import voc_detection
+from tf_spot.evaluation.voc_proposals import default_folder
 from tf_spot.evaluation.voc_segmentation import voc_segmentation
 from tf_spot.results import training_record
 from tf_spot.runs import Run, provenance, write_file, write_json
@@ -35,6 +37,8 @@ def run_protocol(
     *,
     layers: Sequence[str] | None = None,
     finetuned: bool = True,
+    scales: Sequence[int] | None = None,
+    test_scale: int | None = None,
     seed: int = 0,
     on_progress: Sink | None = None,
 ) -> dict[str, Any]:
@@ -48,6 +52,7 @@ def run_protocol(
         task: one of `PROTOCOLS`.
         recipe: of what is trained.
         layers, finetuned: of `stl10`.
+        scales, test_scale: of `voc_detection`.
         seed: of everything drawn.
         on_progress: told (done, total, text).
 
@@ -60,8 +65,13 @@ def run_protocol(
     """
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         raise UserError(f"--task {task} runs on one device; add --strategy none")
+    if task != "voc-detection" and (scales or test_scale):
+        raise UserError(f"--scales and --test-scale go with --task voc-detection; received: --task {task}")
     started, run = time.monotonic(), Run(run_path)
-    settings = {"layers": None if layers is None else list(layers), "finetuned": finetuned, "seed": seed}
+    settings: dict[str, Any] = {"finetuned": finetuned, "seed": seed}
+    settings["layers"] = None if layers is None else list(layers)
+    if task == "voc-detection":
+        settings |= {"scales": None if scales is None else list(scales), "test_scale": test_scale}
     job = Job(run, spec, task, recipe, settings, on_progress)
     figures = PROTOCOLS[task](job)
     record = training_record(run, figures) | {"fingerprint": job.fingerprint, "parts_resumed": job.parts.resumed}
@@ -131,6 +141,24 @@ def _voc_classification(job: Job) -> dict[str, Any]:
     )
 
 
+def _voc_detection(job: Job) -> dict[str, Any]:
+    voc, config = VOC(job.spec), job.run.config
+    job.keep_parts(voc.fingerprint())
+    return voc_detection(
+        job.backbone,
+        voc,
+        job.recipe,
+        job.parts,
+        image_size=config.data.image_size,
+        units=config.network.fc_units,
+        proposals=default_folder(),
+        scales=job.settings["scales"],
+        test_scale=job.settings["test_scale"],
+        seed=job.seed,
+        sink=job.sink,
+    )
+
+
 def _voc_segmentation(job: Job) -> dict[str, Any]:
     voc = VOC(job.spec)
     job.keep_parts(voc.fingerprint())
@@ -150,5 +178,6 @@ PROTOCOLS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "finetune": _finetune,
     "stl10": _stl10,
     "voc-classification": _voc_classification,
+    "voc-detection": _voc_detection,
     "voc-segmentation": _voc_segmentation,
 }

@@ -34,6 +34,8 @@ def evaluate_run(
     layers: Sequence[str] | None = None,
     num_values: int = 9_000,
     pooling: str = "average",
+    solver: str | None = None,
+    epochs: int | None = None,
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def evaluate_run(
     Args:
         run_path: the run folder.
         spec: labelled photos with a test split, see `tf_spot.data.open_source`.
-        task, layers, num_values, pooling, seed: see `tf_spot.evaluation.evaluate_task`.
+        task, layers, num_values, pooling, solver, epochs, seed: see `tf_spot.evaluation.evaluate_task`.
         on_progress: told (done, total, text).
 
     Returns:
@@ -69,6 +71,8 @@ def evaluate_run(
         seed=seed,
         num_values=num_values,
         pooling=pooling,
+        solver=solver,
+        epochs=epochs,
         batch_size=BATCH,
         progress=on_progress,
     )
@@ -76,7 +80,7 @@ def evaluate_run(
     result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | training_record(run, figures)
     result |= provenance() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
     if is_chief(tf.distribute.get_strategy()):
-        write_json(run.path / "results" / f"{task}-{source.name}.json", result)
+        write_json(run.path / "results" / f"{figures['task']}-{source.name}.json", result)
     return result
 
 

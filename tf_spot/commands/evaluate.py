@@ -9,10 +9,10 @@ from typing import Any
 from tf_spot.commands.verb import DONE, share, verb
 
 PROBES = ("linear", "knn")
-PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-segmentation")
+PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-detection", "voc-segmentation")
 RECIPE = {  # of what is trained with labels: type, help; the defaults are those of `Recipe`
     "trained_layers": (int, "convolutions trained besides the head, from the top; 0: the head alone (5)"),
-    "epochs": (int, "at most (12)"),
+    "epochs": (int, "at most (12); of --solver sgd (100)"),
     "patience": (int, "epochs without a better held-out score before training ends (5)"),
     "learning_rate": (float, "of Adam at the start (0.001)"),
     "norms": (str, "batch norm while training: adapt or frozen (adapt)"),
@@ -28,6 +28,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
     parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
     parser.add_argument("--pooling", choices=["average", "max"], default="average", help="how (average)")
+    parser.add_argument(
+        "--solver", choices=["ridge", "sgd"], help="linear: closed form, or SGD by a published schedule (ridge)"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the held-out labels and random rival (0)")
     training = parser.add_argument_group("tasks that train with labels")
     for name, (kind, says) in RECIPE.items():
@@ -35,7 +38,23 @@ def add(verbs: Any) -> None:
         training.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=says)
     training.add_argument("--rescale", action="store_true", help="first rescale every channel to fit the photos")
     training.add_argument("--frozen-only", action="store_true", help="stl10: leave out the finetuned networks")
+    training.add_argument(
+        "--scales",
+        metavar="N,...",
+        type=_numbers,
+        help="voc-detection: shorter sides of the photos in training (3/4, 1 and 5/4 of the test's)",
+    )
+    training.add_argument(
+        "--test-scale", metavar="N", type=int, help="voc-detection: in the test (twice the run's image size)"
+    )
     share(parser)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be whole numbers like 96,128; received: {text}") from error
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -66,6 +85,8 @@ def _probe(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
         layers=options.layers.split(",") if options.layers else None,
         num_values=options.num_values,
         pooling=options.pooling,
+        solver=options.solver,
+        epochs=options.epochs,
         seed=options.seed,
         on_progress=sink,
     )
@@ -83,6 +104,8 @@ def _protocol(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
         Recipe(rescale=options.rescale, **given),
         layers=options.layers.split(",") if options.layers else None,
         finetuned=not options.frozen_only,
+        scales=options.scales,
+        test_scale=options.test_scale,
         seed=options.seed,
         on_progress=sink,
     )

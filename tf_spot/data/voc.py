@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -22,6 +24,14 @@ CLASSES = (
 )  # fmt: skip
 POSITIVE, DIFFICULT, NEGATIVE = 1, 0, -1
 SPLITS = (("trainval", "test"), ("train", "val"))  # to learn from and to test on; the first pair that is there
+
+
+class Objects(NamedTuple):
+    """What is marked in a photo."""
+
+    boxes: np.ndarray  # float32 (objects, 4): top, left, bottom, right in pixels from the photo's top left corner
+    classes: np.ndarray  # int64 (objects,), places in `CLASSES`
+    difficult: np.ndarray  # bool (objects,)
 
 
 class VOC:
@@ -96,10 +106,54 @@ class VOC:
         photos = []
         for name in names:
             try:
-                photos.append(read_image(self.root / "JPEGImages" / f"{name}.jpg", image_size))
+                photos.append(read_image(self.photo_path(name), image_size))
             except BadImage as error:
                 raise UserError(f"JPEGImages/{name}.jpg of {self.spec} cannot be read: {error}") from error
         return LabelledPhotos(photos, labels, image_size=image_size, config=config, name=self.spec)
+
+    def objects(self, name: str) -> Objects:
+        """The objects of a photo, by its annotation.
+
+        The devkit counts pixels from 1 and the last one in: its box 1, 1, 10, 10 is 0, 0, 10, 10 here.
+
+        Raises:
+            UserError: the annotation is missing or damaged, or names an unknown class.
+        """
+        file = self.root / "Annotations" / f"{name}.xml"
+        boxes, classes, difficult = [], [], []
+        try:
+            for found in ElementTree.parse(file).iterfind("object"):
+                left, top, right, bottom = (
+                    float(found.findtext(f"bndbox/{edge}") or "missing") for edge in ("xmin", "ymin", "xmax", "ymax")
+                )
+                if top > bottom or left > right:
+                    raise ValueError(f"a box from {left:g}, {top:g} to {right:g}, {bottom:g}")
+                boxes.append((top - 1, left - 1, bottom, right))
+                classes.append(CLASSES.index(found.findtext("name") or ""))
+                difficult.append(found.findtext("difficult") == "1")
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            raise UserError(
+                f"Annotations/{name}.xml of {self.spec} must hold objects with a bndbox of numbers and a name of VOC's "
+                f"twenty; received: {error}"
+            ) from error
+        return Objects(
+            np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int64), np.array(difficult, bool)
+        )
+
+    def photo(self, name: str) -> np.ndarray:
+        """A photo in its own size: uint8 (height, width, 3).
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            with Image.open(self.photo_path(name)) as file:
+                return np.asarray(file.convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            raise UserError(f"JPEGImages/{name}.jpg of {self.spec} cannot be read: {error}") from error
+
+    def photo_path(self, name: str) -> Path:
+        return self.root / "JPEGImages" / f"{name}.jpg"
 
     def segmentation_splits(self) -> tuple[list[str], list[str]]:
         """Lists of segmented photos to learn from (together) and to test on.
@@ -127,14 +181,12 @@ class VOC:
         Raises:
             UserError: one is missing or damaged, or they do not fit.
         """
-        mask = self.root / "SegmentationClass" / f"{name}.png"
+        photo = self.photo(name)
         try:
-            with Image.open(self.root / "JPEGImages" / f"{name}.jpg") as file:
-                photo = np.asarray(file.convert("RGB"))
-            with Image.open(mask) as file:
+            with Image.open(self.root / "SegmentationClass" / f"{name}.png") as file:
                 classes = np.asarray(file)
         except (OSError, SyntaxError) as error:
-            raise UserError(f"photo {name} of {self.spec} or its mask cannot be read: {error}") from error
+            raise UserError(f"SegmentationClass/{name}.png of {self.spec} cannot be read: {error}") from error
         values = set(np.unique(classes)) - {255}
         if classes.ndim != 2 or classes.shape != photo.shape[:2] or (values and max(values) > len(CLASSES)):
             raise UserError(
@@ -144,7 +196,7 @@ class VOC:
         return photo, classes
 
     def fingerprint(self) -> str:
-        """A hash of the lists, and of the sizes of the photos on them and of the masks."""
+        """A hash of the lists and annotations, and of the sizes of the photos on the lists and of the masks."""
         digest = hashlib.sha256()
         lists = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
         for file in [*lists, *sorted((self.root / "SegmentationClass").glob("*.png"))]:
@@ -153,8 +205,9 @@ class VOC:
             names, labels = self.labels(split)
             digest.update(" ".join(names).encode() + labels.tobytes())
             for name in names:
-                file = self.root / "JPEGImages" / f"{name}.jpg"
+                file, marked = self.photo_path(name), self.root / "Annotations" / f"{name}.xml"
                 digest.update(str(file.stat().st_size if file.is_file() else None).encode())
+                digest.update(marked.read_bytes() if marked.is_file() else b"")
         return digest.hexdigest()
 
     def _segmentation_list(self, split: str) -> Path:

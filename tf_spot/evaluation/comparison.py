@@ -11,9 +11,9 @@ import tensorflow as tf
 from tf_spot.errors import UserError
 from tf_spot.evaluation.examples import Examples
 from tf_spot.evaluation.pooling import Extractor, Pooling
-from tf_spot.evaluation.probes import Fit, LayerScore, Sink, Work, fit_knn, fit_linear, summary
+from tf_spot.evaluation.probes import Fit, LayerScore, Sink, Work, fit_knn, linear_fit, summary
 
-TASKS: dict[str, Fit] = {"linear": fit_linear, "knn": fit_knn}
+TASKS = ("linear", "knn")
 
 
 def evaluate_task(
@@ -26,6 +26,8 @@ def evaluate_task(
     seed: int = 0,
     num_values: int = 9_000,
     pooling: str = "average",
+    solver: str | None = None,
+    epochs: int | None = None,
     batch_size: int = 256,
     progress: Sink | None = None,
 ) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def evaluate_task(
         layers: of the backbone; all by default.
         seed: draws the held-out labels and the random rival's weights (Keras' global seed is set to it).
         num_values, pooling: see `Pooling`.
+        solver, epochs: of the task `linear`, see `linear_probe`; with `sgd` the result's task is `linear-sgd`.
         batch_size: images at a time.
         progress: is told `(done, total, text)`.
 
@@ -52,7 +55,7 @@ def evaluate_task(
     Raises:
         UserError: an unknown task, a source without labels or test split, or what `linear_probe` raises.
     """
-    fit = _task(task)
+    fit = _fit(task, solver, epochs)
     require_labelled_test(source)
     pool = Pooling(num_values, pooling)
     names = None if layers is None else list(layers)
@@ -68,6 +71,8 @@ def evaluate_task(
     random = scores(rivals["random"], "random", names)
     others = scores(rivals["others"], "encoding, pixels")
     of = len(examples.test_classes)
+    if solver == "sgd":
+        task = "linear-sgd"  # another figure than the ridge's, to be kept beside it
     same = {"task": task, "data": source.name, "metric": "accuracy", "unit": "percent"}
     compared = {"random": random} | {name: {name: score} for name, score in others.items()}
     return (
@@ -89,23 +94,26 @@ def rival_extractors(backbone: keras.Model, autoencoder: Any, pooling: Pooling, 
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """What `evaluate_task` found as a table of plain text.
+    """What an evaluation found as a table of plain text.
 
-    One column a layer. Encoding and pixels have one figure each, under `best`. The last row of the backbone's block is
-    its lead over random initialisation, in points.
+    One column a layer or measure, and the best layer where there is one; `±` is a deviation over folds. Encoding and
+    pixels have one figure each, under `best`. After `random` comes the lead over it, in points.
     """
     layers, rivals = list(result["by_layer"]), result["rivals"]
-    spot, random = _row(result, layers), _row(rivals["random"], layers)
+    best = ["best"] if "best_layer" in result else []
+    spot, random = ([*figures["by_layer"].values(), *(figures["value"] for _ in best)]
+                    for figures in (result, rivals["random"]))  # fmt: skip
     rows = {
-        result["method"]: [f"{value:.1f}" for value in spot],
-        "random": [f"{value:.1f}" for value in random],
+        result["method"]: _cells(spot, result),
+        "random": _cells(random, rivals["random"]),
         "lead over random": [f"{ours - theirs:+.1f}" for ours, theirs in zip(spot, random, strict=True)],
     }
     for name, rival in rivals.items():
         if name != "random":
             rows[name] = [""] * len(layers) + [f"{rival['value']:.1f}"]
-    head = f"{'':16}" + "".join(f"{name:>9}" for name in [*layers, "best"])
-    lines = [f"{name:16}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
+    width = max(9, 2 + max(map(len, [*layers, *(cell for cells in rows.values() for cell in cells)])))
+    head = f"{'':16}" + "".join(f"{name:>{width}}" for name in [*layers, *best])
+    lines = [f"{name:16}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
     says = (
         f"{result['task']} on {result['data']}: {result['metric']} in {result['unit']}, standard error "
         f"{result['stderr']:.1f}; {result['train_images']:,} training and {result['test_images']:,} test images"
@@ -113,14 +121,20 @@ def format_table(result: dict[str, Any]) -> str:
     return "\n".join([says, head, *lines])
 
 
-def _row(figures: dict[str, Any], layers: list[str]) -> list[float]:
-    return [*(figures["by_layer"][name] for name in layers), figures["value"]]
+def _cells(values: list[float], figures: dict[str, Any]) -> list[str]:
+    """With the deviation over the folds, where there are folds."""
+    spread = list(figures.get("deviation", {}).values())
+    return [f"{value:.1f}" + (f" ± {spread[i]:.1f}" if i < len(spread) else "") for i, value in enumerate(values)]
 
 
-def _task(task: str) -> Fit:
+def _fit(task: str, solver: str | None, epochs: int | None) -> Fit:
     if task not in TASKS:
         raise UserError(f"unknown task; allowed: {', '.join(TASKS)}; received: {task}")
-    return TASKS[task]
+    if task == "linear":
+        return linear_fit(solver or "ridge", epochs)
+    if solver or epochs:
+        raise UserError(f"--solver and --epochs go with the task linear; received: {task}")
+    return fit_knn
 
 
 def require_labelled_test(source: Any) -> None:

@@ -23,6 +23,7 @@ class Examples:
         seed: draws the held-out part.
 
     Attributes:
+        seed: as given.
         train_classes, test_classes: int64 (examples,), class numbers.
         num_classes: of the training labels.
         held_out: bool (training examples,).
@@ -32,6 +33,7 @@ class Examples:
     """
 
     def __init__(self, train_ds: Any, test_ds: Any, seed: int = 0) -> None:
+        self.seed = seed
         self._datasets = {"train": train_ds, "test": test_ds}
         self._labels = {split: _read_labels(dataset, split) for split, dataset in self._datasets.items()}
         known, self.train_classes = np.unique(self._labels["train"], return_inverse=True)

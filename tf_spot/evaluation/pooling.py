@@ -48,7 +48,7 @@ class Pooling:
         if self.kind == "max":
             pooled = _max_over(_max_over(maps, side, axis=1), side, axis=2)
         else:
-            pooled = tf.einsum("gh,bhwc,kw->bgkc", _averaging(side, height), maps, _averaging(side, width))
+            pooled = _averages(maps, side)
         values: np.ndarray = np.reshape(pooled, (len(maps), -1))
         return values
 
@@ -59,6 +59,16 @@ def bins(side: int, size: int) -> list[tuple[int, int]]:
     Where `side` does not divide `size`, neighbours overlap by a pixel (the usual adaptive pooling).
     """
     return [(cell * size // side, -(-(cell + 1) * size // side)) for cell in range(side)]
+
+
+def _averages(maps: tf.Tensor, side: int) -> tf.Tensor:
+    """(batch, h, w, channels) to (batch, side, side, channels), several times faster than one `einsum`."""
+    _, height, width, channels = maps.shape
+    if height % side == 0 and width % side == 0:
+        cell = (height // side, width // side)
+        return tf.nn.avg_pool2d(maps, cell, cell, "VALID") if max(cell) > 1 else maps
+    rows = tf.matmul(_averaging(side, height), tf.reshape(maps, (-1, height, width * channels)))
+    return tf.matmul(_averaging(side, width), tf.reshape(rows, (-1, side, width, channels)))
 
 
 def _averaging(side: int, size: int) -> np.ndarray:

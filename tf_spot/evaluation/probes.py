@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tf_spot.evaluation import knn, linear
+from tf_spot.errors import UserError
+from tf_spot.evaluation import knn, linear, sgd
 from tf_spot.evaluation.examples import Examples
 from tf_spot.evaluation.pooling import Extractor, Pooling, pooled_layers
 from tf_spot.strategies import share_rows
 
 Sink = Callable[[int, int, str], None]  # done, total, text
+SOLVERS = ("ridge", "sgd")  # of the linear probe
 LAYERS_AT_ONCE = 5  # at most; each needs memory of its own
 
 
@@ -59,13 +62,16 @@ def linear_probe(
     *,
     num_values: int = 9_000,
     pooling: str = "average",
+    solver: str = "ridge",
+    epochs: int | None = None,
     seed: int = 0,
     progress: Sink | None = None,
 ) -> dict[str, Any]:
     """How well a linear classifier on each frozen layer tells the classes apart.
 
-    Ridge regression on standardised, pooled features; its strength is chosen on a fifth of the training labels, then it
-    is fitted to all of them and meets the test set once.
+    By default ridge regression on standardised, pooled features; its strength is chosen on a fifth of the training
+    labels, then it is fitted to all of them and meets the test set once. The other solver has nothing to choose and
+    needs room in the temporary folder for the training features.
 
     Args:
         backbone: images to {layer: map (batch, h, w, channels)}; a spotter's `backbone`, or any function. Inside the
@@ -75,21 +81,43 @@ def linear_probe(
         layers: which ones; all by default.
         num_values: about how many values of a map are kept.
         pooling: `average` or `max`.
-        seed: draws the held-out fifth.
+        solver: `ridge`, or `sgd`: softmax trained by the follow-up code's schedule, see `sgd`.
+        epochs: of `sgd`.
+        seed: draws the held-out fifth, or the order of `sgd`.
         progress: is told `(done, total, text)`.
 
     Returns:
         `value` (best layer's test accuracy in percent), `best_layer`, `stderr` (of `value`, binomial), `by_layer`,
-        `chosen` (strength by layer, as a share of the Gram matrix's mean diagonal), `num_values` (by layer),
+        `chosen` (strength by layer, as a share of the Gram matrix's mean diagonal; of `sgd` its weight decay),
+        `num_values` (by layer),
         `train_images`, `test_images`.
 
     Raises:
-        UserError: labels that cannot be probed, an unknown layer, or features that are not finite.
+        UserError: labels that cannot be probed, an unknown layer or solver, or features that are not finite.
 
     Source: paper, Tables 4 and 5.
-    Deviation: ridge regression in closed form where this line of work trains softmax by SGD: no schedule to choose.
+    Deviation: by default ridge regression in closed form, where this line of work trains softmax by SGD: it is faster
+    and has no schedule to choose.
     """
-    return _probe(fit_linear, backbone, train_ds, test_ds, layers, Pooling(num_values, pooling), seed, progress)
+    fit = linear_fit(solver, epochs)
+    return _probe(fit, backbone, train_ds, test_ds, layers, Pooling(num_values, pooling), seed, progress)
+
+
+def linear_fit(solver: str, epochs: int | None = None) -> Fit:
+    """What `solver` names, see `linear_probe`.
+
+    Raises:
+        UserError: an unknown solver, epochs below 1, or any of `ridge`, which has none.
+    """
+    if solver not in SOLVERS:
+        raise UserError(f"--solver must be {' or '.join(SOLVERS)}; received: {solver}")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"--epochs must be 1 or more; received: {epochs}")
+    if solver == "sgd":
+        return functools.partial(fit_sgd, epochs=sgd.EPOCHS if epochs is None else epochs)
+    if epochs is not None:
+        raise UserError("--solver ridge is a closed form without epochs: leave out --epochs, or add --solver sgd")
+    return fit_linear
 
 
 def knn_probe(
@@ -179,6 +207,35 @@ def _solve(sums: linear.RidgeSums, held_out: np.ndarray, examples: Examples) -> 
     strength = linear.choose_strength(sums, held_out, classes)
     sums.add(held_out, classes)
     return strength, sums.solve(strength)
+
+
+def fit_sgd(
+    extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work, *, epochs: int
+) -> dict[str, LayerScore]:
+    """Writes the training features into a file a layer, trains one classifier a layer and scores it."""
+    count = len(examples.train_classes)
+    files: dict[str, np.ndarray] = {}
+    with tempfile.TemporaryDirectory(prefix="tf_spot-sgd-") as folder:
+        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+            for name, values in vectors.items():
+                if name not in files:
+                    files[name] = sgd.feature_file(Path(folder) / f"{len(files)}.f32", count, values.shape[1])
+                files[name][rows] = values
+        after = functools.partial(work.advance, count / len(files) / epochs)
+        solved = {
+            name: sgd.fit_softmax(
+                file, examples.train_classes, examples.num_classes, epochs=epochs, seed=examples.seed, tell=after
+            )
+            for name, file in files.items()
+        }
+    right = dict.fromkeys(solved, 0)
+    for vectors, rows in _read(extract, list(solved), examples, "test", pooling, work):
+        for name, values in vectors.items():
+            right[name] += solved[name].correct(values, examples.test_classes[rows])
+    return {
+        name: LayerScore(right[name] / len(examples.test_classes), sgd.DECAY, len(classifier.mean))
+        for name, classifier in solved.items()
+    }
 
 
 def fit_knn(

@@ -17,7 +17,7 @@ from tf_spot.data.voc import CLASSES, DIFFICULT, VOC
 from tf_spot.errors import UserError
 from tf_spot.evaluation.finetune import Goal, Recipe, Sink, Stretch, beside_random, fit_classifier, untrained
 from tf_spot.evaluation.parts import Parts
-from tf_spot.evaluation.voc_metrics import Precisions, mean_precision, multi_label_precisions
+from tf_spot.evaluation.voc_metrics import mean_precision, multi_label_precisions, percent, percents
 
 CROPS = 10
 PHOTOS_AT_ONCE = 16
@@ -125,14 +125,6 @@ def _precisions(scores: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, 
         drawn = numbers.integers(len(labels), size=len(labels))
         again.append(mean_precision(multi_label_precisions(scores[drawn], labels[drawn])).points)
     return {
-        "value": _percent(mean.points), "stderr": _percent(float(np.nanstd(again, ddof=1))), "by_layer": _both(mean),
-        "by_class": {name: _both(each) for name, each in zip(CLASSES, found, strict=True)},
+        "value": percent(mean.points), "stderr": percent(float(np.nanstd(again, ddof=1))), "by_layer": percents(mean),
+        "by_class": {name: percents(each) for name, each in zip(CLASSES, found, strict=True)},
     }  # fmt: skip
-
-
-def _both(found: Precisions) -> dict[str, float | None]:
-    return {"11-point": _percent(found.points), "area": _percent(found.area)}
-
-
-def _percent(share: float) -> float | None:
-    return None if np.isnan(share) else round(100 * share, 2)

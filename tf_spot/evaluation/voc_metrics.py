@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 POINTS = 11  # of recall: 0, 0.1, ... 1
+FOUND = 0.5  # intersection over union from which a box has found an object
+RIGHT, WRONG, IGNORED = 1, 0, -1  # a box found
 
 
 class Precisions(NamedTuple):
@@ -59,6 +62,70 @@ def mean_precision(found: list[Precisions]) -> Precisions:
     """Over the classes that have positives; NaN if none has."""
     values = np.array([each for each in found if not np.isnan(each.points)]).reshape(-1, 2)
     return Precisions(*(float(value) for value in values.mean(axis=0))) if len(values) else Precisions(np.nan, np.nan)
+
+
+def percent(share: float) -> float | None:
+    """To two decimals; None for NaN, which JSON cannot hold."""
+    return None if np.isnan(share) else round(100 * share, 2)
+
+
+def percents(found: Precisions) -> dict[str, float | None]:
+    """For a result file."""
+    return {"11-point": percent(found.points), "area": percent(found.area)}
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair of boxes, float64 (boxes, others).
+
+    Args:
+        boxes, others: (boxes, 4) and (others, 4): top, left, bottom, right.
+    """
+    boxes, others = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
+    low, high = (pick(boxes[:, None, part], others[None, :, part])
+                 for pick, part in ((np.maximum, slice(0, 2)), (np.minimum, slice(2, 4))))  # fmt: skip
+    both = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=-1) for each in (boxes, others)]
+    return both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-12)
+
+
+def judge(boxes: np.ndarray, objects: np.ndarray, difficult: np.ndarray) -> np.ndarray:
+    """What the boxes found in one photo for one class are: `RIGHT`, `WRONG` or `IGNORED`.
+
+    Each is compared with the object that it overlaps most, as in the devkit. Of the boxes that find an object the first
+    is right and the others are wrong; those that find a difficult object count neither way.
+
+    Args:
+        boxes: (found, 4), the surest first.
+        objects: (objects, 4) of that class.
+        difficult: bool (objects,).
+
+    Returns:
+        int8 (found,).
+    """
+    verdicts = np.full(len(boxes), WRONG, np.int8)
+    if len(objects) == 0:
+        return verdicts
+    shares, taken = overlaps(boxes, objects), np.zeros(len(objects), bool)
+    for number, place in enumerate(shares.argmax(axis=1)):
+        if shares[number, place] < FOUND:
+            continue
+        if difficult[place]:
+            verdicts[number] = IGNORED
+        elif not taken[place]:
+            verdicts[number], taken[place] = RIGHT, True
+    return verdicts
+
+
+def detection_precision(scores: npt.ArrayLike, verdicts: npt.ArrayLike, positives: int) -> Precisions:
+    """One class over all photos. Of equal scores the wrong boxes rank first.
+
+    Args:
+        scores, verdicts: (found,) of the boxes of all photos, see `judge`.
+        positives: objects of the class that are not difficult.
+    """
+    score, verdict = np.asarray(scores, np.float64), np.asarray(verdicts, np.int8)
+    score, verdict = score[verdict != IGNORED], verdict[verdict != IGNORED]
+    return average_precision(verdict[np.lexsort((verdict, -score))] == RIGHT, positives)
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, num_classes: int, ignored: int) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""The script that measures the extraction of features beside the backbone's own rate."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_spot.config import preset
+from tf_spot.runs import Run
+from tf_spot.training import build_autoencoder, build_spotter
+
+SCRIPT = runpy.run_path(str(Path(__file__).parent.parent / "results" / "extraction.py"))
+
+
+@pytest.mark.slow
+def test_rates_are_those_of_the_same_batch_and_extraction_is_the_slower(tmp_path: Path) -> None:
+    config = preset("tiny").replace(
+        **{"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
+    )
+    run = Run.create(tmp_path / "run", config, {"spec": "x", "name": "x", "fingerprint": "0", "counts": {}})
+    build_spotter(config, build_autoencoder(config)).save(run.model_path("spotter"))
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    for split, count in (("train", 70), ("test", 2)):
+        for number in range(count):
+            folder = tmp_path / "photos" / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            photo.save(folder / f"{number}.png")
+    found = SCRIPT["measure"](run.path, f"folder:{tmp_path / 'photos'}", batches=4, turns=3)
+    assert (found["data"], found["image_size"], found["batch_size"]) == ("photos", 16, 64)
+    assert set(found["rates"]) == {"forward", "extraction", "photos", "pooling"}
+    assert all(len(rates) == 3 and min(rates) > 0 for rates in found["turns"].values())
+    # extraction does what forward does and more; this network is so small that the rest is most of it
+    assert found["rates"]["extraction"] < found["rates"]["forward"]
+    shares = [e / f for e, f in zip(found["turns"]["extraction"], found["turns"]["forward"], strict=True)]
+    assert found["extraction_share_of_forward"] == pytest.approx(np.median(shares), abs=1e-3)
