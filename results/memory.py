@@ -65,6 +65,8 @@ def table(result: dict[str, Any]) -> str:
             f"{cells[b]['peak_mib']:,} MiB {cells[b]['seconds_a_step']:5.1f} s" if b in cells else "-" for b in batches
         )
         lines.append(f"{mode:<16}" + "".join(f"{text:>20}" for text in told))
+    if result["left_out"]:
+        lines.append(f"-: not measured, the time of {LIMIT} s was up")
     return "\n".join(lines)
 
 

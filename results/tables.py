@@ -43,7 +43,11 @@ def tables(name: str) -> list[str]:
 
 def _format(task: str) -> Callable[[dict[str, Any]], str]:
     """One of `FORMATS`, else `table` of the script here that is called like the task and writes its file."""
-    return FORMATS[task] if task in FORMATS else runpy.run_path(str(ROOT / "results" / f"{task}.py"))["table"]
+    return (
+        FORMATS[task]
+        if task in FORMATS
+        else runpy.run_path(str(ROOT / "results" / f"{task.replace('-', '_')}.py"))["table"]
+    )
 
 
 def format_mask_head(result: dict[str, Any]) -> str:
@@ -64,11 +68,35 @@ def format_mask_head(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"standard errors of the probes: {errors}"])
 
 
+def format_load(result: dict[str, Any]) -> str:
+    """What the clients of the load test saw."""
+    latency, swapped = result["latency_ms"], result["answered_by_version"]
+    return "\n".join([
+        f"{result['clients']} clients for {result['seconds']:.0f} s: {result['answered']:,} answers, "
+        f"{result['requests_per_second']:.0f} a second; {swapped['1']:,} of version 1, {swapped['2']:,} of version 2",
+        f"wrong: {result['wrong']}, lost: {result['lost']}, malformed and refused: {result['malformed_refused']}",
+        f"latency: half within {latency['p50']:.0f} ms, 99 % within {latency['p99']:.0f} ms",
+        f"memory: {result['memory_mib'][0]:.0f} MiB early on, {result['peak_memory_mib']:.0f} at most",
+    ])  # fmt: skip
+
+
+def format_inference(result: dict[str, Any]) -> str:
+    """Images a second by batch size, and as a multiple of the better layout of the PyTorch twin."""
+    lines = [f"{'batch size':<24}{'1':>12}{'32':>18}"]
+    for name, rates in result["images_per_second"].items():
+        ratios = result["ratios"].get(name, {})
+        told = (f"{rates[b]:7.1f}/s" + (f" x {ratios[b]:.2f}" if b in ratios else " " * 7) for b in ("1", "32"))
+        lines.append(f"{name:<24}{'  '.join(told)}".rstrip())
+    return "\n".join(lines)
+
+
 PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks it has figures of
 EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "stl10", *PAPERS[2:])
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     **dict.fromkeys(EVALUATIONS, format_table),
     "mask-head": format_mask_head,
+    "serving-load": format_load,
+    "benchmark-inference": format_inference,
     "ablation": format_ablation,
     "compare": format_comparison,
     "tune": format_search,

@@ -9,6 +9,13 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
+def chromium() -> str:
+    """Where it is."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    assert found, "these tests need Chromium; on Debian: apt install chromium"
+    return found
+
+
 def screenshot(page: Path, picture: Path, width: int = 1200, height: int = 2400) -> str:
     """Opens a file, writes what is seen to `picture`, and returns what the page logged as an error."""
     return _opened(page, picture, "--hide-scrollbars", f"--window-size={width},{height}", f"--screenshot={picture}")
@@ -20,9 +27,15 @@ def print_page(page: Path, document: Path) -> str:
 
 
 def _opened(page: Path, result: Path, *flags: str) -> str:
-    browser = next((found for name in NAMES if (found := shutil.which(name))), None)
-    assert browser, "these tests need Chromium; on Debian: apt install chromium"
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *flags, page.as_uri()]
+    command = [
+        chromium(),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        *flags,
+        page.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and result.is_file(), done.stderr[-2000:]
     return "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
