@@ -16,6 +16,7 @@ from tf_spot.data import open_source
 from tf_spot.embedding import averaged, embed, open_embedder
 from tf_spot.errors import UserError
 from tf_spot.exporters.bundle import export
+from tf_spot.exporters.manifest import _KEYS
 from tf_spot.runs import Run
 from tf_spot.training import build_autoencoder, build_spotter, load_spotter
 
@@ -182,7 +183,7 @@ def test_a_split_that_is_not_there_and_other_parts_are_refused(run, photos, tmp_
     flat = photos / "train" / "bee"
     with pytest.raises(UserError, match="--split test wants photos with a test split"):
         embed(run, f"folder:{flat}", tmp_path / "a.npz", split="test")
-    (tmp_path / "manifest.json").write_text('{"part": "spotter"}')
+    (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(_KEYS, {}) | {"part": "spotter"}))
     with pytest.raises(UserError, match="wants the exported part `features`"):
         open_embedder(tmp_path)
 
