@@ -1,17 +1,17 @@
-"""How fast features for probes are extracted, beside the backbone's own rate: writes results/extraction.json.
+"""How fast features for probes are extracted, beside the networks' own rate: writes results/extraction.json.
 
     python results/extraction.py RUN --data SPEC
 
-In turns, so that both meet the same machine: `forward`, the backbone on one batch that lies in memory; `extraction`,
-what a probe does: photos are read, decoded and cropped, the backbone computes conv1 to conv5, and these are pooled.
-Both have the same batch size. Every rate is a median of images a second over TURNS turns. `photos` and `pooling` are
-what extraction adds, each alone.
+In turns, so that both meet the same machine, for the same photos in the same batches: `extraction`, what `tf-spot
+evaluate` does before it solves: photos are read, decoded and cropped once, kept, and read again for each of the three
+extractors (the learned backbone, the one at random weights, and the encoder with the pixels), whose maps are pooled;
+and `forward`, the same extractors' maps of batches that lie in memory. A rate is extractors times images a second; the
+share is the median over TURNS turns. `decoding` is the first reading alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import shlex
 import statistics
 import sys
@@ -23,54 +23,73 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import tensorflow as tf  # noqa: E402
+
 from tf_spot.data import open_source  # noqa: E402
-from tf_spot.evaluation.pooling import Pooling, pooled_layers  # noqa: E402
+from tf_spot.evaluation.comparison import rival_extractors  # noqa: E402
+from tf_spot.evaluation.examples import decoded_once  # noqa: E402
+from tf_spot.evaluation.pooling import Pooling, pooled  # noqa: E402
 from tf_spot.results import BATCH  # noqa: E402
 from tf_spot.runs import Run, provenance, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
 TURNS = 5
-BATCHES = 20  # a turn
+BATCHES = 40  # a turn
+
+
+class Photos:
+    """The first photos of a source, for training and testing alike."""
+
+    def __init__(self, source: Any, batches: int) -> None:
+        self.source, self.batches, self.image_size = source, batches, source.image_size
+
+    def count(self, split: str) -> int:
+        return BATCH * self.batches
+
+    def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
+        return self.source.labelled("train", batch_size).take(self.batches)
 
 
 def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -> dict[str, Any]:
     """The figures of the file."""
-    config = Run(path).config
+    config, spotter, pooling = Run(path).config, load_spotter(Run(path)), Pooling()
     source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
-    backbone, pooling = load_spotter(Run(path)).backbone, Pooling()
-    images = next(iter(source.labelled("train", BATCH)))[0]
-    maps = backbone(images)
+    rivals = rival_extractors(spotter.backbone, spotter.autoencoder, pooling, 0)
+    extractors = [spotter.backbone, *rivals.values()]
+    bare = [tf.function(one, autograph=False) for one in extractors]
+    vectors_of = [pooled(one, pooling) for one in extractors]
+    photos = Photos(source, batches)
+    held = [images for images, _ in photos.labelled("train", BATCH)]
+    count = sum(len(images) for images in held)
 
-    def read() -> Any:  # for ever: a probe reads on, so the start of the reading is not counted
-        return (batch for _ in itertools.count() for batch, _ in source.labelled("train", BATCH) if len(batch) == BATCH)
+    def forward() -> None:
+        for maps_of in bare:
+            for images in held:
+                next(iter(reversed(maps_of(images).values()))).numpy()
 
-    for_extraction, alone = read(), read()
-    work: dict[str, Callable[[], Any]] = {
-        "forward": lambda: backbone(images)["conv5"].numpy(),
-        "extraction": lambda: pooled_layers(backbone, next(for_extraction), pooling),
-        "photos": lambda: next(alone).numpy(),
-        "pooling": lambda: pooled_layers(lambda _: maps, None, pooling),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in work}
+    found: dict[str, list[float]] = {"forward": [], "extraction": [], "decoding": []}
     for turn in range(turns + 1):
-        for name, do in work.items():
-            rate = _rate(do, batches)
-            if turn:  # the first one is to warm up
-                rates[name].append(rate)
-    medians = {name: round(statistics.median(found), 1) for name, found in rates.items()}
-    share = statistics.median(e / f for e, f in zip(rates["extraction"], rates["forward"], strict=True))
+        forward_rate = len(bare) * count / _seconds(forward)
+        with decoded_once(photos, BATCH) as (dataset, _):
+            decoding = _seconds(lambda: [None for _ in dataset])
+            again = _seconds(lambda: [vectors(images) for vectors in vectors_of for images, _ in dataset])
+        if turn:  # the first one is to warm up
+            rates = (forward_rate, len(bare) * count / (decoding + again), count / decoding)
+            for name, rate in zip(found, rates, strict=True):
+                found[name].append(round(rate, 1))
+    share = statistics.median(e / f for e, f in zip(found["extraction"], found["forward"], strict=True))
     return {
         "task": "extraction", "preset": config.preset, "image_size": config.data.image_size, "data": source.name,
-        "unit": "images a second", "batch_size": BATCH, "rates": medians, "turns": rates,
+        "width": config.network.width, "unit": "images a second", "batch_size": BATCH, "photos": count,
+        "rates": {name: statistics.median(rates) for name, rates in found.items()}, "turns": found,
         "extraction_share_of_forward": round(share, 3),
     }  # fmt: skip
 
 
-def _rate(do: Callable[[], Any], batches: int) -> float:
+def _seconds(do: Callable[[], Any]) -> float:
     started = time.perf_counter()
-    for _ in range(batches):
-        do()
-    return batches * BATCH / (time.perf_counter() - started)
+    do()
+    return time.perf_counter() - started
 
 
 def main() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,12 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.autoencoder import Autoencoder
+from tf_spot.backbones import AlexNet
 from tf_spot.errors import UserError
 from tf_spot.evaluation import TASKS, evaluate_task, format_table
 from tf_spot.evaluation.comparison import rival_extractors
+from tf_spot.evaluation.examples import decoded_once
 from tf_spot.evaluation.pooling import Pooling
-from tf_spot.networks import Backbone
 
 SIZE = 16
 CLASSES = 3
@@ -25,10 +29,14 @@ class Stripes:
 
     name, spec = "stripes", "made:stripes"
     has_labels, has_test = True, True
+    image_size = SIZE
+
+    def count(self, split: str) -> int:
+        return {"train": 60, "test": 30}[split]
 
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
         random = np.random.default_rng(["train", "test"].index(split))
-        count = {"train": 60, "test": 30}[split]
+        count = self.count(split)
         labels = np.arange(count, dtype=np.int32) % CLASSES
         images = random.uniform(-1, 1, (count, SIZE, SIZE, 3)).astype(np.float32)
         images[np.arange(count), ::2, :, labels] = 1
@@ -37,7 +45,7 @@ class Stripes:
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Any]:
-    backbone = Backbone(
+    backbone = AlexNet(
         width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.975, norm_epsilon=1e-3
     )
     return {"backbone": backbone, "autoencoder": Autoencoder(image_size=SIZE, width=0.25, levels=2)}
@@ -127,3 +135,35 @@ def test_mistakes_are_told_before_any_work(networks: dict[str, Any]) -> None:
     ):
         with pytest.raises(UserError, match=match):
             evaluate_task(task, source=source, **networks)
+
+
+class CountedStripes(Stripes):
+    """Counts the images that are made."""
+
+    made = 0
+
+    def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
+        def count(images: np.ndarray) -> np.ndarray:
+            self.made += len(images)
+            return images
+
+        batches = super().labelled(split, batch_size)
+        return batches.map(lambda images, labels: (tf.numpy_function(count, [images], tf.float32), labels))
+
+
+@pytest.mark.parametrize(("room", "times"), [(1e12, 1), (90 * SIZE**2 * 3 * 4 * 2, 3)])
+def test_photos_are_decoded_once_where_there_is_room(
+    room: float, times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
+    source = CountedStripes()
+    with decoded_once(source, 16) as datasets:
+        for split, dataset in zip(("train", "test"), datasets, strict=True):
+            for _ in range(3):
+                for found, wanted in zip(dataset, Stripes().labelled(split, 16), strict=True):
+                    np.testing.assert_array_equal(found[0], wanted[0])
+                    np.testing.assert_array_equal(found[1], wanted[1])
+        assert source.made == 90 * times
+    assert not list(tmp_path.glob("tf_spot-*"))

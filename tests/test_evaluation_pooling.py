@@ -1,11 +1,12 @@
 """Pooling of maps to vectors."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.evaluation.pooling import Pooling, bins, pooled_layers
+from tf_spot.evaluation.pooling import Pooling, bins, pooled
 
 
 @pytest.mark.parametrize(
@@ -40,10 +41,10 @@ def test_channels_stay_apart_and_a_full_grid_changes_nothing() -> None:
     maps = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
     for kind in ("average", "max"):
         np.testing.assert_allclose(Pooling(48, kind)(maps), maps.reshape(2, 48), rtol=1e-6)
-        pooled = Pooling(3, kind)(maps)
+        found = Pooling(3, kind)(maps)
         expected = maps.mean(axis=(1, 2)) if kind == "average" else maps.max(axis=(1, 2))
-        np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
-        assert pooled.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert found.dtype == np.float32
 
 
 def test_half_precision_maps_give_float32() -> None:
@@ -58,16 +59,32 @@ def test_refuses_what_is_not_allowed(wrong: dict) -> None:
 
 def test_layers_are_chosen_by_name_in_the_order_asked() -> None:
     maps = {"a": tf.ones((2, 2, 2, 1)), "b": tf.zeros((2, 1, 1, 3))}
-    assert list(pooled_layers(lambda images: maps, None, Pooling(4))) == ["a", "b"]
-    chosen = pooled_layers(lambda images: maps, None, Pooling(4), ["b", "a"])
+    assert list(pooled(lambda images: maps, Pooling(4))(None)) == ["a", "b"]
+    chosen = pooled(lambda images: maps, Pooling(4), ["b", "a"])(None)
     assert {name: values.shape for name, values in chosen.items()} == {"b": (2, 3), "a": (2, 4)}
     assert list(chosen) == ["b", "a"]
     with pytest.raises(UserError, match="allowed: a, b; received: conv9"):
-        pooled_layers(lambda images: maps, None, Pooling(4), ["conv9"])
+        pooled(lambda images: maps, Pooling(4), ["conv9"])(None)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_refuses_features_that_are_not_finite(bad: float) -> None:
     maps = {"conv1": tf.constant([[[[1.0, bad]]]])}
     with pytest.raises(UserError, match="conv1"):
-        pooled_layers(lambda images: maps, None, Pooling(2))
+        pooled(lambda images: maps, Pooling(2))(None)
+
+
+def test_a_keras_model_gives_what_the_same_function_gives() -> None:
+    """One runs as a graph with its pooling, the other step by step; the last batch is a smaller one."""
+    inputs = keras.Input((5, 5, 3))
+    model = keras.Model(inputs, {"b": keras.layers.Conv2D(4, 3)(inputs), "a": keras.layers.Conv2D(2, 1)(inputs)})
+    graph, steps = pooled(model, Pooling(8)), pooled(lambda images: model(images), Pooling(8))
+    for count in (4, 4, 1):
+        images = np.random.default_rng(count).normal(size=(count, 5, 5, 3)).astype(np.float32)
+        found, wanted = graph(images), steps(images)
+        assert set(found) == set(wanted) == {"a", "b"}
+        for name in found:
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="received: conv9"):
+        pooled(model, Pooling(8), ["conv9"])(images)
+    assert list(pooled(model, Pooling(8), ["b", "a"])(images)) == ["b", "a"]

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.evaluation.examples import Examples
+from tf_spot.evaluation.examples import Examples, decoded_once
 from tf_spot.evaluation.pooling import Extractor, Pooling
 from tf_spot.evaluation.probes import Fit, LayerScore, Sink, Work, fit_knn, linear_fit, summary
 
@@ -59,17 +59,18 @@ def evaluate_task(
     require_labelled_test(source)
     pool = Pooling(num_values, pooling)
     names = None if layers is None else list(layers)
-    examples = Examples(source.labelled("train", batch_size), source.labelled("test", batch_size), seed)
     rivals = rival_extractors(backbone, autoencoder, pool, seed)
-    work = Work(progress, Work.needed(examples) * (1 + len(rivals)))
+    with decoded_once(source, batch_size) as (train_ds, test_ds):
+        examples = Examples(train_ds, test_ds, seed)
+        work = Work(progress, Work.needed(examples) * (1 + len(rivals)))
 
-    def scores(extract: Extractor, what: str, which: list[str] | None = None) -> dict[str, LayerScore]:
-        work.text = f"probing {what}"
-        return fit(extract, which, examples, pool, work)
+        def scores(extract: Extractor, what: str, which: list[str] | None = None) -> dict[str, LayerScore]:
+            work.text = f"probing {what}"
+            return fit(extract, which, examples, pool, work)
 
-    spot = scores(backbone, "spot", names)
-    random = scores(rivals["random"], "random", names)
-    others = scores(rivals["others"], "encoding, pixels")
+        spot = scores(backbone, "spot", names)
+        random = scores(rivals["random"], "random", names)
+        others = scores(rivals["others"], "encoding, pixels")
     of = len(examples.test_classes)
     if solver == "sgd":
         task = "linear-sgd"  # another figure than the ridge's, to be kept beside it
@@ -86,6 +87,7 @@ def rival_extractors(backbone: keras.Model, autoencoder: Any, pooling: Pooling, 
     keras.utils.set_random_seed(seed)
     random: Extractor = backbone.__class__.from_config(backbone.get_config())
 
+    @tf.function(autograph=False, reduce_retracing=True)
     def others(images: Any) -> dict[str, Any]:
         side = pooling.grid(*images.shape[1:])
         return {"encoding": autoencoder.encoder(images), "pixels": tf.image.resize(images, (side, side), "area")}

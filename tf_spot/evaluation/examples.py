@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from tf_spot.errors import UserError
 
 HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
 MOST_HELD_OUT = 10_000  # ... and no more than this: enough to tell half a point, and they stay in memory
+IMAGE_BYTES = 12  # a pixel: three float32
 
 
 class Examples:
@@ -77,6 +82,29 @@ class Examples:
                 f"{split}_ds must give the same examples in the same order each time it is read; received another "
                 "order; shuffle it with reshuffle_each_iteration=False, or not at all"
             )
+
+
+@contextmanager
+def decoded_once(source: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """The labelled photos of `train` and `test`, to be read often.
+
+    While the scope is open the images that the first whole reading makes lie in the folder for temporary files, if they
+    take less than half of the room there; else each reading decodes them again.
+
+    Args:
+        source: see `tf_spot.data`, with labels and a test split.
+        batch_size: images at a time.
+    """
+    splits = ("train", "test")
+    datasets = [source.labelled(split, batch_size) for split in splits]
+    needed = IMAGE_BYTES * source.image_size**2 * sum(map(source.count, splits))
+    with tempfile.TemporaryDirectory(prefix="tf_spot-images-") as folder:
+        if needed < shutil.disk_usage(folder).free / 2:
+            datasets = [
+                dataset.cache(str(Path(folder) / split)).prefetch(2)
+                for dataset, split in zip(datasets, splits, strict=True)
+            ]
+        yield datasets[0], datasets[1]
 
 
 def _read_labels(dataset: Any, split: str) -> np.ndarray:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
+from tf_spot.strategies import share_rows
 
 Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
 KINDS = ("average", "max")
@@ -40,7 +42,7 @@ class Pooling:
         sides = range(1, min(height, width) + 1)
         return min(sides, key=lambda side: (abs(side * side * channels - self.num_values), side))
 
-    def __call__(self, maps: Any) -> np.ndarray:
+    def __call__(self, maps: Any) -> tf.Tensor:
         """Maps (batch, h, w, channels) to float32 (batch, grid * grid * channels)."""
         maps = tf.cast(maps, tf.float32)
         _, height, width, channels = maps.shape
@@ -49,8 +51,7 @@ class Pooling:
             pooled = _max_over(_max_over(maps, side, axis=1), side, axis=2)
         else:
             pooled = _averages(maps, side)
-        values: np.ndarray = np.reshape(pooled, (len(maps), -1))
-        return values
+        return tf.reshape(pooled, (-1, side * side * channels))
 
 
 def bins(side: int, size: int) -> list[tuple[int, int]]:
@@ -86,32 +87,41 @@ def _max_over(maps: tf.Tensor, side: int, axis: int) -> tf.Tensor:
     )
 
 
-def pooled_layers(
-    extract: Extractor, images: Any, pooling: Pooling, layers: list[str] | None = None
-) -> dict[str, np.ndarray]:
-    """The vectors of one batch by layer.
+def pooled(
+    extract: Extractor, pooling: Pooling, layers: list[str] | None = None
+) -> Callable[[Any], dict[str, np.ndarray]]:
+    """What makes the vectors of a batch by layer; the replicas of the open scope share every batch.
 
     Args:
-        extract: images to maps.
-        images: float32 (batch, height, width, 3) in [-1, 1].
+        extract: images to maps. A Keras model is run as one graph together with the pooling.
         pooling: what makes vectors of maps.
         layers: names to keep, in this order; all by default.
 
     Returns:
-        float32 (batch, values) by name.
+        a function of images, float32 (batch, height, width, 3) in [-1, 1], to float32 (batch, values) by name.
 
     Raises:
-        UserError: a layer that `extract` does not have, or a value that is not finite.
+        UserError: when called: a layer that `extract` does not have, or a value that is not finite.
     """
-    maps = extract(images)
-    unknown = [name for name in layers or () if name not in maps]
-    if unknown:
-        raise UserError(f"unknown layer; allowed: {', '.join(maps)}; received: {', '.join(unknown)}")
-    vectors = {name: pooling(maps[name]) for name in layers or maps}
-    for name, values in vectors.items():
-        if not np.isfinite(values).all():
-            raise UserError(
-                f"features must be finite; received NaN or infinity in {name}; the weights or the images are broken: "
-                "evaluate an earlier checkpoint, or look at the images' range, which must be [-1, 1]"
-            )
-    return vectors
+
+    def of_images(images: Any) -> dict[str, tf.Tensor]:
+        maps = extract(images)
+        unknown = [name for name in layers or () if name not in maps]
+        if unknown:
+            raise UserError(f"unknown layer; allowed: {', '.join(maps)}; received: {', '.join(unknown)}")
+        return {name: pooling(maps[name]) for name in layers or maps}
+
+    model = isinstance(extract, keras.Model)
+    shared = share_rows(tf.function(of_images, autograph=False, reduce_retracing=True) if model else of_images)
+
+    def checked(images: Any) -> dict[str, np.ndarray]:
+        vectors = {name: np.asarray(values) for name, values in shared(images).items()}
+        for name in layers or vectors:
+            if not np.isfinite(vectors[name]).all():
+                raise UserError(
+                    f"features must be finite; received NaN or infinity in {name}; the weights or the images are "
+                    "broken: evaluate an earlier checkpoint, or look at the images' range, which must be [-1, 1]"
+                )
+        return {name: vectors[name] for name in layers or vectors}  # TensorFlow sorts the names
+
+    return checked

@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 from tf_spot.errors import UserError
 from tf_spot.evaluation import knn, linear, sgd
 from tf_spot.evaluation.examples import Examples
-from tf_spot.evaluation.pooling import Extractor, Pooling, pooled_layers
-from tf_spot.strategies import share_rows
+from tf_spot.evaluation.pooling import Extractor, Pooling, pooled
 
 Sink = Callable[[int, int, str], None]  # done, total, text
 SOLVERS = ("ridge", "sgd")  # of the linear probe
@@ -270,10 +269,10 @@ def fit_knn(
 def _read(
     extract: Extractor, layers: list[str] | None, examples: Examples, split: str, pooling: Pooling, work: Work
 ) -> Iterator[tuple[dict[str, np.ndarray], slice]]:
-    """Pooled features of a whole split, batch by batch, with the rows they are; replicas share each batch."""
-    shared = share_rows(extract)
+    """Pooled features of a whole split, batch by batch, with the rows they are."""
+    vectors_of = pooled(extract, pooling, layers)
     for images, rows in examples.batches(split):
-        yield pooled_layers(shared, images, pooling, layers), rows
+        yield vectors_of(images), rows
         work.advance(rows.stop - rows.start)
 
 

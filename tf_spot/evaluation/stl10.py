@@ -29,7 +29,7 @@ from tf_spot.evaluation.examples import HELD_OUT_EVERY
 from tf_spot.evaluation.finetune import Recipe, Sink, Stretch, Tell, fit_classifier, share_right, untrained
 from tf_spot.evaluation.linear import Classifier
 from tf_spot.evaluation.parts import Parts
-from tf_spot.evaluation.pooling import Pooling, pooled_layers
+from tf_spot.evaluation.pooling import Pooling, pooled
 
 FOLDS = 10
 BATCH = 256  # photos at a time
@@ -119,7 +119,7 @@ def _frozen(
 
     The features lie in files, so that memory does not grow with the number of layers.
     """
-    pooling, done = Pooling(NUM_VALUES, "average"), 0
+    vectors_of, done = pooled(backbone, Pooling(NUM_VALUES, "average"), layers), 0
     counts = {split: source.count(split) for split in ("train", "test")}
     with tempfile.TemporaryDirectory(prefix="tf_spot-stl10-") as folder:
         features: dict[tuple[str, str], np.ndarray] = {}
@@ -128,7 +128,7 @@ def _frozen(
             start = 0
             for images, labels in source.labelled(split, BATCH):
                 rows = slice(start, start + len(labels))
-                for layer, values in pooled_layers(backbone, images, pooling, layers).items():
+                for layer, values in vectors_of(images).items():
                     if (split, layer) not in features:
                         file = Path(folder) / f"{split}-{layer}.f32"
                         features[split, layer] = np.memmap(file, np.float32, "w+", shape=(count, values.shape[1]))
