@@ -1,11 +1,12 @@
 """Speed as ratios taken in one run: python benchmarks/run.py [--torch-python PYTHON --torch-step FILE] [--check]
 
-Writes results/benchmarks/training-step.json and growth.json. Every figure is the median over rounds in which all
-competitors take turns, each in a process of its own, so that a slow minute of a shared machine hurts them alike.
-`--check` compares the ratios with the committed ones and fails where one fell by more than 10 %.
+Writes results/benchmarks/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. Where there are
+competitors they take turns, each in a process of its own, for some rounds, and every figure is the median: a slow
+minute of a shared machine hurts them alike. `--check` writes nothing; it compares the ratios with the committed ones
+and fails where one fell by more than 10 % or a limit is passed.
 
-The rival, PyTorch, needs a Python of its own with torch (`--torch-python`) and the script that runs the same step in it
-(`--torch-step`); without them its rows are left out.
+The rival, PyTorch, needs a Python of its own with torch (`--torch-python`) and, for the adversarial step, the script
+that runs it (`--torch-step`); without them its rows are left out.
 """
 
 from __future__ import annotations
@@ -21,25 +22,35 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from turns import CORES, on_two_cores  # noqa: E402
+
+from tf_spot.doctor import examine  # noqa: E402
 from tf_spot.runs import provenance, write_json  # noqa: E402
 
 TARGET = ROOT / "results" / "benchmarks"
-STEP = ROOT / "benchmarks" / "step.py"
+HERE = ROOT / "benchmarks"
+STEP = [sys.executable, str(HERE / "step.py")]
+BATCH = 32
 PRODUCT = """
-import time, sys, json
+import json, sys, time
 import tensorflow as tf
 n = 3072
-a, b = tf.random.normal((n, n)), tf.random.normal((n, n))
+a, b = (tf.cast(tf.random.normal((n, n)), sys.argv[1]) for _ in range(2))
 f = tf.function(lambda a, b: tf.reduce_sum(tf.matmul(a, b)))
-f(a, b)
+float(f(a, b))
 times = []
-for _ in range(5):
+for _ in range(7):
     started = time.perf_counter(); float(f(a, b)); times.append(time.perf_counter() - started)
-print(json.dumps({"gflop_per_second": 2 * n**3 / sorted(times)[2] / 1e9}))
+print(json.dumps({"gflop_per_second": 2 * n**3 / sorted(times)[3] / 1e9}))
 """
-COMMAND = "python benchmarks/run.py"
+TORCH_MODES = {
+    "float32": [],
+    "float32, channels last": ["--channels-last"],
+    "bfloat16": ["--bf16"],
+    "bfloat16, channels last": ["--bf16", "--channels-last"],
+}
 TOLERATED = 0.9  # of the committed ratio
 
 
@@ -48,69 +59,159 @@ def main() -> None:
     parser.add_argument("--torch-python", type=Path)
     parser.add_argument("--torch-step", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=tuple(PARTS), action="append", help="this part; may be given more than once")
     parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args()
-    step = training_step(options)
-    if options.check:
-        sys.exit("\n".join(regressions(json.loads((TARGET / "training-step.json").read_text()), step)) or 0)
-    TARGET.mkdir(parents=True, exist_ok=True)
-    write_json(TARGET / "training-step.json", step | provenance(COMMAND))
-    write_json(TARGET / "growth.json", growth() | provenance(COMMAND))
-    print(json.dumps(step["ratios"], indent=2))
+    on_two_cores()
+    wrong: list[str] = []
+    for name in options.only or PARTS:
+        result = {"task": "speed", "part": name, "cores": CORES} | PARTS[name](options)
+        print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
+        if options.check:
+            wrong += failures(json.loads((TARGET / f"{name}.json").read_text(encoding="utf-8")), result)
+        else:
+            write_json(TARGET / f"{name}.json", result | provenance("make bench") | before(TARGET / f"{name}.json"))
+    sys.exit("\n".join(wrong) or 0)
+
+
+def before(file: Path) -> dict[str, Any]:
+    """The ratios of the run whose file is about to be replaced, where it has some."""
+    last = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {"before": {key: last[key] for key in ("ratios", "commit")}} if "ratios" in last else {}
 
 
 def training_step(options: argparse.Namespace) -> dict[str, Any]:
-    """Ours beside PyTorch at 96 px, batch 32, full width, and the rate of plain matrix products."""
-    ours = [sys.executable, str(STEP), "--steps", "4"]
-    competitors: dict[str, list[str]] = {
-        "ours": ours,
-        "ours simultaneous": [*ours, "--set", "game.update=simultaneous", "--set", "game.history_batches=0"],
-        "ours autoencoder": [*ours, "--stage", "autoencoder"],
-        "matrix product": [sys.executable, "-c", PRODUCT],
-    }
+    """The adversarial step of preset `stl10` beside PyTorch, and the rate of plain matrix products."""
+    words = [*STEP, "--steps", "3"]
+    competitors = {}
+    for precision, chosen in precisions().items():
+        competitors[f"ours, {precision}"] = [*words, *chosen]
+        competitors[f"matrix product, {precision}"] = [sys.executable, "-c", PRODUCT, precision]
+    competitors["ours, float32, simultaneous updates"] = [
+        *words, "--set", "game.update=simultaneous", "--set", "game.history_batches=0"
+    ]  # fmt: skip
     if options.torch_python and options.torch_step:
-        torch = [str(options.torch_python), str(options.torch_step), "--steps", "3"]
-        competitors |= {"torch": torch, "torch channels-last": [*torch, "--channels-last"]}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in competitors}
-    for _ in range(options.rounds):
-        for name, command in competitors.items():
-            found[name].append(child(command))
-    rate = {name: statistics.median(run["images_per_second"] for run in runs)
-            for name, runs in found.items() if name != "matrix product"}  # fmt: skip
-    product = statistics.median(run["gflop_per_second"] for run in found["matrix product"])
-    gflop = found["ours"][0]["gflop"]
-    ratios = {"share of the matrix-product rate": rate["ours"] * gflop / 32 / product}
-    if "torch" in rate:
-        best = max(rate["torch"], rate["torch channels-last"])
-        ratios |= {f"{name} / best of torch": rate[name] / best for name in ("ours", "ours simultaneous")}
-    ratios = {name: round(value, 3) for name, value in ratios.items()}
-    figures = {"images_per_second": rate, "matrix_product_gflop_per_second": round(product, 1), "gflop_per_step": gflop}
-    settings = {"image_size": 96, "batch": 32, "width": 1.0, "precision": "float32", "rounds": options.rounds}
-    return {"task": "benchmark-training-step"} | settings | figures | {"ratios": ratios, "runs": found}
+        torch = [str(options.torch_python), str(options.torch_step), "--steps", "2"]
+        competitors |= {f"torch, {mode}": [*torch, *chosen] for mode, chosen in TORCH_MODES.items()}
+    runs = in_turns(competitors, options.rounds)
+    rates = {name: median(found, "images_per_second") for name, found in runs.items() if "product" not in name}
+    products = {name: median(found, "gflop_per_second") for name, found in runs.items() if "product" in name}
+    gflop = runs["ours, float32"][0]["gflop"]
+    ratios = beside_torch(rates)
+    for precision in precisions():
+        reached = rates[f"ours, {precision}"] * gflop / BATCH
+        ratios[f"ours, {precision} / matrix product"] = reached / products[f"matrix product, {precision}"]
+    return told(options, rates, ratios) | {"gflop": gflop, "gflop_per_second": products, "runs": runs}
 
 
-def growth() -> dict[str, Any]:
+def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
+    """The step of the first stage beside its twin in PyTorch."""
+    competitors = {
+        f"ours, {precision}": [*STEP, "--stage", "autoencoder", "--steps", "4", *chosen]
+        for precision, chosen in precisions().items()
+    }
+    if options.torch_python:
+        torch = [str(options.torch_python), str(HERE / "torch_autoencoder.py"), "--steps", "3"]
+        competitors |= {f"torch, {mode}": [*torch, *chosen] for mode, chosen in TORCH_MODES.items()}
+    runs = in_turns(competitors, options.rounds)
+    rates = {name: median(found, "images_per_second") for name, found in runs.items()}
+    return told(options, rates, beside_torch(rates)) | {"runs": runs}
+
+
+def input_pipeline(options: argparse.Namespace) -> dict[str, Any]:
+    """Training images a core-second against libjpeg-turbo, and the share of a training's time spent waiting."""
+    run = child([sys.executable, str(HERE / "pipeline.py")])
+    share = run["pipeline_images_per_core_second"] / run["libjpeg_turbo_images_per_core_second"]
+    ratios = {"pipeline / libjpeg-turbo": round(share, 3), "time not waiting": 1 - run["share_of_time_waiting"]}
+    return run | {"ratios": ratios, "limits": {"share_of_time_waiting": 0.02}}
+
+
+def start_up(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds from launch to help and to the first update of a training."""
+    run = child([sys.executable, str(HERE / "start_up.py")])
+    return run | {"limits": {"help_seconds": 0.5, "first_step_seconds": 20.0}}
+
+
+def profile(options: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of a step goes."""
+    return {"image_size": 96, "batch": BATCH} | child([sys.executable, str(HERE / "operations.py")])
+
+
+def growth(options: argparse.Namespace) -> dict[str, Any]:
     """Time and memory of a step against image size, batch and width, the others held."""
     base = {"size": 64, "batch": 16, "width": 0.5}
-    values = {"size": (32, 64, 96, 160, 224), "batch": (1, 4, 16, 64), "width": (0.25, 0.5, 1.0)}
+    values = {"size": (32, 64, 96, 160, 224), "batch": (1, 4, 16, 64, 256), "width": (0.25, 0.5, 1.0)}
+    cases = {tuple((base | {name: value}).items()) for name, choices in values.items() for value in choices}
     rows = []
-    for name, choices in values.items():
-        for value in choices:
-            case = base | {name: value}
-            words = [word for key, number in case.items() for word in (f"--{key}", str(number))]
-            run = child([sys.executable, str(STEP), "--steps", "3", *words])
-            rows.append({"varied": name} | case | {"seconds": statistics.median(run["seconds"])} | {
-                key: run[key] for key in ("gflop", "peak_mib")})  # fmt: skip
-    return {"task": "benchmark-growth", "rows": rows}
+    for case in sorted(cases):
+        words = [word for key, number in case for word in (f"--{key}", str(number))]
+        run = child([*STEP, "--steps", "2", *words])
+        figures = {"seconds": statistics.median(run["seconds"]), "gflop": run["gflop"], "peak_mib": run["peak_mib"]}
+        rows.append(dict(case) | figures)
+    return {"base": base, "varied": {name: list(choices) for name, choices in values.items()}, "rows": rows}
 
 
-def regressions(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for every ratio that fell by more than a tenth, or that is gone."""
+PARTS = {
+    "training-step": training_step,
+    "autoencoder-step": autoencoder_step,
+    "input-pipeline": input_pipeline,
+    "start-up": start_up,
+    "profile": profile,
+    "growth": growth,
+}
+
+
+def precisions() -> dict[str, list[str]]:
+    """Our words for each precision; bfloat16 where the processor computes in it."""
+    found: dict[str, list[str]] = {"float32": []}
+    return found | ({"bfloat16": ["--set", "training.precision=mixed_bfloat16"]} if examine()["bfloat16"] else {})
+
+
+def in_turns(competitors: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """What each command printed in each round."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in competitors}
+    for _ in range(rounds):
+        for name, command in competitors.items():
+            found[name].append(child(command))
+    return found
+
+
+def beside_torch(rates: dict[str, float]) -> dict[str, float]:
+    """Our float32 over PyTorch's best float32, and our best over PyTorch's best of all."""
+    ours = {name: rate for name, rate in rates.items() if name.startswith("ours") and "simultaneous" not in name}
+    torch = {name: rate for name, rate in rates.items() if name.startswith("torch")}
+    if not torch:
+        return {}
+    single = max(rate for name, rate in torch.items() if "float32" in name)
+    ratios = {f"{name} / torch, float32": rate / single for name, rate in rates.items() if name.startswith("ours, f")}
+    return ratios | {"our best / torch's best": max(ours.values()) / max(torch.values())}
+
+
+def told(options: argparse.Namespace, rates: dict[str, float], ratios: dict[str, float]) -> dict[str, Any]:
+    return {
+        "image_size": 96,
+        "batch": BATCH,
+        "width": 1.0,
+        "rounds": options.rounds,
+        "images_per_second": rates,
+        "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
+    }
+
+
+def median(runs: list[dict[str, Any]], name: str) -> float:
+    return round(statistics.median(run[name] for run in runs), 3)
+
+
+def failures(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A line for every ratio that fell by more than a tenth, or that is gone, and for every limit that is passed."""
     lines = []
-    for name, was in committed["ratios"].items():
+    for name, was in committed.get("ratios", {}).items():
         value = now["ratios"].get(name)
         if value is None or value < TOLERATED * was:
-            lines.append(f"{name}: {value} now, {was} committed")
+            lines.append(f"{now['part']}: {name}: {value} now, {was} committed")
+    for name, limit in now.get("limits", {}).items():
+        if now[name] > limit:
+            lines.append(f"{now['part']}: {name}: {now[name]} now, the limit is {limit}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import runpy
 import subprocess
@@ -12,12 +13,61 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RUN = runpy.run_path(str(ROOT / "benchmarks" / "run.py"))
+OPERATIONS = runpy.run_path(str(ROOT / "benchmarks" / "operations.py"))
+SPEED = runpy.run_path(str(ROOT / "results" / "speed.py"))
 
 
-def test_a_ratio_that_fell_by_more_than_a_tenth_is_named() -> None:
+def test_a_ratio_that_fell_by_more_than_a_tenth_and_a_limit_that_is_passed_are_named() -> None:
     committed = {"ratios": {"a": 1.0, "b": 1.0, "c": 1.0}}
-    lines = RUN["regressions"](committed, {"ratios": {"a": 0.91, "b": 0.89}})
-    assert lines == ["b: 0.89 now, 1.0 committed", "c: None now, 1.0 committed"]
+    now = {"part": "x", "ratios": {"a": 0.91, "b": 0.89}, "limits": {"s": 2, "t": 2}, "s": 1.9, "t": 2.1}
+    assert RUN["failures"](committed, now) == [
+        "x: b: 0.89 now, 1.0 committed",
+        "x: c: None now, 1.0 committed",
+        "x: t: 2.1 now, the limit is 2",
+    ]
+
+
+def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_of_all() -> None:
+    rates = {"ours, float32": 12.0, "ours, float32, simultaneous updates": 15.0, "ours, bfloat16": 18.0}
+    torch = {"torch, float32": 8.0, "torch, float32, channels last": 10.0, "torch, bfloat16": 20.0}
+    assert RUN["beside_torch"](rates | torch) == {
+        "ours, float32 / torch, float32": 1.2,
+        "ours, float32, simultaneous updates / torch, float32": 1.5,
+        "our best / torch's best": 0.9,
+    }
+    assert RUN["beside_torch"](rates) == {}
+
+
+def test_a_rerun_keeps_the_ratios_of_the_run_before(tmp_path: Path) -> None:
+    file = tmp_path / "part.json"
+    assert RUN["before"](file) == {}
+    file.write_text('{"ratios": {"a": 1.5}, "commit": "c", "rates": 3, "before": {"ratios": {"a": 9}}}')
+    assert RUN["before"](file) == {"before": {"ratios": {"a": 1.5}, "commit": "c"}}
+
+
+def test_time_that_grows_as_the_square_has_the_power_two() -> None:
+    rows = [{"size": size, "seconds": 3 * size**2} for size in (32, 64, 224)]
+    assert SPEED["power"](rows, "size") == pytest.approx(2)
+
+
+def test_operations_are_sorted_into_kinds() -> None:
+    kinds = {
+        "_MklNativeFusedConv2D": "convolutions, forward",
+        "_MklNativeConv2DBackpropFilter": "convolutions, gradient by the kernel",
+        "_MklNativeConv2DBackpropInput": "convolutions, gradient by the input",
+        "_MklMatMul": "dense layers",
+        "FusedBatchNormGradV3": "batch norm and its gradient",
+        "LRNGrad": "response norm and its gradient",
+        "MaxPoolGrad": "pooling and its gradient",
+        "ResizeBilinearGrad": "upsampling and its gradient",
+        "AssignAddVariableOp": "optimizers and other assignments",
+        "Mul": "element by element, sums, copies",
+    }
+    for name, kind in kinds.items():
+        assert OPERATIONS["by_kind"](collections.Counter({name: 5})) == {kind: 1.0}
+    assert OPERATIONS["by_kind"](collections.Counter(Mul=1, AddV2=2, LRN=1)) == {
+        "element by element, sums, copies": 0.75, "response norm and its gradient": 0.25,
+    }  # fmt: skip
 
 
 def test_a_child_that_fails_is_an_error() -> None:
@@ -34,3 +84,15 @@ def test_a_step_is_timed_and_counted(stage: str) -> None:
     figures = json.loads(done.stdout.splitlines()[-1])
     assert len(figures["seconds"]) == 2 and figures["images_per_second"] > 0 and figures["peak_mib"] > 100
     assert 0 < figures["gflop"] < 10
+
+
+@pytest.mark.slow
+def test_the_shares_of_a_step_add_up() -> None:
+    words = ["--batch", "4", "--size", "32", "--width", "0.125"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "operations.py", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    shares = json.loads(done.stdout.splitlines()[-1])["shares"]
+    assert set(shares) == {*OPERATIONS["KINDS"], OPERATIONS["OTHER"]}
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-3) and min(shares.values()) > 0

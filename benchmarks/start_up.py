@@ -1,0 +1,59 @@
+"""From launch to something done: python benchmarks/start_up.py
+
+Seconds until `tf-spot --help` has answered (median of five), and until `tf-spot train` has made its first update, with
+preset `stl10`, on the built-in photos. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Stops at the first progress, so that the rest of the training is not waited for.
+TRAIN = """
+import sys, time
+from tf_spot.config import preset
+from tf_spot.training import train
+def done(*_):
+    print(time.time())
+    raise KeyboardInterrupt
+try:
+    train(preset("stl10").override(sys.argv[2:]), "photos", sys.argv[1], on_progress=done)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", action="append", default=[], help="a field of the configuration")
+    options = parser.parse_args()
+    print(json.dumps({"help_seconds": help_seconds(5), "first_step_seconds": first_step_seconds(options.set)}))
+
+
+def help_seconds(times: int) -> float:
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "tf_spot", "--help"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        seconds.append(time.perf_counter() - started)
+    return round(statistics.median(seconds), 3)
+
+
+def first_step_seconds(changes: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.time()
+        command = [sys.executable, "-c", TRAIN, str(Path(folder) / "run"), *changes]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return round(float(done.stdout.split()[-1]) - started, 2)
+
+
+if __name__ == "__main__":
+    main()
