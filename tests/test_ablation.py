@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tiny_recipe import TINY
 
-from tf_spot.ablation import ablate, format_ablation
+from tf_spot.ablation import _rank_correlation, ablate, format_ablation
 from tf_spot.cli import main
 from tf_spot.config import ABLATIONS, PAPER, preset
 from tf_spot.errors import UserError
@@ -36,6 +36,17 @@ def test_each_row_changes_what_the_paper_changed() -> None:
     assert list(changed) == ["baseline", *"abcdefghijkl"] and changed["baseline"] == PAPER
     assert len({config.to_json() for config in changed.values()}) == 13
     assert [changed[row].game.drop_rate for row in "cdef"] == [0.1, 0.3, 0.7, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"), [((1, 2, 3, 4), 1.0), ((4, 3, 2, 1), -1.0), ((2, 1, 3, 4), 0.8), ((1, 1, 1, 1), None)]
+)
+def test_rank_correlation_is_spearmans(values: tuple[int, ...], wanted: float | None) -> None:
+    """One swap of neighbours: 1 - 6 * 2 / (4 * 15) = 0.8. The untrained network has no figure in the paper."""
+    paper = [70.0, 75.0, 80.0, 81.0]
+    rows = {str(i): {"value": value, "paper": paper[i]} for i, value in enumerate(values)}
+    assert _rank_correlation(rows | {"random": {"value": 99, "paper": None}}) == wanted
+    assert _rank_correlation({name: rows[name] for name in "012"}) is None
 
 
 @pytest.mark.slow
@@ -63,7 +74,9 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
     assert not second["failed"] and second["rows"]["baseline"] == first["rows"]["baseline"]
     assert json.loads((tmp_path / "ablation.json").read_text())["rows"] == second["rows"]
     table = format_ablation(second).splitlines()
-    assert len(table) == 2 + 6 and table[4].startswith("(c) drop rate 0.1") and table[4].endswith("70.92")
+    ranked = second["rank_correlation"] is not None
+    assert len(table) == 2 + 6 + ranked and table[-1].startswith("rank correlation") == ranked
+    assert table[4].startswith("(c) drop rate 0.1") and table[4].endswith("70.92")
 
     changed = CONFIG.replace(**{"game.mask_weight": 0.3})
     with pytest.raises(UserError, match="another configuration"):

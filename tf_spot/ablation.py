@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from scipy import stats
 
 from tf_spot.config import ABLATIONS, Config
 from tf_spot.data import open_source
@@ -25,6 +26,7 @@ from tf_spot.training import build_discriminator, train
 
 Sink = Callable[[int, int, str], None]
 RANDOM = "random"  # the untrained network, as the floor of the table
+ENOUGH_ROWS = 4  # of fewer an order says nothing
 
 
 def ablate(
@@ -52,8 +54,8 @@ def ablate(
         on_progress: told (done, total, text).
 
     Returns:
-        "rows": for every row its seeds' figures, mean and standard error; "failed": {row-seed: why}. In
-        OUT/ablation.json too.
+        "rows": for every row its seeds' figures, mean and standard error; "rank_correlation": Spearman's, of their
+        order with the paper's, None for fewer than four rows; "failed": {row-seed: why}. In OUT/ablation.json too.
 
     Raises:
         UserError: an unknown row; photos that cannot be probed; a folder whose rows had another configuration.
@@ -163,7 +165,16 @@ def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str], co
         }
     first = next(iter(finished.values()))[0]
     names = {name: first[name] for name in ("task", "data", "metric", "probe_values")}
-    return names | {"rows": rows, "failed": failed, "config": config.to_dict()}
+    order = {"rank_correlation": _rank_correlation(rows)}
+    return names | {"rows": rows} | order | {"failed": failed, "config": config.to_dict()}
+
+
+def _rank_correlation(rows: dict[str, dict[str, Any]]) -> float | None:
+    """Spearman's, of the rows' accuracies here and in the paper; 1: the same order."""
+    pairs = [(row["value"], row["paper"]) for row in rows.values() if row["paper"] is not None]
+    if len(pairs) < ENOUGH_ROWS or len({value for value, _ in pairs}) == 1:
+        return None
+    return round(float(stats.spearmanr(*zip(*pairs, strict=True)).statistic), 2)
 
 
 def format_ablation(result: dict[str, Any]) -> str:
@@ -178,5 +189,7 @@ def format_ablation(result: dict[str, Any]) -> str:
         paper = "" if figures["paper"] is None else f"{figures['paper']:.2f}"
         label = f"{figures['says']}" if row in (RANDOM, "baseline") else f"({row}) {figures['says']}"
         lines.append(f"{label:38}{layers}{best:>13}{paper:>16}")
+    if result["rank_correlation"] is not None:
+        lines.append(f"rank correlation with the paper's order of rows: {result['rank_correlation']:.2f}")
     lines += [f"failed: {name}: {why}" for name, why in result["failed"].items()]
     return "\n".join(lines)
