@@ -38,7 +38,7 @@ def configuration() -> str:
         if not isinstance(fields, dict):
             continue
         out += ["", f"## `{group}`", "", "| field | default | what it is, and its source |", "|---|---|---|"]
-        out += [f"| `{group}.{name}` | `{value}` | {comments[name]} |" for name, value in fields.items()]
+        out += [f"| `{group}.{name}` | `{_shown(value)}` | {comments[name]} |" for name, value in fields.items()]
     out += ["", "## Presets", "", "`stl10` is the defaults. The others differ from it in:", ""]
     for preset, changes in PRESETS.items():
         if changes:
@@ -49,6 +49,11 @@ def configuration() -> str:
 _INTRODUCTION = """Written from `tf_spot/config.py`. `--set game.drop_rate=0.7` changes a field on the command line,
 `config.replace(**{"game.drop_rate": 0.7})` in Python. "paper" is Jenni and Favaro, CVPR 2018; "code" the authors'
 public code; "ours" a choice of this project."""
+
+
+def _shown(value: Any) -> str:
+    """As Python writes it, but 0.1255 for 32 / 255."""
+    return f"{value:.4g}" if len(str(value)) > 8 and isinstance(value, float) else str(value)
 
 
 def _comments(lines: list[str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_spot.backbones import AlexNet
 from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.finetuning import Classifier, load_classifier
-from tf_spot.networks import Backbone
 from tf_spot.runs import Run
 
 SIZE = 16
@@ -22,7 +22,7 @@ CONFIG = preset("tiny").replace(**{"data.image_size": SIZE})
 
 def backbone(norm: str = "batch", seed: int = 0) -> Any:
     keras.utils.set_random_seed(seed)
-    return Backbone(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm=norm, norm_momentum=0.9, norm_epsilon=1e-3)
+    return AlexNet(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm=norm, norm_momentum=0.9, norm_epsilon=1e-3)
 
 
 def images(count: int = 8) -> np.ndarray:

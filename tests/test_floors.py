@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "tf_spot"
 # From the ground up. A module may import those of lower floors, and of its own folder. `tf_spot` itself (the version)
 # is open to all.
 FLOORS = (
-    ("errors",),
+    ("errors", "hardware"),
     ("backend", "cluster", "config", "layers", "losses", "distribution", "fitting", "recompute"),
+    ("backbones",),
     ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
     ("autoencoder", "doctor", "packing", "rescaling"),
     ("spotter", "gan", "pictures", "projector"),
@@ -24,7 +25,7 @@ FLOORS = (
     ("stages",),
     ("finetuning", "training"),
     ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
-    ("neighbours", "results"),
+    ("embedding_beam", "neighbours", "results"),
     ("ablation", "charts", "comparing", "protocols", "report", "tuning"),
     ("demo",),
     ("commands",),

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tf_spot.backbones import AlexNet
 from tf_spot.config import preset
-from tf_spot.networks import Backbone
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +61,7 @@ def test_a_contestant_that_ends_is_an_error(inference) -> None:
 def test_what_the_twin_is_told_is_the_first_layer(inference, norm) -> None:
     """A cell of conv1 by hand: 16 pixels, a 5 x 5 kernel at stride 2, so SAME puts 1 before and 2 after."""
     network = preset("tiny").network
-    backbone = Backbone(0.1, 5, 2, norm, norm_momentum=network.norm_momentum, norm_epsilon=network.norm_epsilon)
+    backbone = AlexNet(0.1, 5, 2, norm, norm_momentum=network.norm_momentum, norm_epsilon=network.norm_epsilon)
     if norm == "batch":
         backbone.norms[0].moving_mean.assign(np.linspace(-9, 9, 8))
         backbone.norms[0].moving_variance.assign(np.linspace(1, 9, 8))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_spot.backbones import AlexNet
 from tf_spot.config import PAPER
-from tf_spot.networks import Backbone, Decoder, Discriminator, Encoder, RepairNetwork, encoder_channels, scaled
+from tf_spot.networks import Decoder, Discriminator, Encoder, RepairNetwork, encoder_channels, scaled
 
 NORM = {"norm_momentum": 0.975, "norm_epsilon": 1e-3}
 CODER = {"negative_slope": 0.2} | NORM
@@ -68,11 +69,11 @@ def test_discriminator_parameters(monkeypatch: pytest.MonkeyPatch, image_size: i
 
 
 def test_backbone_parameters_layer_by_layer() -> None:
-    backbone = Backbone(1.0, 11, 4, "response", **NORM)
+    backbone = AlexNet(1.0, 11, 4, "response", **NORM)
     counts = [parameters(conv) for conv in backbone.convs]
     counts[-1] += parameters(backbone.norms[-1])
     assert counts == [34_944, 307_456, 885_120, 663_936, 442_624]
-    normed = Backbone(1.0, 11, 4, "batch", **NORM)  # a beta in place of each bias
+    normed = AlexNet(1.0, 11, 4, "batch", **NORM)  # a beta in place of each bias
     assert parameters(normed) == 2_334_080 and normed.response_norm is None and all(normed.norms)
 
 
@@ -87,7 +88,7 @@ def test_small_sizes() -> None:
 def test_width_scales_to_multiples_of_eight() -> None:
     assert [scaled(96, width) for width in (1, 0.5, 0.25, 0.01)] == [96, 48, 24, 8]
     assert encoder_channels(3, 0.5) == [16, 32, 64, 128]
-    assert [conv.filters for conv in Backbone(0.5, 7, 2, "batch", **NORM).convs] == [48, 128, 192, 192, 128]
+    assert [conv.filters for conv in AlexNet(0.5, 7, 2, "batch", **NORM).convs] == [48, 128, 192, 192, 128]
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_width_scales_to_multiples_of_eight() -> None:
 
 def test_shapes_at_96_pixels() -> None:
     images = tf.zeros((1, 96, 96, 3))
-    maps = Backbone(1.0, 11, 4, "response", **NORM)(images)
+    maps = AlexNet(1.0, 11, 4, "response", **NORM)(images)
     assert {name: tuple(x.shape[1:]) for name, x in maps.items()} == {
         "conv1": (24, 24, 96), "conv2": (12, 12, 256), "conv3": (6, 6, 384), "conv4": (6, 6, 384), "conv5": (6, 6, 256),
     }  # fmt: skip
@@ -110,7 +111,7 @@ def test_grid_of_conv5_equals_grid_of_the_encoding(stem_stride: int) -> None:
     levels = 2 + int(np.log2(stem_stride))
     cell = 2**levels
     encoder = Encoder(levels, 0.01, 2, **CODER)
-    backbone = Backbone(0.01, 2 * stem_stride + 1, stem_stride, "batch", **NORM)
+    backbone = AlexNet(0.01, 2 * stem_stride + 1, stem_stride, "batch", **NORM)
     for cells in (2, 3, 5, 6, 7, 8):
         images = tf.zeros((1, cells * cell, cells * cell, 3))
         assert encoder(images).shape[1:3] == backbone(images)["conv5"].shape[1:3] == (cells, cells)
@@ -129,7 +130,7 @@ def test_discriminator_answers() -> None:
 
 def test_discriminator_input_is_scaled_to_pixel_values() -> None:
     """White less the mean colour, through a 1x1-like conv1 that copies its centre pixel."""
-    backbone = Backbone(0.01, 1, 1, "response", **NORM)
+    backbone = AlexNet(0.01, 1, 1, "response", **NORM)
     kernel = np.zeros((1, 1, 3, 8), "float32")
     kernel[0, 0, :, :3] = np.eye(3)
     backbone.convs[0].kernel.assign(kernel)
@@ -182,16 +183,16 @@ def test_ungated_repair_changes_kept_cells_too() -> None:
 
 def test_trunk_norm_is_checked() -> None:
     with pytest.raises(ValueError, match="trunk_norm"):
-        Backbone(0.1, 5, 1, "layer", **NORM)
+        AlexNet(0.1, 5, 1, "layer", **NORM)
 
 
-@pytest.mark.parametrize("kind", [Encoder, Decoder, RepairNetwork, Backbone, Discriminator])
+@pytest.mark.parametrize("kind", [Encoder, Decoder, RepairNetwork, AlexNet, Discriminator])
 def test_networks_come_back_from_their_config(kind: type[keras.Model]) -> None:
     made = {
         Encoder: lambda: Encoder(2, 0.25, 3, **CODER),
         Decoder: lambda: Decoder(2, 0.25, **CODER),
         RepairNetwork: lambda: RepairNetwork([16, 8], False, **CODER),
-        Backbone: lambda: Backbone(0.1, 5, 2, "batch", **NORM),
+        AlexNet: lambda: AlexNet(0.1, 5, 2, "batch", **NORM),
         Discriminator: lambda: narrow(predict_mask=False, seed=4),
     }[kind]()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))

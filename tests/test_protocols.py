@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_spot import protocols
+from tf_spot.backbones import AlexNet
 from tf_spot.cli import main
 from tf_spot.config import PAPER, preset
 from tf_spot.data import open_source
@@ -24,7 +25,6 @@ from tf_spot.evaluation.linear import RidgeSums
 from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.stl10 import FOLDS, check_folds, few_labels, local_spec, official_files, ridge_over_examples
 from tf_spot.finetuning import load_classifier
-from tf_spot.networks import Backbone
 from tf_spot.runs import Run
 from tf_spot.training import build_autoencoder, build_spotter
 
@@ -36,7 +36,7 @@ CONFIG = preset("tiny").replace(
 
 def backbone() -> Any:
     keras.utils.set_random_seed(0)
-    return Backbone(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.9, norm_epsilon=1e-3)
+    return AlexNet(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.9, norm_epsilon=1e-3)
 
 
 def lights(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

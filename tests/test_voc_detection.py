@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tf_spot.backbones import AlexNet
 from tf_spot.cli import main
 from tf_spot.config import IMAGE_MEAN, preset
 from tf_spot.data.voc import CLASSES, VOC, Objects
@@ -24,7 +25,6 @@ from tf_spot.evaluation.voc_detector import CELLS, SPREAD, Detector, detection_l
 from tf_spot.evaluation.voc_metrics import IGNORED, RIGHT, WRONG, detection_precision, judge, overlaps
 from tf_spot.evaluation.voc_proposals import Proposals, default_folder
 from tf_spot.evaluation.voc_regions import PHOTOS, REGIONS, TrainingRegions, draw, joined, scaled
-from tf_spot.networks import Backbone
 from tf_spot.protocols import run_protocol
 from tf_spot.runs import Run
 from tf_spot.training import build_autoencoder, build_spotter
@@ -431,7 +431,7 @@ def test_loss_by_hand() -> None:
 
 
 def backbone() -> Any:
-    return Backbone(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.9, norm_epsilon=1e-3)
+    return AlexNet(width=0.1, stem_kernel=5, stem_stride=1, trunk_norm="batch", norm_momentum=0.9, norm_epsilon=1e-3)
 
 
 def test_layers_units_and_norms_take_effect() -> None:

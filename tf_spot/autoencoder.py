@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_spot.config import PAPER
 from tf_spot.distribution import per_replica, step_logs
 from tf_spot.fitting import check_compile, fixed_batch
+from tf_spot.hardware import JIT_COMPILE
 from tf_spot.layers import register
 from tf_spot.losses import reconstruction_loss, weight_penalty
 from tf_spot.micro_batches import mean_over_parts
@@ -95,7 +96,7 @@ class Autoencoder(keras.Model):
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
             check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
+            super().compile(optimizer=optimizer, jit_compile=JIT_COMPILE, **kwargs)
             self.optimizer.build(self.trainable_variables)
         self.micro_batches, self.decoder.recompute = micro_batches, recompute
 

@@ -49,16 +49,15 @@ class DataConfig:
 class NetworkConfig:
     """Widths, strides and norms of the four networks."""
 
+    backbone: str = "alexnet"  # what transfers (paper); resnet18 or a model of keras.applications: docs/backbones.md
     width: float = 1.0  # factor on every channel count (ours; 1 is the paper's network)
-    stem_kernel: int = 11  # pixels, conv1 (code)
-    stem_stride: int = 4  # pixels, conv1 (code); fixes the encoder's depth: levels = 2 + log2(stem_stride)
+    stem_kernel: int = 11  # pixels, conv1 of alexnet (code)
+    stem_stride: int = 4  # pixels, conv1 of alexnet (code); fixes the encoder's depth: levels = 2 + log2(stem_stride)
     encoder_kernel: int = 2  # pixels, E1...; 3 is ablation (h)
     negative_slope: float = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
     norm_momentum: float = 0.975  # batch norm (code)
     norm_epsilon: float = 1e-3  # batch norm (code)
-    trunk_norm: Norm = (
-        "response"  # conv1, conv2 followed by local response norm (code); "batch" after every conv (ours)
-    )
+    trunk_norm: Norm = "response"  # alexnet: response norm after conv1, conv2 (code); "batch" after every conv (ours)
     fc_units: int = 4096  # fc_1 of the realness head (code), not scaled by width
     dropout_rate: float = 0.5  # after fc_1 (code)
 
@@ -263,6 +262,7 @@ def _check(config: Config) -> None:
     stride = config.network.stem_stride
     if stride not in (1, 2, 4, 8):
         raise UserError(f"network.stem_stride must be 1, 2, 4 or 8; received: {stride}")
+    _check_backbone(config.network)
     cell = 2**config.network.levels
     if config.data.image_size % cell or config.data.image_size < 2 * cell:
         raise UserError(
@@ -270,6 +270,35 @@ def _check(config: Config) -> None:
             f"received: {config.data.image_size}"
         )
 
+
+def _check_backbone(network: NetworkConfig) -> None:
+    name = network.backbone
+    if name not in BACKBONES:
+        raise UserError(f"network.backbone must be one of {', '.join(BACKBONES)}; received: {name!r}")
+    if name != "alexnet" and network.stem_stride != 4:
+        raise UserError(
+            f"network.backbone={name} has cells of 16 pixels, and so has the encoding with network.stem_stride=4; "
+            f"received: network.stem_stride={network.stem_stride}; add --set network.stem_stride=4"
+        )
+    if name in APPLICATIONS and not name.startswith("MobileNet") and network.width != 1:
+        raise UserError(
+            f"network.backbone={name} comes in one width and wants network.width=1; received: {network.width}; add "
+            "--set network.width=1, or take resnet18 or a MobileNet"
+        )
+
+
+# Models of keras.applications whose last map of stride 16 has exactly a sixteenth of the image's side. Those left out
+# trim the borders of their maps (Inception, NASNet) or need convolutions that few runtimes have (ConvNeXt).
+APPLICATIONS = (
+    "DenseNet121", "DenseNet169", "DenseNet201",
+    "EfficientNetB0", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5",
+    "EfficientNetB6", "EfficientNetB7", "EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3",
+    "EfficientNetV2L", "EfficientNetV2M", "EfficientNetV2S",
+    "MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small",
+    "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2",
+    "VGG16", "VGG19", "Xception",
+)  # fmt: skip
+BACKBONES = ("alexnet", "resnet18", *APPLICATIONS)
 
 PAPER = Config()
 

@@ -71,16 +71,16 @@ class Classifier(keras.Model):
     def train_layers(self, count: int) -> None:
         """Lets the top `count` convolutions be trained besides the head; the others are frozen.
 
+        With another backbone than AlexNet: the layers that make the top `count` of the five maps.
+
         Raises:
             UserError: there are not so many.
         """
         if not 0 <= count <= LAYERS:
             raise UserError(f"0 (the head alone) to {LAYERS} convolutions can be trained; received: {count}")
-        pairs = zip(self.backbone.convs, self.backbone.norms, strict=True)
-        for number, layers in enumerate(pairs, start=1):
+        for number, layers in enumerate(self.backbone.stages, start=1):
             for layer in layers:
-                if layer is not None:
-                    layer.trainable = number > LAYERS - count
+                layer.trainable = number > LAYERS - count
 
     def get_config(self) -> dict[str, Any]:
         settings = {"class_names": list(self.class_names), "image_size": self.image_size, "norms": self.norms}

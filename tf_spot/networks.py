@@ -1,7 +1,8 @@
-"""The four networks: encoder, decoder, repair network, discriminator; and the backbone inside the discriminator.
+"""The four networks: encoder, decoder, repair network, discriminator.
 
-With L levels an image of size s has an encoding of s / 2^L cells a side. The discriminator's trunk has the stride
-4 * stem_stride, so L = 2 + log2(stem_stride) makes its conv5 grid equal the grid of the encoding.
+With L levels an image of size s has an encoding of s / 2^L cells a side. AlexNet, the paper's backbone inside the
+discriminator, has the stride 4 * stem_stride, so L = 2 + log2(stem_stride) makes its conv5 grid equal the grid of the
+encoding. The other backbones have the stride 16, for L = 4.
 
 Whatever the precision inside, what the networks take and give is float32: images, encodings, the backbone's maps, the
 logits of both heads.
@@ -16,23 +17,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_spot.config import (
-    ENCODER_CHANNELS,
-    IMAGE_MEAN,
-    PAPER,
-    RESPONSE_NORM,
-    TRUNK_BIAS,
-    TRUNK_CHANNELS,
-    TRUNK_GROUPS,
-    TRUNK_KERNELS,
-)
+from tf_spot.backbones import build_backbone
+from tf_spot.backbones.base import Configured, scaled
+from tf_spot.config import ENCODER_CHANNELS, PAPER, TRUNK_BIAS
 from tf_spot.layers import (
     INITIALIZER,
     BatchNorm,
     ConvBlock,
     ExampleDropout,
-    GroupedConv2D,
-    LocalResponseNorm,
     RepairBlock,
     UpConv,
     register,
@@ -41,29 +33,13 @@ from tf_spot.layers import (
 from tf_spot.recompute import recomputed
 
 
-def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest multiple of 8, at least 8."""
-    return max(8, 8 * round(channels * width / 8))
-
-
 def encoder_channels(levels: int, width: float) -> list[int]:
     """Channels of E0 ... E_levels."""
     return [scaled(ENCODER_CHANNELS * 2**level, width) for level in range(levels + 1)]
 
 
-class _Configured(keras.Model):
-    """A model that keeps its constructor's keyword arguments for `get_config`."""
-
-    def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Any) -> None:
-        super().__init__(name=name, autocast=False, **kwargs)  # the layers inside cast what they are given
-        self._settings = settings
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self._settings
-
-
 @register
-class Encoder(_Configured):
+class Encoder(Configured):
     """Images (batch, s, s, 3) in [-1, 1] to an encoding (batch, s / 2^levels, s / 2^levels, channels).
 
     The 2x2 kernels keep neighbouring cells almost separate: each sees 18 pixels at stride 16 with four levels.
@@ -109,7 +85,7 @@ class Encoder(_Configured):
 
 
 @register
-class Decoder(_Configured):
+class Decoder(Configured):
     """An encoding back to images (batch, s, s, 3) in [-1, 1].
 
     A repair network is woven between its `stages`.
@@ -169,7 +145,7 @@ class Decoder(_Configured):
 
 
 @register
-class RepairNetwork(_Configured):
+class RepairNetwork(Configured):
     """Repair blocks R1 ... R_{levels+1}.
 
     Args:
@@ -249,7 +225,7 @@ class RepairNetwork(_Configured):
 
 
 @register
-class Generator(_Configured):
+class Generator(Configured):
     """Images from noise: a linear layer to the size of an encoding, then a decoder that is trained (ablation (l)).
 
     Args:
@@ -320,109 +296,20 @@ class Generator(_Configured):
 
 
 @register
-class Backbone(_Configured):
-    """conv1 ... conv5 of the discriminator: what transfers.
-
-    AlexNet in the order convolution, ReLU, pooling, response norm, with SAME padding and without the last pooling.
-
-    Args:
-        trunk_norm: `response`: local response norm after the pooled conv1 and conv2, batch norm in conv5 alone (paper);
-            `batch`: batch norm in every convolution, no response norm.
-
-    Call arguments:
-        images: (batch, height, width, 3) in [-1, 1]; scaled to [0, 255] less the mean colour inside.
-        training: batch norm uses the batch's moments.
-        update_statistics: in training, batch norm's moving statistics follow.
-
-    Returns:
-        {"conv1": ..., "conv5": ...}: float32 maps (batch, h, w, channels) after the layer's ReLU, before any pooling.
-
-    Source: authors' code.
-    """
-
-    def __init__(
-        self,
-        width: float,
-        stem_kernel: int,
-        stem_stride: int,
-        trunk_norm: str,
-        norm_momentum: float,
-        norm_epsilon: float,
-        name: str = "backbone",
-        **kwargs: Any,
-    ) -> None:
-        settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
-        norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
-        super().__init__(settings | norm, name, **kwargs)
-        if trunk_norm not in ("response", "batch"):
-            raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
-        normed = (trunk_norm == "batch",) * 4 + (True,)
-        batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
-        self.convs, self.norms = [], []
-        for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
-            self.convs.append(
-                GroupedConv2D(
-                    scaled(channels, width),
-                    kernel or stem_kernel,
-                    strides=stem_stride if i == 0 else 1,
-                    groups=groups,
-                    padding="same",
-                    use_bias=not normed[i],
-                    bias_initializer=keras.initializers.Constant(TRUNK_BIAS),
-                    dtype=self.dtype_policy,
-                    name=f"conv{i + 1}",
-                )
-            )
-            norm_layer = BatchNorm(**batch_norm, scale=False, dtype=self.dtype_policy, name=f"norm{i + 1}")
-            self.norms.append(norm_layer if normed[i] else None)
-        self.response_norm = LocalResponseNorm(**RESPONSE_NORM, dtype="float32") if trunk_norm == "response" else None
-        self.build((None, None, None, 3))
-
-    def build(self, input_shape: Any) -> None:
-        channels = 3
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            if not conv.built:
-                conv.build((None, None, None, channels))
-            channels = conv.filters
-            if norm is not None and not norm.built:
-                norm.build((None, None, None, channels))
-
-    def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        return self.of_pixels(tf.cast(images, tf.float32) * 127.5 + 127.5, training, update_statistics)
-
-    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        """Like a call, of images in [0, 255].
-
-        Exported models begin here: int8 does not survive a scaling to [-1, 1] and back.
-        """
-        x = tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN)  # in float32: bfloat16 has 1 in 256 for 200
-        maps = {}
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            x = conv(x)
-            if norm is not None:
-                x = norm(x, training=training, update_statistics=update_statistics)
-            x = tf.nn.relu(x)
-            maps[f"conv{i}"] = tf.cast(x, tf.float32)
-            if i <= 2:
-                x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-                if self.response_norm is not None:
-                    x = self.response_norm(x)
-        return maps
-
-
-@register
-class Discriminator(_Configured):
+class Discriminator(Configured):
     """The backbone with two heads: is the image repaired, and which cells were dropped.
 
     Args:
         image_size: pixels; fixes fc_1.
-        width: factor on the channel counts of the paper.
-        stem_kernel, stem_stride: of conv1, pixels. conv5 has image_size / (4 * stem_stride) cells a side.
-        trunk_norm: `response` after conv1 and conv2 (paper), or `batch` after every convolution.
+        width: factor on the channel counts of the backbone.
+        stem_kernel, stem_stride: of AlexNet's conv1, pixels; its conv5 has image_size / (4 * stem_stride) cells a side,
+            that of the other backbones image_size / 16.
+        trunk_norm: of AlexNet: `response` after conv1 and conv2 (paper), or `batch` after every convolution.
         norm_momentum, norm_epsilon: of batch norm.
         predict_mask: False leaves out the mask head (ablation (g)).
         fc_units: of fc_1.
         dropout_rate: after fc_1.
+        backbone: the name of one, see `backbones.build_backbone`.
 
     Call arguments:
         images: (batch, image_size, image_size, 3) in [-1, 1].
@@ -450,6 +337,7 @@ class Discriminator(_Configured):
         dropout_rate: float = PAPER.network.dropout_rate,
         predict_mask: bool = True,
         seed: int = 0,
+        backbone: str = PAPER.network.backbone,
         name: str = "discriminator",
         **kwargs: Any,
     ) -> None:
@@ -461,11 +349,12 @@ class Discriminator(_Configured):
         }
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         heads = {"fc_units": fc_units, "dropout_rate": dropout_rate, "predict_mask": predict_mask, "seed": seed}
-        super().__init__({"image_size": image_size} | trunk | norm | heads, name, **kwargs)
+        settings = {"image_size": image_size, "backbone": backbone}
+        super().__init__(settings | trunk | norm | heads, name, **kwargs)
         bias = keras.initializers.Constant(TRUNK_BIAS)
         self.image_size, self.fc_units = image_size, fc_units
-        self.grid_size = -(-image_size // (4 * stem_stride))  # cells a side of conv5
-        self.backbone = Backbone(**trunk, **norm, dtype=self.dtype_policy)
+        self.backbone = build_backbone(backbone, **trunk, **norm, dtype=self.dtype_policy)
+        self.grid_size = self.backbone.grid_size(image_size)
         head: dict[str, Any] = {"bias_initializer": bias, "dtype": "float32"}
         self.mask_head = keras.layers.Conv2D(1, 3, padding="same", name="mask_head", **head) if predict_mask else None
         self.fc1 = keras.layers.Dense(fc_units, use_bias=False, dtype=self.dtype_policy, name="fc1")
@@ -477,7 +366,7 @@ class Discriminator(_Configured):
         self.build((None, image_size, image_size, 3))
 
     def build(self, input_shape: Any) -> None:
-        channels = self.backbone.convs[-1].filters
+        channels = self.backbone.channels
         shapes = {
             self.mask_head: (None, self.grid_size, self.grid_size, channels),
             self.fc1: (None, self.grid_size**2 * channels),

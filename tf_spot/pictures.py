@@ -113,7 +113,7 @@ def conv1_filters(backbone: Any) -> np.ndarray:
 
     Source: the authors' code shows them so.
     """
-    kernels = np.moveaxis(np.asarray(backbone.convs[0].kernel), -1, 0)  # (filters, k, k, 3)
+    kernels = np.moveaxis(np.asarray(backbone.first_conv.kernel), -1, 0)  # (filters, k, k, 3)
     low, high = (f(kernels, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
     stretched = 2 * (kernels - low) / np.maximum(high - low, 1e-12) - 1
     tiles = [_enlarged(kernel, 8 * kernel.shape[0]) for kernel in stretched]

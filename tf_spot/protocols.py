@@ -22,6 +22,7 @@ from tf_spot.evaluation.voc_classification import voc_classification
 from tf_spot.evaluation.voc_detection import voc_detection
 from tf_spot.evaluation.voc_proposals import default_folder
 from tf_spot.evaluation.voc_segmentation import voc_segmentation
+from tf_spot.rescaling import check_rescalable
 from tf_spot.results import training_record
 from tf_spot.runs import Run, provenance, write_file, write_json
 from tf_spot.training import load_spotter
@@ -73,6 +74,8 @@ def run_protocol(
     if task == "voc-detection":
         settings |= {"scales": None if scales is None else list(scales), "test_scale": test_scale}
     job = Job(run, spec, task, recipe, settings, on_progress)
+    if recipe.rescale:
+        check_rescalable(job.backbone)
     figures = PROTOCOLS[task](job)
     record = training_record(run, figures) | {"fingerprint": job.fingerprint, "parts_resumed": job.parts.resumed}
     result = figures | {"mask_auc": None} | record | provenance()

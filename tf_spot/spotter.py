@@ -13,13 +13,15 @@ import tensorflow as tf
 
 from tf_spot import losses
 from tf_spot.autoencoder import Autoencoder, default_optimizer
+from tf_spot.backbones import Backbone
 from tf_spot.config import PAPER
 from tf_spot.distribution import per_replica, step_logs
 from tf_spot.fitting import check_compile, fixed_batch
+from tf_spot.hardware import JIT_COMPILE
 from tf_spot.history import History
 from tf_spot.layers import Damage, register
 from tf_spot.micro_batches import train_in_parts
-from tf_spot.networks import Backbone, Discriminator, RepairNetwork
+from tf_spot.networks import Discriminator, RepairNetwork
 
 LOGS = ("discriminator_loss", "realness_loss", "mask_loss", "repair_loss", "adversarial_loss", "decoded_accuracy",
         "repaired_accuracy")  # fmt: skip
@@ -313,7 +315,7 @@ class ArtifactSpotter(keras.Model):
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(PAPER.training.repair_learning_rate))
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=first, jit_compile=False, **kwargs)
+            super().compile(optimizer=first, jit_compile=JIT_COMPILE, **kwargs)
             self.optimizer_of_repair: Any = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:
@@ -368,7 +370,8 @@ class ArtifactSpotter(keras.Model):
             raise ValueError(
                 f"the grid of conv5 must equal the grid of the encoding, at one image size. Received: encoding "
                 f"{ours.grid_size}x{ours.grid_size} at {ours.image_size} pixels, conv5 {theirs.grid_size}x"
-                f"{theirs.grid_size} at {theirs.image_size}. Choose stem_stride = 2^(levels - 2)"
+                f"{theirs.grid_size} at {theirs.image_size}. Choose stem_stride = 2^(levels - 2); with another "
+                "backbone than alexnet, levels = 4"
             )
 
     def get_config(self) -> dict[str, Any]:

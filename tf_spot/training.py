@@ -194,6 +194,7 @@ def build_discriminator(config: Config) -> Discriminator:
     network = config.network
     return Discriminator(
         image_size=config.data.image_size,
+        backbone=network.backbone,
         width=network.width,
         stem_kernel=network.stem_kernel,
         stem_stride=network.stem_stride,

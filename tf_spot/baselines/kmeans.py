@@ -39,7 +39,7 @@ def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
     count = min(IMAGES, source.count("unlabelled"))
     images = next(iter(source.unlabelled(count, seed=seed)))
     started = time.perf_counter()
-    conv = backbone.convs[0]
+    conv = backbone.first_conv
     size, _, _, filters = conv.kernel.shape
     patches = random_patches(images.numpy() * 127.5 + 127.5 - IMAGE_MEAN, size, seed)
     conv.kernel.assign(kmeans_filters(patches, filters, seed).reshape(conv.kernel.shape))

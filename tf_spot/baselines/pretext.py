@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_spot.backbones import Backbone
 from tf_spot.layers import BatchNorm, register
 from tf_spot.losses import weight_penalty
-from tf_spot.networks import Backbone
 
 
 class Pretext(keras.Model):
@@ -69,13 +69,11 @@ class Pretext(keras.Model):
     @property
     def channels(self) -> int:
         """Of conv5."""
-        return int(self.backbone.convs[-1].filters)
+        return self.backbone.channels
 
     def grid_size(self, pixels: int) -> int:
         """Cells a side of conv5 for an image of that many pixels a side."""
-        for stride in (self.backbone.convs[0].strides[0], 2, 2):
-            pixels = -(-pixels // stride)
-        return pixels
+        return self.backbone.grid_size(pixels)
 
     def call(self, images: Any, training: bool = False) -> dict[str, tf.Tensor]:
         return self.backbone(images, training=training)

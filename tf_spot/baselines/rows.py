@@ -17,6 +17,7 @@ from tf_spot.baselines import GAMES, pretext_class
 from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.hardware import JIT_COMPILE
 from tf_spot.runs import Run, write_file
 from tf_spot.training import adam, build_autoencoder, build_discriminator, build_spotter, train
 
@@ -110,7 +111,7 @@ def build_model(method: str, config: Config, source: Any, steps: int) -> keras.M
         weight_decay=config.game.weight_decay,
         seed=config.training.seed,
     )
-    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=False)
+    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=JIT_COMPILE)
     return model
 
 

@@ -16,6 +16,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation.comparison import require_labelled_test
 from tf_spot.evaluation.parts import Parts
 from tf_spot.finetuning import LAYERS, NORMS, Classifier
+from tf_spot.hardware import JIT_COMPILE
 from tf_spot.rescaling import unit_variance
 from tf_spot.runs import write_file
 
@@ -126,7 +127,7 @@ def fit_classifier(
     steps = len(learnt) // batch_size
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * steps)
     if again is None:
-        classifier.compile(keras.optimizers.Adam(rate), goal.loss, metrics=list(goal.metrics), jit_compile=False)
+        classifier.compile(keras.optimizers.Adam(rate), goal.loss, metrics=list(goal.metrics), jit_compile=JIT_COMPILE)
     else:
         again.set_weights(classifier.get_weights())
         for variable in again.optimizer.variables:

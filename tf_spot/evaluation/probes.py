@@ -176,10 +176,11 @@ def fit_linear(
     extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work
 ) -> dict[str, LayerScore]:
     """Fits, chooses and scores one linear classifier a layer."""
+    vectors_of = pooled(extract, pooling, layers)
     sums: dict[str, linear.RidgeSums] = {}
     held_out: dict[str, list[np.ndarray]] = {}
     with threadpool_limits(_calm_threads()):
-        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+        for vectors, rows in _read(vectors_of, examples, "train", work):
             held = examples.held_out[rows]
             for name, values in vectors.items():
                 held_out.setdefault(name, []).append(values[held])
@@ -191,7 +192,7 @@ def fit_linear(
             solved[name] = _solve(sums.pop(name), np.concatenate(held_out.pop(name)), examples)
             work.advance(len(examples.train_classes) / len(names))
         right = dict.fromkeys(names, 0)
-        for vectors, rows in _read(extract, names, examples, "test", pooling, work):
+        for vectors, rows in _read(vectors_of, examples, "test", work):
             for name, values in vectors.items():
                 right[name] += solved[name][1].correct(values, examples.test_classes[rows])
     return {
@@ -212,10 +213,10 @@ def fit_sgd(
     extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work, *, epochs: int
 ) -> dict[str, LayerScore]:
     """Writes the training features into a file a layer, trains one classifier a layer and scores it."""
-    count = len(examples.train_classes)
+    vectors_of, count = pooled(extract, pooling, layers), len(examples.train_classes)
     files: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory(prefix="tf_spot-sgd-") as folder:
-        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+        for vectors, rows in _read(vectors_of, examples, "train", work):
             for name, values in vectors.items():
                 if name not in files:
                     files[name] = sgd.feature_file(Path(folder) / f"{len(files)}.f32", count, values.shape[1])
@@ -228,7 +229,7 @@ def fit_sgd(
             for name, file in files.items()
         }
     right = dict.fromkeys(solved, 0)
-    for vectors, rows in _read(extract, list(solved), examples, "test", pooling, work):
+    for vectors, rows in _read(vectors_of, examples, "test", work):
         for name, values in vectors.items():
             right[name] += solved[name].correct(values, examples.test_classes[rows])
     return {
@@ -241,10 +242,10 @@ def fit_knn(
     extract: Extractor, layers: list[str] | None, examples: Examples, pooling: Pooling, work: Work
 ) -> dict[str, LayerScore]:
     """Fills one bank a layer, chooses its number of neighbours and scores it."""
-    classes = examples.train_classes
+    vectors_of, classes = pooled(extract, pooling, layers), examples.train_classes
     banks: dict[str, knn.Bank] = {}
     with tempfile.TemporaryDirectory(prefix="tf_spot-knn-") as folder, _side_by_side() as each:
-        for vectors, rows in _read(extract, layers, examples, "train", pooling, work):
+        for vectors, rows in _read(vectors_of, examples, "train", work):
             for name, values in vectors.items():
                 if name not in banks:
                     banks[name] = knn.Bank(Path(folder) / f"{len(banks)}.f32", classes, values.shape[1])
@@ -257,7 +258,7 @@ def fit_knn(
 
         chosen = each(choose, banks.values())
         right = np.zeros(len(banks), int)
-        for vectors, rows in _read(extract, list(banks), examples, "test", pooling, work):
+        for vectors, rows in _read(vectors_of, examples, "test", work):
             asked = repeat(examples.test_classes[rows])
             right += each(knn.Bank.correct, banks.values(), vectors.values(), asked, chosen)
         return {
@@ -267,10 +268,9 @@ def fit_knn(
 
 
 def _read(
-    extract: Extractor, layers: list[str] | None, examples: Examples, split: str, pooling: Pooling, work: Work
+    vectors_of: Callable[[Any], dict[str, np.ndarray]], examples: Examples, split: str, work: Work
 ) -> Iterator[tuple[dict[str, np.ndarray], slice]]:
     """Pooled features of a whole split, batch by batch, with the rows they are."""
-    vectors_of = pooled(extract, pooling, layers)
     for images, rows in examples.batches(split):
         yield vectors_of(images), rows
         work.advance(rows.stop - rows.start)

@@ -92,7 +92,7 @@ def fit_softmax(
     return Classifier((state.mean / weight).numpy(), (state.weights * scale[:, None]).numpy(), state.bias.numpy())
 
 
-@tf.function(reduce_retracing=True, jit_compile=False)
+@tf.function(reduce_retracing=True)
 def _step(state: State, features: tf.Tensor, classes: tf.Tensor, now: tf.Tensor) -> State:
     """One step of Nesterov's descent; softmax and its gradient written out, so that no variable needs a strategy."""
     mean, variance = tf.nn.moments(features, axes=0)

@@ -28,6 +28,7 @@ from tf_spot.evaluation.voc_metrics import (
 )
 from tf_spot.evaluation.voc_proposals import Proposals
 from tf_spot.evaluation.voc_regions import TrainingRegions, joined, scaled, sides
+from tf_spot.hardware import JIT_COMPILE
 from tf_spot.rescaling import unit_variance
 from tf_spot.runs import write_file
 
@@ -153,7 +154,7 @@ def fit_detector(
 ) -> dict[str, Any]:
     """Trains a detector and writes its weights; returns the epochs and the mean loss of the last one."""
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * examples.steps)
-    model.compile(keras.optimizers.Adam(rate), jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate), jit_compile=JIT_COMPILE)
     last = keras.callbacks.History()
     done = fit_quietly(
         model, examples.stream(), None, epochs=recipe.epochs, steps=examples.steps, callbacks=[last], tell=tell

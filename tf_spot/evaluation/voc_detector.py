@@ -5,6 +5,7 @@ Source: Girshick, "Fast R-CNN", ICCV 2015.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -41,10 +42,8 @@ class Detector(keras.Model):
     def __init__(self, backbone: Any, *, units: int, norms: str, trained_layers: int) -> None:
         super().__init__(name="detector")
         self.backbone, self.norms = backbone, norms
-        for conv, norm in list(zip(backbone.convs, backbone.norms, strict=True))[: LAYERS - trained_layers]:
-            conv.trainable = False
-            if norm is not None:
-                norm.trainable = False
+        for layer in itertools.chain(*backbone.stages[: LAYERS - trained_layers]):
+            layer.trainable = False
         self.large = [keras.layers.Dense(units, "relu", kernel_initializer="he_normal") for _ in range(2)]
         self.dropout = keras.layers.Dropout(DROPOUT)
         normal = keras.initializers.RandomNormal

@@ -18,6 +18,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation.finetune import Recipe, Sink, Stretch, Tell, beside_random, copied, fit_quietly, untrained
 from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.voc_metrics import confusion, unions
+from tf_spot.hardware import JIT_COMPILE
 
 BORDER = 255  # pixels of no class
 NAMES = ("background", *CLASSES)
@@ -136,7 +137,7 @@ def _fit(
     keras.utils.set_random_seed(seed)
     model = Segmenter(start, recipe.norms)
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * steps)
-    model.compile(keras.optimizers.Adam(rate), pixel_loss, jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate), pixel_loss, jit_compile=JIT_COMPILE)
     best = keras.callbacks.EarlyStopping("val_loss", mode="min", patience=recipe.patience, restore_best_weights=True)
 
     def varied(position: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,0 +1,75 @@
+"""What every backbone has and does: five maps, by the names conv1 ... conv5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, to the nearest multiple of 8, at least 8."""
+    return max(8, 8 * round(channels * width / 8))
+
+
+class Configured(keras.Model):
+    """A model that keeps its constructor's keyword arguments for `get_config`."""
+
+    def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Any) -> None:
+        super().__init__(name=name, autocast=False, **kwargs)  # the layers inside cast what they are given
+        self._settings = settings
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self._settings
+
+
+class Backbone(Configured):
+    """A backbone. Subclasses compute the maps in `of_pixels` and say which layers make which map in `stages`.
+
+    Call arguments:
+        images: (batch, height, width, 3) in [-1, 1].
+        training: batch norm uses the batch's moments.
+        update_statistics: in training, batch norm's moving statistics follow.
+
+    Returns:
+        {"conv1": ..., "conv5": ...}: float32 maps (batch, h, w, channels), ever deeper.
+
+    Attributes:
+        response_norm: the layer of local response norm, None without one.
+    """
+
+    response_norm: Any = None
+
+    def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+        return self.of_pixels(tf.cast(images, tf.float32) * 127.5 + 127.5, training, update_statistics)
+
+    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+        """Like a call, of images in [0, 255].
+
+        Exported models begin here: int8 does not survive a scaling to [-1, 1] and back.
+        """
+        raise NotImplementedError
+
+    @property
+    def stages(self) -> list[list[Any]]:
+        """The layers with weights that make conv1 of the pixels, conv2 of conv1, and so on."""
+        raise NotImplementedError
+
+    @property
+    def first_conv(self) -> Any:
+        """The convolution that sees the pixels."""
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> int:
+        """Of conv5."""
+        raise NotImplementedError
+
+    def grid_size(self, pixels: int) -> int:
+        """Cells a side of conv5, for images of that many pixels a side.
+
+        Raises:
+            UserError: they are too small.
+        """
+        raise NotImplementedError
