@@ -34,7 +34,7 @@ def test_filters_are_each_stretched_to_their_own_range_sixteen_a_row():
     kernels = np.zeros((3, 3, 3, 20), np.float32)
     kernels[..., 1] = 5.0
     kernels[0, 0, 0, 1], kernels[2, 2, 2, 1] = 4.0, 6.0
-    picture = pictures.conv1_filters(SimpleNamespace(convs=[SimpleNamespace(kernel=kernels)]))
+    picture = pictures.conv1_filters(SimpleNamespace(first_conv=SimpleNamespace(kernel=kernels)))
     tile = 8 * 3 + GAP
     assert picture.shape == (2 * tile, 16 * tile, 3)
     second = picture[:tile, tile : 2 * tile]
