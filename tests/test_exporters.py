@@ -13,10 +13,18 @@ from PIL import Image
 
 from tf_spot.config import preset
 from tf_spot.data import open_source
+from tf_spot.embedding import open_embedder
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
-from tf_spot.exporters import export, verify
-from tf_spot.exporters.parity import _difference, measure, refuse_if_different, refuse_if_worse, refuse_other_names
+from tf_spot.exporters import export, reopen, verify
+from tf_spot.exporters.parity import (
+    _difference,
+    measure,
+    other_sizes,
+    refuse_if_different,
+    refuse_if_worse,
+    refuse_other_names,
+)
 from tf_spot.exporters.parts import Part, sample_photos
 from tf_spot.exporters.probe import MOST, _embeddings, open_labelled
 from tf_spot.finetuning import Classifier
@@ -72,6 +80,34 @@ def test_features_take_photos_in_0_to_255(spotter, photos) -> None:
     expected = spotter.backbone(images / 127.5 - 1)
     np.testing.assert_allclose(answers["conv3"], expected["conv3"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(answers["embedding"], np.mean(expected["conv5"], (1, 2)), rtol=1e-4, atol=1e-4)
+
+
+def test_features_of_any_size(spotter, photos) -> None:
+    part = Part(spotter, "features", any_size=True)
+    for photo in ((SIZE, SIZE), (SIZE + 9, 3 * SIZE)):
+        images = np.random.default_rng(0).uniform(0, 255, (2, *photo, 3)).astype(np.float32)
+        answers, expected = part.images(images), spotter.backbone(images / 127.5 - 1)
+        np.testing.assert_allclose(answers["conv5"], expected["conv5"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(answers["embedding"], np.mean(expected["conv5"], (1, 2)), rtol=1e-4, atol=1e-4)
+    assert part.image_size == SIZE and Part(spotter, "features").images.input_signature[0].shape[1] == SIZE
+
+
+def test_parts_of_one_size_say_so(spotter, classifier) -> None:
+    for model, name in ((spotter, "spotter"), (classifier, "classifier")):
+        with pytest.raises(UserError, match=f"is for the part features; received: {name}, whose dense layer"):
+            Part(model, name, any_size=True)
+
+
+def test_an_artifact_for_any_size_is_compared_at_two_more(photos) -> None:
+    resized = other_sizes(photos)
+    assert {name: value.shape for name, value in resized.items()} == {
+        "32x48": (7, 32, 48, 3),
+        "37x37": (7, 37, 37, 3),
+    }
+    assert abs(resized["37x37"].mean() - photos[:7].mean()) < 2  # they are the photos
+    found = {"1/a": np.array([1.0]), "2 at 3x4/a": np.array([5.0, 7.0])}
+    figures = measure(found, {"a": np.array([1.0])}, {"3x4": {"a": np.array([5.0, 6.0])}})
+    assert figures["1"]["a"]["largest_difference"] == 0 and figures["2 at 3x4"]["a"]["largest_difference"] == 1
 
 
 def test_the_spotter_part_agrees_with_spot(spotter, photos) -> None:
@@ -257,6 +293,9 @@ def test_bad_options_are_refused(spotter, photos, tmp_path) -> None:
         ({"format": "onnx", "quantize": "int8", "photos": photos[:99]}, "at least 100"),
         ({"format": "onnx", "path": tmp_path / "full"}, "new or empty"),
         ({"format": "onnx", "part": "spotter", "probe": "photos"}, "part features gives"),
+        ({"format": "onnx", "image_size": "any"}, "--image-size must be one of fixed, dynamic; received: 'any'"),
+        ({"format": "onnx", "image_size": "dynamic", "quantize": "int8"}, "dynamic is not for int8"),
+        ({"format": "onnx", "image_size": "dynamic", "part": "spotter"}, "dynamic is for the part features"),
         ({"format": "onnx", "probe": f"folder:{tmp_path / 'flat'}"}, "--probe wants labelled photos"),
     ):
         with pytest.raises(UserError, match=word):
@@ -306,6 +345,46 @@ def test_saved_model(spotter, classifier, photos, tmp_path, part) -> None:
         file.write(b"\x7f" * 64)
     with pytest.raises(UserError, match="was changed"):
         verify(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "quantize"),
+    [("saved_model", "none"), ("onnx", "none"), ("tflite", "none"), ("tflite", "float16"), ("tflite", "dynamic")],
+)
+def test_an_artifact_for_any_size(spotter, photos, tmp_path, kind, quantize) -> None:
+    out = tmp_path / "out"
+    options = {"format": kind, "quantize": quantize, "image_size": "dynamic"}
+    manifest = export(spotter, out, photos=photos, config=CONFIG, **options)
+    sizes = {"1", "7", "64", "7 at 32x48", "7 at 37x37"} | ({"image_bytes"} if kind == "saved_model" else set())
+    assert set(manifest["parity"]) == sizes
+    written = json.loads((out / "manifest.json").read_text())
+    assert written["inputs"]["images"]["shape"] == ["batch", None, None, 3]
+    assert written["outputs"]["conv1"]["shape"][:3] == ["batch", None, None]
+    assert written["outputs"]["embedding"]["shape"] == manifest["outputs"]["embedding"]["shape"]
+    card = (out / "README.md").read_text()
+    assert "float32 (batch, any, any, 3)" in card and "trained at 32x32" in card
+    assert verify(out)["part"] == "features"
+    images = np.random.default_rng(0).uniform(0, 255, (3, 51, 20, 3)).astype(np.float32)  # a size never asked about
+    answers = reopen.OPEN[kind](str(out / manifest["artifact"]))(images)
+    expected = spotter.backbone(images / 127.5 - 1)["conv3"].numpy()
+    allowed = {"none": 1e-4, "float16": 1e-2, "dynamic": 0.1}[quantize]
+    np.testing.assert_allclose(answers["conv3"], expected, atol=allowed * np.abs(expected).max())
+    embedder = open_embedder(out)
+    assert embedder.image_size == SIZE and embedder(np.zeros((2, SIZE, SIZE, 3), np.float32)).shape[0] == 2
+    if kind == "saved_model":
+        from tf_spot.serving.servable import Servable
+
+        servable = Servable(out / "features" / "1", 1)  # runs the warm-up requests
+        for size in ((51, 20), (SIZE, SIZE)):
+            given = {"images": np.zeros((2, *size, 3), np.float32)}
+            servable.check("serving_default", given)
+            assert servable.run("serving_default", given)["embedding"].shape == answers["embedding"][:2].shape
+    if kind == "onnx":
+        import onnx
+
+        (value,) = onnx.load(out / "features.onnx").graph.input
+        assert [side.dim_param for side in value.type.tensor_type.shape.dim[:3]] == ["batch", "height", "width"]
 
 
 @pytest.mark.slow

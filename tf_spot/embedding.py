@@ -104,11 +104,12 @@ def embed(
         UserError: an unknown layer, split or file ending, no run, or a stopped job that was another.
     """
     out, strategy = Path(out), tf.distribute.get_strategy()
-    _check_options(out, split, batch_size, chunk)
+    _check_file(out)
+    check_options(split, batch_size, chunk)
     embedder = open_embedder(model, layer)
     source = open_source(spec, image_size=embedder.image_size, config=embedder.data)
     splits = splits_of(source, split)
-    chunk = -(-chunk // batch_size) * batch_size
+    chunk = whole_batches(chunk, batch_size)
     job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
     folder = out.with_name(f".{out.name}.parts")
     _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
@@ -175,7 +176,9 @@ def _open_artifact(folder: Path, layer: str) -> Embedder:
 
     config = Config.from_dict(manifest["config"]).data if manifest["config"] else PAPER.data
     digest = file_digest(folder / "SHA256SUMS")
-    return Embedder(embed_images, manifest["inputs"]["images"]["shape"][1], config, digest)
+    images = manifest["inputs"]["images"]
+    size = images["shape"][1] or images["trained_size"]  # None: it takes any
+    return Embedder(embed_images, size, config, digest)
 
 
 def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]:
@@ -214,15 +217,24 @@ def splits_of(source: Source, split: str) -> list[str]:
     return [split]
 
 
-def _check_options(out: Path, split: str, batch_size: int, chunk: int) -> None:
-    if out.suffix not in ENDINGS:
-        raise UserError(f"--out must end in {' or '.join(ENDINGS)}; received: {out}")
-    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UserError("Parquet needs pyarrow, which is missing; run pip install tf-spot[embed], or write FILE.npz")
+def whole_batches(chunk: int, batch_size: int) -> int:
+    """A chunk rounded up to whole batches, so that its batches are those of an unbroken stream."""
+    return -(-chunk // batch_size) * batch_size
+
+
+def check_options(split: str, batch_size: int, chunk: int) -> None:
+    """Raises a UserError for an unknown split, and for a batch or chunk of nothing."""
     if split not in SPLITS:
         raise UserError(f"--split must be one of {', '.join(SPLITS)}; received: {split}")
     if batch_size < 1 or chunk < 1:
         raise UserError(f"--batch-size and the chunk must be 1 or more; received: {batch_size} and {chunk}")
+
+
+def _check_file(out: Path) -> None:
+    if out.suffix not in ENDINGS:
+        raise UserError(f"--out must end in {' or '.join(ENDINGS)}; received: {out}")
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError("Parquet needs pyarrow, which is missing; run pip install tf-spot[embed], or write FILE.npz")
 
 
 def _begin_together(strategy: Any, folder: Path, job: dict[str, Any], resume: bool) -> None:
@@ -273,12 +285,13 @@ def _made(
     for number, (file, photos) in parts.items():
         if batches is not None or not file.is_file():
             batches = batches or iter(source.placed(split, batch_size, first=number * chunk))
-            part = _part(embedder, source, split, [next(batches) for _ in range(-(-photos // batch_size))])
+            part = rows_of(embedder, source, split, [next(batches) for _ in range(-(-photos // batch_size))])
             write_file(file, part.save)
         yield photos
 
 
-def _part(embedder: Embedder, source: Source, split: str, batches: list[Any]) -> Part:
+def rows_of(embedder: Embedder, source: Source, split: str, batches: list[Any]) -> Part:
+    """The rows of the readable photos in some batches of `Source.placed`."""
     first = source.count("train") if split == "test" else 0
     ids, paths, vectors = [], [], []
     for images, places, good in batches:
@@ -308,20 +321,27 @@ def _join(out: Path, files: list[Path]) -> None:
     write_file(out, lambda aside: join(aside, files))
 
 
+def schema(dim: int) -> Any:
+    """The columns of a Parquet file: `id`, `path` and `embedding`, a list of `dim` numbers."""
+    import pyarrow as pa
+
+    vectors = pa.list_(pa.float32(), dim)
+    return pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
+
+
 def _join_parquet(path: Path, files: list[Path]) -> None:
     """One row group a part; a part without rows has none."""
     import pyarrow as pa
     from pyarrow import parquet
 
     _, dim, _ = _sizes(files)
-    vectors = pa.list_(pa.float32(), dim)
-    schema = pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
-    with parquet.ParquetWriter(path, schema) as writer:
+    layout = schema(dim)
+    with parquet.ParquetWriter(path, layout) as writer:
         for part in map(Part.load, files):
             if len(part.id):
                 embedding = pa.FixedSizeListArray.from_arrays(pa.array(part.embedding.ravel()), dim)
                 columns = [pa.array(part.id), pa.array(part.path.tolist(), pa.string()), embedding]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part.id))
+                writer.write_table(pa.Table.from_arrays(columns, schema=layout), row_group_size=len(part.id))
 
 
 def _join_npz(path: Path, files: list[Path]) -> None:

@@ -25,6 +25,12 @@ def add(verbs: Any) -> None:
         help="default: %(default)s; onnx: none, int8; saved_model: none",
     )
     parser.add_argument(
+        "--image-size",
+        choices=("fixed", "dynamic"),
+        default="fixed",
+        help="that of the run, or any, for the part features and not with int8; default: %(default)s",
+    )
+    parser.add_argument(
         "--data", metavar="SPEC", help="photos to check on and to find int8 ranges with; default: the run's"
     )
     parser.add_argument(
@@ -52,6 +58,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         format=options.format,
         part=options.part,
         quantize=options.quantize,
+        image_size=options.image_size,
         photos=photos,
         config=opened.config,
         probe=options.data if options.probe else None,

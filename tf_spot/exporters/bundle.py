@@ -23,6 +23,7 @@ from tf_spot.exporters.parity import (
     artifact_answers,
     keras_answers,
     measure,
+    other_sizes,
     refuse_if_different,
     refuse_if_worse,
     refuse_other_names,
@@ -36,6 +37,7 @@ FORMATS = {"saved_model": ("none",), "tflite": tflite.QUANTIZATIONS, "onnx": onn
 FLOAT_OPERATIONS = {"tflite": tflite.float_operations, "onnx": onnx.float_operations}
 PARITY_PHOTOS, KEPT_PHOTOS, CALIBRATION_PHOTOS = 64, 8, 128
 LEAST_CALIBRATION = 100  # fewer photos leave the ranges of activations to chance
+IMAGE_SIZES = ("fixed", "dynamic")
 
 
 def export(
@@ -45,6 +47,7 @@ def export(
     format: str,
     part: str = "features",
     quantize: str = "none",
+    image_size: str = "fixed",
     photos: np.ndarray | None = None,
     config: Config | None = None,
     probe: str | None = None,
@@ -59,6 +62,8 @@ def export(
         format: `saved_model`, `tflite` or `onnx`.
         part: `features`, `spotter` or `classifier`, see `Part`.
         quantize: `none`; tflite has also `float16`, `dynamic`, `int8` and `int8-integer`, onnx `int8`.
+        image_size: `fixed`: that of the run; `dynamic`: images of any height and width, part `features` only, not with
+            int8; it is compared at two more sizes then.
         photos: uint8 (n, size, size, 3), to compare on and to find int8 ranges with; by default the embedded ones.
         config: of the run, for the manifest, and how the photos of `probe` become images.
         probe: labelled photos with a test split, see `tf_spot.load`: the manifest then has the linear probe of the
@@ -72,14 +77,15 @@ def export(
             nothing is left behind.
     """
     _refuse_options(format, part, quantize, probe)
+    _refuse_size(image_size, quantize)
     runtimes.require(format, write=True)
-    exported = Part(model, part)
+    exported = Part(model, part, any_size=image_size == "dynamic")
     if photos is None:
         photos = sample_photos("photos", _reading(config, exported), CALIBRATION_PHOTOS)
     _refuse_photos(photos, exported.image_size, quantize)
     labelled = None if probe is None else open_labelled(probe, _reading(config, exported))
     checked = photos[:PARITY_PHOTOS]
-    expected = keras_answers(exported, checked)
+    expected, others = keras_answers(exported, checked), other_sizes(checked) if exported.any_size else {}
     with _written_aside(Path(path)) as folder:
         name = {"saved_model": f"{part}/1"}.get(format, f"{part}.{format}")
         artifact = folder / name
@@ -87,7 +93,9 @@ def export(
         _write(exported, artifact, format, quantize, photos, manifest)
         if quantize.startswith("int8"):
             manifest["float_operations"] = FLOAT_OPERATIONS[format](artifact)
-        manifest |= _figures(exported, artifact_answers(format, artifact, checked), expected, quantize)
+        found = artifact_answers(format, artifact, checked, others)
+        expected_others = {size: keras_answers(exported, resized) for size, resized in others.items()}
+        manifest |= _figures(exported, found, expected, expected_others, quantize)
         if labelled is not None:
             manifest["linear_probe"] = probe_both(exported, reopen.OPEN[format](str(artifact)), labelled)
         return bundle.write_bundle(folder, manifest, checked[:KEPT_PHOTOS], _kept(expected))
@@ -136,12 +144,15 @@ def _write(part: Part, path: Path, format: str, quantize: str, photos: np.ndarra
         write_onnx(part, path, quantize, photos, properties)
 
 
-def _figures(part: Part, found: Answers, expected: Answers, quantize: str) -> dict[str, Figures]:
+def _figures(
+    part: Part, found: Answers, expected: Answers, others: dict[str, Answers], quantize: str
+) -> dict[str, Figures]:
     """`parity` of all photos, which must be good enough, and `reference_parity` of those that are kept."""
     refuse_other_names(found, part.class_names)
-    parity = measure(found, expected)
+    parity = measure(found, expected, others)
     refuse_if_different(parity, quantize)
-    return {"parity": parity, "reference_parity": measure(_kept(found), _kept(expected))}
+    own = {name: value for name, value in found.items() if " at " not in name}
+    return {"parity": parity, "reference_parity": measure(_kept(own), _kept(expected))}
 
 
 def _kept(answers: Answers) -> Answers:
@@ -161,6 +172,16 @@ def _refuse_options(format: str, part: str, quantize: str, probe: str | None) ->
         raise UserError(f"{format} cannot be quantised so; allowed: {allowed}; received: {quantize!r}")
     if probe is not None and part != "features":
         raise UserError(f"a probe is of the embedding, which part features gives; received: part {part}")
+
+
+def _refuse_size(image_size: str, quantize: str) -> None:
+    if image_size not in IMAGE_SIZES:
+        raise UserError(f"--image-size must be one of {', '.join(IMAGE_SIZES)}; received: {image_size!r}")
+    if image_size == "dynamic" and quantize.startswith("int8"):
+        raise UserError(
+            f"--image-size dynamic is not for int8, whose ranges are found at one size; received: {quantize}; leave "
+            "one of the two out"
+        )
 
 
 def _refuse_photos(photos: np.ndarray, size: int, quantize: str) -> None:

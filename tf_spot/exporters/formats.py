@@ -17,12 +17,22 @@ def export_saved_model(
     path: str | Path,
     *,
     part: str = "features",
+    image_size: str = "fixed",
     photos: np.ndarray | None = None,
     config: Config | None = None,
     probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART/1/saved_model.pb with the signatures `serving_default` and `image_bytes`: see `export`."""
-    return export(model, path, format="saved_model", part=part, photos=photos, config=config, probe=probe)
+    return export(
+        model,
+        path,
+        format="saved_model",
+        part=part,
+        image_size=image_size,
+        photos=photos,
+        config=config,
+        probe=probe,
+    )
 
 
 def export_tflite(
@@ -31,12 +41,23 @@ def export_tflite(
     *,
     part: str = "features",
     quantize: str = "none",
+    image_size: str = "fixed",
     photos: np.ndarray | None = None,
     config: Config | None = None,
     probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART.tflite with the signature `serving_default`: see `export`."""
-    return export(model, path, format="tflite", part=part, quantize=quantize, photos=photos, config=config, probe=probe)
+    return export(
+        model,
+        path,
+        format="tflite",
+        part=part,
+        quantize=quantize,
+        image_size=image_size,
+        photos=photos,
+        config=config,
+        probe=probe,
+    )
 
 
 def export_onnx(
@@ -45,9 +66,20 @@ def export_onnx(
     *,
     part: str = "features",
     quantize: str = "none",
+    image_size: str = "fixed",
     photos: np.ndarray | None = None,
     config: Config | None = None,
     probe: str | None = None,
 ) -> dict[str, Any]:
     """`path`/PART.onnx, batch size free: see `export`."""
-    return export(model, path, format="onnx", part=part, quantize=quantize, photos=photos, config=config, probe=probe)
+    return export(
+        model,
+        path,
+        format="onnx",
+        part=part,
+        quantize=quantize,
+        image_size=image_size,
+        photos=photos,
+        config=config,
+        probe=probe,
+    )

@@ -27,17 +27,23 @@ def describe(
 ) -> dict[str, Any]:
     """The manifest as far as it is known before the artifact is checked."""
     now = versions()
-    size = part.image_size
+    side = None if part.any_size else part.image_size
     return {
         "part": part.name,
         "format": kind,
         "quantization": quantization,
         "artifact": artifact,
         "inputs": {
-            "images": {"dtype": "float32", "shape": ["batch", size, size, 3], "range": [0, 255], "order": "RGB"}
+            "images": {
+                "dtype": "float32",
+                "shape": ["batch", side, side, 3],  # None: any
+                "trained_size": part.image_size,
+                "range": [0, 255],
+                "order": "RGB",
+            }
         },
         "outputs": {
-            name: {"dtype": "float32", "shape": ["batch", *value.shape[1:]], "meaning": OUTPUTS[name]}
+            name: {"dtype": "float32", "shape": _shape(part, value), "meaning": OUTPUTS[name]}
             for name, value in expected.items()
         },
         "preprocessing": "normalisation is inside the artifact" + (f"; {RESIZING}" if kind == "saved_model" else ""),
@@ -46,6 +52,13 @@ def describe(
         "commit": now["commit"],
         "versions": now["packages"] | runtimes.versions(kind) | {"python": now["python"]},
     }
+
+
+def _shape(part: Part, value: np.ndarray) -> list[Any]:
+    """Of an output; the height and width of a map follow those of the images, where these may be any."""
+    if part.any_size and value.ndim == 4:
+        return ["batch", None, None, value.shape[3]]
+    return ["batch", *value.shape[1:]]
 
 
 def write_bundle(
@@ -114,11 +127,15 @@ def _sum(path: Path) -> str:
 
 def _card(manifest: dict[str, Any]) -> str:
     outputs = "\n".join(
-        f"| `{name}` | ({', '.join(map(str, output['shape']))}) | {output['meaning']} |"
+        f"| `{name}` | ({_told(output['shape'])}) | {output['meaning']} |"
         for name, output in manifest["outputs"].items()
     )
     worst = max(values["share"] for outputs in manifest["parity"].values() for values in outputs.values())
-    shape = ", ".join(map(str, manifest["inputs"]["images"]["shape"]))
+    images = manifest["inputs"]["images"]
+    size = images["trained_size"]
+    any_size = (
+        f" Height and width may be any; the model was trained at {size}x{size}." if None in images["shape"] else ""
+    )
     kind = "classification" if manifest["class_names"] else "feature-extraction"
     return f"""---
 library_name: tf-spot
@@ -128,7 +145,7 @@ tags: [self-supervised-learning, image-{kind}]
 
 {_learned(manifest["class_names"])} The artifact is `{manifest["artifact"]}`, {manifest["size_bytes"]:,} bytes.
 
-Input `images`: float32 ({shape}), RGB in [0, 255]; {manifest["preprocessing"]}.
+Input `images`: float32 ({_told(images["shape"])}), RGB in [0, 255]; {manifest["preprocessing"]}.{any_size}
 
 | output | shape | meaning |
 |---|---|---|
@@ -138,6 +155,10 @@ Checked on photos against the model it was made from: largest difference {worst:
 {_quantized(manifest)}Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone.
 Versions, configuration and every figure: `manifest.json`.
 """
+
+
+def _told(shape: list[Any]) -> str:
+    return ", ".join("any" if size is None else str(size) for size in shape)
 
 
 def _learned(class_names: list[str] | None) -> str:

@@ -15,7 +15,7 @@ QUANTIZATIONS = ("none", "int8")
 
 
 def write_onnx(part: Part, path: Path, quantization: str, photos: np.ndarray, properties: dict[str, str]) -> None:
-    """Writes one .onnx file, batch size free, and has the ONNX checker look at it.
+    """Writes one .onnx file and has the ONNX checker look at it; batch size free, image size where the part's is.
 
     Args:
         part: what to convert.
@@ -30,6 +30,9 @@ def write_onnx(part: Part, path: Path, quantization: str, photos: np.ndarray, pr
     model, _ = tf2onnx.convert.from_function(part.images, input_signature=part.images.input_signature, opset=OPSET)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if part.any_size:
+        for place, name in enumerate(("height", "width"), start=1):
+            model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = name
     if quantization == "int8":
         model = _quantized(model, photos)
     onnx.helper.set_model_props(model, properties)

@@ -20,6 +20,7 @@ TOLERANCE = 1e-4  # float32: largest difference as a share of the output's large
 WORST_QUANTIZED = 0.25  # relative rms error of a quantised output: more is of no use; one that is always 0 has 1
 CLEARLY_WORSE = 2.0  # times the recorded relative rms error: other CPUs and versions round otherwise
 CHUNK = 64
+OTHER_SIZES = 7  # photos that an artifact for any size is asked about at each other size
 TINY = float(np.finfo(np.float32).tiny)  # instead of dividing by 0
 
 Answers = dict[str, np.ndarray]
@@ -36,12 +37,27 @@ def keras_answers(part: Part, photos: np.ndarray) -> Answers:
     return {name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]}
 
 
-def measure(found: Answers, expected: Answers) -> Figures:
+def other_sizes(photos: np.ndarray) -> dict[str, np.ndarray]:
+    """Some of the photos at two more sizes, for an artifact that takes any: {"HEIGHTxWIDTH": uint8 photos}.
+
+    One is not square; the other has an odd side, so it is no multiple of a stride.
+    """
+    size = photos.shape[1]
+    some = tf.constant(photos[:OTHER_SIZES], tf.float32)
+    found = {}
+    for height, width in ((size, size + size // 2), ((size + 4) | 1, (size + 4) | 1)):
+        resized = np.clip(np.round(tf.image.resize(some, (height, width)).numpy()), 0, 255).astype(np.uint8)
+        found[f"{height}x{width}"] = resized
+    return found
+
+
+def measure(found: Answers, expected: Answers, others: dict[str, Answers] | None = None) -> Figures:
     """How far an artifact's answers are from the model's.
 
     Args:
         found: what `artifact_answers` gave: (rows, ...) by "batch size/output".
         expected: outputs of the model by name, (photos, ...) each; repeated to as many rows.
+        others: the same for photos of other sizes, by "HEIGHTxWIDTH".
 
     Returns:
         {batch size: {output: {"largest_difference", "scale", "share", "relative_rms"}}}; scale is the largest absolute
@@ -53,7 +69,8 @@ def measure(found: Answers, expected: Answers) -> Figures:
     figures: Figures = {}
     for key, value in found.items():
         batch, name = key.split("/")
-        wanted = expected[name][np.arange(len(value)) % len(expected[name])] if name in expected else None
+        answers = (others or {}).get(batch.partition(" at ")[2], expected)
+        wanted = answers[name][np.arange(len(value)) % len(answers[name])] if name in answers else None
         if wanted is None or wanted.shape != value.shape:
             raise UserError(f"the artifact gives {name} {value.shape}, the model {sorted(expected)}; export it again")
         figures.setdefault(batch, {})[name] = _difference(value, wanted)
@@ -121,13 +138,16 @@ def _difference(value: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     }
 
 
-def artifact_answers(kind: str, artifact: Path, photos: np.ndarray) -> Answers:
+def artifact_answers(
+    kind: str, artifact: Path, photos: np.ndarray, others: dict[str, np.ndarray] | None = None
+) -> Answers:
     """Reopens an artifact in a process of its own.
 
     Args:
         kind: the format.
         artifact: file or folder.
         photos: uint8 (n, size, size, 3); repeated to fill a batch.
+        others: photos of other sizes, see `other_sizes`.
 
     Returns:
         see `reopen`.
@@ -136,8 +156,8 @@ def artifact_answers(kind: str, artifact: Path, photos: np.ndarray) -> Answers:
         UserError: the artifact does not run.
     """
     with tempfile.TemporaryDirectory() as folder:
-        asked, told = Path(folder, "photos.npy"), Path(folder, "answers.npz")
-        np.save(asked, photos)
+        asked, told = Path(folder, "photos.npz"), Path(folder, "answers.npz")
+        np.savez(asked, allow_pickle=False, photos=photos, **(others or {}))
         # -P: this folder must not come first on the path, where its onnx.py would stand before the package.
         command: list[Any] = [sys.executable, "-P", reopen.__file__, kind, artifact, asked, told]
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}

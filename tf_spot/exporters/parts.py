@@ -17,11 +17,11 @@ Model = ArtifactSpotter | Classifier
 
 PARTS = ("features", "spotter", "classifier")
 OUTPUTS = {
-    "conv1": "map after the ReLU",
-    "conv2": "map after the ReLU",
-    "conv3": "map after the ReLU",
-    "conv4": "map after the ReLU",
-    "conv5": "map after the ReLU",
+    "conv1": "map of the backbone",
+    "conv2": "map of the backbone",
+    "conv3": "map of the backbone",
+    "conv4": "map of the backbone",
+    "conv5": "map of the backbone",
     "embedding": "conv5 averaged over the map",
     "artifact_score": "probability that the image was repaired",
     "heat_map": "probability that the cell was repaired",
@@ -38,27 +38,37 @@ class Part(tf.Module):
         name: `features`: conv1 ... conv5 (batch, h, w, channels) and `embedding` (batch, channels); `spotter`:
             `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`; `classifier`: `probabilities`
             (batch, classes).
+        any_size: images may have any height and width; `features` only, as the heads of the others are dense layers on
+            all cells of a map.
 
     Attributes:
         images: the tf.function; images float32 (batch, size, size, 3) in [0, 255] to a dict of float32 outputs.
+        image_size: pixels, both sides of the photos that the model was trained on.
         class_names: of a classifier, else None.
 
     Raises:
-        UserError: unknown part, another model than the part is of, no mask head for `spotter`, or a model that does not
-            compute in float32.
+        UserError: unknown part, another model than the part is of, no mask head for `spotter`, a model that does not
+            compute in float32, or `any_size` of a part that is of one size.
     """
 
-    def __init__(self, model: Model, name: str) -> None:
+    def __init__(self, model: Model, name: str, *, any_size: bool = False) -> None:
         super().__init__(name=name)
         _refuse_model(model, name)
+        if any_size and name != "features":
+            raise UserError(
+                f"--image-size dynamic is for the part features; received: {name}, whose dense layer reads all cells "
+                "of a map of one size; leave the option out"
+            )
         network: Any = model if isinstance(model, Classifier) else model.discriminator
         backbone = network.backbone
         if backbone.compute_dtype != "float32":
             raise UserError(f"export wants a model in float32; received: {backbone.compute_dtype}; load it so")
         self.image_size: int = network.image_size
+        self.any_size = any_size
         self.class_names = list(network.class_names) if isinstance(network, Classifier) else None
         self.has_response_norm: bool = backbone.response_norm is not None
-        shape = (None, self.image_size, self.image_size, 3)
+        side = None if any_size else self.image_size
+        shape = (None, side, side, 3)
         answers = {"features": _features, "spotter": _spots, "classifier": _classes}[name]
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])

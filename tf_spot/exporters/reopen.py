@@ -1,9 +1,11 @@
 """Runs an exported artifact with its own runtime; started as a script, in a process that never imports tf_spot.
 
-    python -P reopen.py FORMAT ARTIFACT PHOTOS.npy ANSWERS.npz
+    python -P reopen.py FORMAT ARTIFACT PHOTOS.npz ANSWERS.npz
 
-ANSWERS.npz holds BATCH/OUTPUT for each batch size (photos are repeated to fill it) and, for a SavedModel, the answers
-of the signature `image_bytes` to the same photos as PNG files, as image_bytes/OUTPUT (strings as bytes of one length).
+PHOTOS.npz holds `photos` and, for a model that takes any size, others as HEIGHTxWIDTH. ANSWERS.npz holds BATCH/OUTPUT
+for each batch size (photos are repeated to fill it), the answers to the others as "BATCH at HEIGHTxWIDTH/OUTPUT" and,
+for a SavedModel, the answers of the signature `image_bytes` to the photos as PNG files, as image_bytes/OUTPUT (strings
+as bytes of one length).
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def _to_floats(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
 
 
 def main(kind: str, path: str, photos_path: str, answers_path: str) -> None:
-    photos = np.load(photos_path).astype(np.float32)
+    with np.load(photos_path) as given:
+        others = {name: given[name].astype(np.float32) for name in given.files}
+    photos = others.pop("photos")
     encoded: Model | None = None
     if kind == "saved_model":
         model, encoded = open_saved_model(path)
@@ -94,6 +98,8 @@ def main(kind: str, path: str, photos_path: str, answers_path: str) -> None:
         model = OPEN[kind](path)
     rows = {batch: photos[np.arange(batch) % len(photos)] for batch in BATCHES}
     found = {f"{batch}/{name}": value for batch in BATCHES for name, value in model(rows[batch]).items()}
+    for size, resized in others.items():
+        found |= {f"{len(resized)} at {size}/{name}": value for name, value in model(resized).items()}
     if encoded is not None:
         for name, value in encoded(rows[7]).items():
             found[f"image_bytes/{name}"] = value.astype(np.bytes_) if value.dtype == object else value
