@@ -23,6 +23,7 @@ from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
+import numpy as np
 from PIL import Image
 from skimage import data
 
@@ -50,7 +51,7 @@ print(len(list(Path(FOLDER).rglob("*.*"))), "files in", FOLDER)
 # %%
 photos = tf_spot.load(f"folder:{FOLDER}", image_size=32)
 images = photos.unlabelled(batch_size=32)
-print(photos.count("unlabelled"), "photos;", len(photos.bad_files), "could not be read")
+print(photos.count("unlabelled"), "photos to train on, some are held out;", len(photos.bad_files), "could not be read")
 
 # %% [markdown]
 # ## Stage 1: an autoencoder
@@ -79,12 +80,36 @@ second = spotter.fit(images, epochs=2 if QUICK else 6, steps_per_epoch=steps, sh
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
-left.plot(first.history["reconstruction_loss"], marker="o")
+error = first.history["reconstruction_loss"]
+left.plot(range(1, len(error) + 1), error, marker="o")
 left.set(title="stage 1", xlabel="epoch", ylabel="squared error of the copy")
 for name in ("decoded_accuracy", "repaired_accuracy"):
-    right.plot(second.history[name], marker="o", label=name.replace("_", " "))
+    accuracy = second.history[name]
+    right.plot(range(1, len(accuracy) + 1), accuracy, marker="o", label=name.replace("_", " "))
 right.set(title="stage 2: the discriminator", xlabel="epoch", ylim=(0, 1.05))
 right.legend()
+for axes in (left, right):
+    axes.xaxis.get_major_locator().set_params(integer=True)
+plt.show()
+
+# %% [markdown]
+# What the networks make of your photos. The discriminator is to tell the second row from the fourth.
+
+# %%
+pictures = next(iter(images))[:8]
+corrupted = spotter.corrupt(pictures, step=0)
+rows = {
+    "photo": pictures,
+    "autoencoded": corrupted.decoded,
+    "damaged": autoencoder.decoder(corrupted.damaged),
+    "repaired": corrupted.repaired,
+}
+figure, axes = plt.subplots(4, 8, figsize=(9, 5), layout="constrained")
+for line, (name, row) in zip(axes, rows.items(), strict=True):
+    for place, picture in zip(line, np.asarray(row), strict=True):
+        place.imshow((picture + 1) / 2)
+        place.axis("off")
+    line[0].set_title(name, loc="left")
 plt.show()
 
 # %% [markdown]
@@ -95,8 +120,7 @@ plt.show()
 path = Path(tempfile.mkdtemp()) / "spotter.keras"
 spotter.save(path)
 again = keras.saving.load_model(path)
-batch = next(iter(images))
-features = again.backbone(batch)
+features = again.backbone(pictures)
 print({name: tuple(maps.shape) for name, maps in features.items()})
 
 # %% [markdown]

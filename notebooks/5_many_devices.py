@@ -22,18 +22,20 @@
 import os
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
 import tf_spot
 from tf_spot.strategies import make_strategy
 
+tf.get_logger().setLevel("WARNING")
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 if not tf.config.list_physical_devices("GPU"):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 photos = tf_spot.load("photos", image_size=32)
-steps = 2 if QUICK else 10
+steps = 3 if QUICK else 10
 
 
 # %%
@@ -42,7 +44,9 @@ def adam():
 
 
 def train(strategy):
-    """Both stages for a few steps; the weights of both."""
+    """Both stages for a few steps; the weights of both, and the discriminator's loss along the way."""
+    losses = []
+    tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(logs["discriminator_loss"]))
     keras.utils.set_random_seed(0)
     with strategy.scope():
         autoencoder = tf_spot.Autoencoder(image_size=32, width=0.125, levels=2)
@@ -54,8 +58,8 @@ def train(strategy):
         )
         spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator)
         spotter.compile(adam(), adam())
-    spotter.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0)
-    return autoencoder.get_weights(), spotter.discriminator.get_weights()
+    spotter.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[tell])
+    return (autoencoder.get_weights(), spotter.discriminator.get_weights()), losses
 
 
 # %% [markdown]
@@ -63,10 +67,22 @@ def train(strategy):
 # place in the global batch, not on the device; batch norm and losses are taken over all replicas.
 
 # %%
-one, two = train(make_strategy("none")), train(make_strategy("mirrored"))
+strategies = {"one device": make_strategy("none"), "all devices": make_strategy("mirrored")}
+print({name: strategy.num_replicas_in_sync for name, strategy in strategies.items()})
+(one, loss_of_one), (two, loss_of_two) = (train(strategy) for strategy in strategies.values())
 for stage, first, second in zip(("autoencoder", "discriminator"), one, two, strict=True):
     worst = max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
     print(f"{stage}: largest difference of a weight after {steps} steps: {worst:.1e}")
+
+# %%
+count = range(1, steps + 1)
+plt.figure(figsize=(6, 3))
+plt.plot(count, loss_of_one, linewidth=6, alpha=0.4, label="one device")
+plt.plot(count, loss_of_two, "o-", color="black", markersize=4, linewidth=1, label="the batch cut in parts")
+plt.gca().set(xlabel="steps", ylabel="discriminator loss, mean so far", title="The same training on more devices")
+plt.gca().xaxis.get_major_locator().set_params(integer=True)
+plt.legend()
+plt.show()
 
 # %% [markdown]
 # What is left is float32 rounding: sums in another order, carried on by Adam, which magnifies a gradient that is next

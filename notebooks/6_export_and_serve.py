@@ -24,6 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
@@ -31,6 +32,7 @@ import tf_spot
 from tf_spot.exporters import export, verify
 from tf_spot.serving import Client
 
+tf.get_logger().setLevel("WARNING")
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 config = tf_spot.preset("tiny")
 if QUICK:
@@ -38,7 +40,7 @@ if QUICK:
 folder = Path(tempfile.mkdtemp())
 spotter = tf_spot.train(config, "photos", folder / "run")
 photos = tf_spot.load("photos", image_size=32)
-pictures = next(iter(photos.images("test", 16)))
+pictures = next(iter(photos.images("test", 400)))[::6]  # some of each photo
 pixels = np.round((np.asarray(pictures) + 1) * 127.5).astype(np.float32)  # artifacts take RGB in [0, 255]
 pictures = pixels / 127.5 - 1
 
@@ -85,10 +87,27 @@ with Client(told["gRPC"], model="features", protocol="grpc") as client:
     answer = client.predict(pixels)
     print({name: array.shape for name, array in answer.items()})
     jpegs = [tf.io.encode_jpeg(np.uint8(picture)).numpy() for picture in pixels]
-    from_files = client.predict(jpegs)
+    print("from JPEG files:", client.predict(jpegs)["embedding"].shape)
 
 features = spotter.backbone(pictures)["conv5"].numpy().mean((1, 2))
 print("largest difference to the Keras model:", np.abs(answer["embedding"] - features).max())
+
+# %% [markdown]
+# What a client may do with the answer: find photos that look alike. Each row begins with the photo that is asked about;
+# the others follow by the cosine between their features and its own.
+
+# %%
+directions = answer["embedding"] - answer["embedding"].mean(axis=0)
+directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+asked = directions[:: len(directions) // 4][:4]
+nearest = np.argsort(-asked @ directions.T, axis=1)[:, :6]
+figure, axes = plt.subplots(4, 6, figsize=(6, 4.2), layout="constrained")
+for place, number in zip(axes.flat, nearest.flat, strict=True):
+    place.imshow(np.uint8(pixels[number]))
+    place.axis("off")
+axes[0, 0].set_title("asked", fontsize=9)
+axes[0, 1].set_title("nearest ...", fontsize=9)
+plt.show()
 
 # %%
 server.terminate()

@@ -35,7 +35,8 @@ def render(text: str) -> str:
 def tables(name: str) -> list[str]:
     """What a mark stands for: a file, the files of a pattern (none, perhaps), or `published`, the paper's figures."""
     if name == "published":
-        return ["\n".join(filter(None, map(format_published, PAPERS)))]
+        lines = "\n".join(filter(None, map(format_published, PAPERS))).splitlines()
+        return ["\n".join(line.replace(": ", ":\n    ", 1) for line in lines)]
     files = sorted(ROOT.glob(name)) if "*" in name else [ROOT / name]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return [_format(result["task"])(result) for result in results]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tf_spot.cli import build_parser, main
 from tf_spot.commands import train as train_command
+from tf_spot.commands.verb import tell
 from tf_spot.config import Config, preset
 
 TINY = {
@@ -269,3 +270,8 @@ def test_a_recipe_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pyt
     words = ["train", "--data", "photos", "--out", str(tmp_path / "run"), "--config", str(tmp_path / "recipe.json")]
     assert main(words) == 2
     assert "a recipe is a file such as RUN/config.json; received:" in capsys.readouterr().err
+
+
+def test_figures_are_told_in_few_digits() -> None:
+    figures = {"run": "mine", "images_seen": 12345678, "learning_rate": 9.999999747378752e-06, "loss": 0.123456789}
+    assert [line.split()[-1] for line in tell(figures).splitlines()] == ["mine", "12345678", "1e-05", "0.123457"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import runpy
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from browser import screenshot
 
+import tf_spot
 from tf_spot.cli import build_parser
 from tf_spot.config import PRESETS, Config
 
@@ -72,6 +74,14 @@ def test_every_page_is_in_the_navigation() -> None:
     assert all(page.name in navigation for page in DOCS)
 
 
+def test_the_reference_has_every_public_name() -> None:
+    entries = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    for entry in entries:
+        module, _, name = entry.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), entry
+    assert set(tf_spot.__all__) - {"load"} <= {entry.rpartition(".")[2] for entry in entries}
+
+
 @pytest.mark.slow
 def test_the_site_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
     """The pictures are kept under TF_SPOT_PICTURES, if that is set, to be looked at."""
@@ -88,6 +98,6 @@ def test_the_site_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
     ]
     subprocess.run(command, cwd=ROOT, check=True)
     pictures = Path(os.environ.get("TF_SPOT_PICTURES", tmp_path))
-    for name in ("index", "configuration", "api"):
+    for name in ("index", "healthy", "findings", "configuration", "api"):
         errors = screenshot(tmp_path / f"{name}.html", pictures / f"docs-{name}.png", height=1600)
         assert not [line for line in errors.splitlines() if "file://" not in line], errors  # search wants a server

@@ -37,9 +37,8 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as in a notebook, not as in tests
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent), prepend=os.pathsep)
     notebook = jupytext.read(path)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
-    pictures = [data for cell in notebook.cells for data in _pictures(cell)]
-    assert pictures or path.name.startswith(("5", "6"))
+    NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    assert any(_pictures(cell) for cell in notebook.cells)
     kept = os.environ.get("TF_SPOT_PICTURES")
     if kept:
         nbformat.write(notebook, Path(kept) / f"{path.stem}.ipynb")

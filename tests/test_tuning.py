@@ -94,6 +94,15 @@ def test_the_plot_has_the_papers_five_points() -> None:
     ]
 
 
+def test_a_trial_of_one_seed_has_the_error_of_its_probe() -> None:
+    rows = [row("0", 0.5, 60.0) | {"stderr": None, "runs": [{"stderr": 1.5}]}]
+    result = {"data": "d", "metric": "probe", "unit": "percent", "says": "s", "trials": rows, "failed": {}}
+    ours, _ = draw(result).axes
+    (bars,) = ours.containers[0][2]
+    assert bars.get_segments()[0].tolist() == [[0.5, 58.5], [0.5, 61.5]]
+    assert format_search(result).splitlines()[1] == "     0    60.000 ± 1.50  drop_rate 0.5"
+
+
 @pytest.mark.slow
 def test_a_grid_goes_on_after_a_kill_and_names_what_failed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -317,7 +317,7 @@ def draw(result: dict[str, Any]) -> Any:
     axes = figure.add_subplot()
     rows = [row for row in result["trials"] if "game.drop_rate" in row["values"]]
     rates, heights, spread = np.transpose(
-        sorted((row["values"]["game.drop_rate"], row["objective"], row["stderr"] or 0.0) for row in rows)
+        sorted((row["values"]["game.drop_rate"], row["objective"], _error(row) or 0.0) for row in rows)
     )
     axes.errorbar(rates, heights, spread, marker="o", color="C0", capsize=3, label=f"ours, {result['data']}")
     axes.set_xlabel("drop rate")
@@ -332,12 +332,19 @@ def draw(result: dict[str, Any]) -> Any:
     return figure
 
 
+def _error(row: dict[str, Any]) -> float | None:
+    """Standard error of a trial: over its seeds, or with one seed that of its probe, if it has one."""
+    error: float | None = row["stderr"]
+    return row["runs"][0].get("stderr") if error is None and row["runs"] else error
+
+
 def format_search(result: dict[str, Any]) -> str:
     """The table as text, the best trial first."""
     lines = [f"search on {result['data']}: {result['metric']} ({result['says']})"]
     for row in result["trials"]:
         values = ", ".join(f"{name.partition('.')[2] or name} {value}" for name, value in row["values"].items()
                            if not name.startswith("tuner/"))  # fmt: skip
-        spread = f" ± {row['stderr']:.2f}" if row["stderr"] is not None else ""
+        error = _error(row)
+        spread = f" ± {error:.2f}" if error is not None else ""
         lines.append(f"{row['trial']:>6}  {row['objective']:8.3f}{spread}  {values}")
     return "\n".join(lines + [f"failed: {name}: {why}" for name, why in result["failed"].items()])

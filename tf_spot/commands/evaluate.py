@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         write_json(options.out, result)
     print(format_table(result))
     if options.task in PROBES:
-        print(f"mask AUC on test images: {result['mask_auc'] or 'no mask head'}")
+        auc = result["mask_auc"]
+        print(f"mask AUC on test images: {'no mask head' if auc is None else f'{auc:.3f}'}")
     return result, DONE
 
 

@@ -37,5 +37,6 @@ def share(parser: argparse.ArgumentParser) -> None:
 
 
 def tell(figures: dict[str, Any]) -> str:
-    """One line a figure."""
-    return "\n".join(f"{name.replace('_', ' '):26} {value}" for name, value in figures.items())
+    """One line a figure; of six digits at most, --json has the others."""
+    shown = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in figures.items()}
+    return "\n".join(f"{name.replace('_', ' '):26} {value}" for name, value in shown.items())
