@@ -92,7 +92,7 @@ def training_step(options: argparse.Namespace) -> dict[str, Any]:
     ]  # fmt: skip
     if options.torch_python and options.torch_step:
         torch = [str(options.torch_python), str(options.torch_step), "--steps", "2"]
-        competitors |= {f"torch, {mode}": [*torch, *chosen] for mode, chosen in TORCH_MODES.items()}
+        competitors |= torch_modes(torch)
     runs = in_turns(competitors, options.rounds)
     rates = {name: median(found, "images_per_second") for name, found in runs.items() if "product" not in name}
     products = {name: median(found, "gflop_per_second") for name, found in runs.items() if "product" in name}
@@ -112,7 +112,7 @@ def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.torch_python:
         torch = [str(options.torch_python), str(HERE / "torch_autoencoder.py"), "--steps", "3"]
-        competitors |= {f"torch, {mode}": [*torch, *chosen] for mode, chosen in TORCH_MODES.items()}
+        competitors |= torch_modes(torch)
     runs = in_turns(competitors, options.rounds)
     rates = {name: median(found, "images_per_second") for name, found in runs.items()}
     return told(options, rates, beside_torch(rates)) | {"runs": runs}
@@ -165,6 +165,12 @@ def precisions() -> dict[str, list[str]]:
     """Our words for each precision; bfloat16 where the processor computes in it."""
     found: dict[str, list[str]] = {"float32": []}
     return found | ({"bfloat16": ["--set", "training.precision=mixed_bfloat16"]} if examine()["bfloat16"] else {})
+
+
+def torch_modes(command: list[str]) -> dict[str, list[str]]:
+    """PyTorch's modes in those precisions: where bfloat16 is emulated, one of its steps takes minutes."""
+    wanted = {mode: words for mode, words in TORCH_MODES.items() if mode.partition(",")[0] in precisions()}
+    return {f"torch, {mode}": [*command, *words] for mode, words in wanted.items()}
 
 
 def in_turns(competitors: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, Any]]]:
