@@ -10,12 +10,14 @@ from tiny_recipe import TINY
 
 from tf_spot import comparing
 from tf_spot.baselines import METHODS, rows
+from tf_spot.baselines.curve import read_curve
 from tf_spot.baselines.rows import Budget
 from tf_spot.callbacks import Position
 from tf_spot.cli import main
 from tf_spot.config import preset
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
+from tf_spot.report.comparison import mean_curve
 from tf_spot.runs import Run
 
 SETTINGS = TINY | {
@@ -76,6 +78,8 @@ def test_rows_have_the_keys_of_a_result_and_spend_the_budget(compared) -> None:
     assert json.loads((out / "random-0" / "result.json").read_text())["images_seen"] == 0
     assert ("rotation-0/rotation", 7, 7) in {(text.split()[0], done, total) for done, total, text in told}
     assert result["methods"]["rotation"]["images_seen"] == [28, 28]
+    assert [point["images_seen"] for point in row["curve"]] == [12, 24, 28], "epochs that end a quarter, and the end"
+    assert all(0 <= point["value"] <= 100 for point in row["curve"])
 
 
 @pytest.mark.slow
@@ -87,8 +91,24 @@ def test_the_table_has_mean_and_standard_error_over_seeds(compared) -> None:
     assert random["stderr"] == pytest.approx(abs(values[0] - values[1]) / 2, abs=0.01)
     assert json.loads((out / "compare.json").read_text()) == result
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "29 images a method" in page and "<td>rotation</td>" in page and f"{random['value']:.1f} ±" in page
+    assert page.count('<img src="data:image/svg+xml') == 1 and "http" not in page.split("</style>")[1].split("<pre>")[0]
     text = comparing.format_comparison(result)
     assert "29 images a method" in text and "±" in text and "rotation" in text
+
+
+def test_of_points_written_twice_the_last_counts(tmp_path) -> None:
+    """A game that was stopped goes on from its checkpoint, before the last point perhaps."""
+    assert read_curve(tmp_path) == []
+    lines = [{"images_seen": images, "value": value} for images, value in ((8, 20.0), (16, 30.0), (8, 25.0))]
+    (tmp_path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [(line["images_seen"], line["value"]) for line in read_curve(tmp_path)] == [(8, 25.0), (16, 30.0)]
+
+
+def test_the_curve_of_several_seeds_is_their_mean() -> None:
+    curves = [[{"images_seen": 4, "value": a}, {"images_seen": 8, "value": a + 10}] for a in (20.0, 30.0)]
+    assert mean_curve(curves) == ([4.0, 8.0], [25.0, 35.0])
 
 
 @pytest.mark.slow
@@ -134,6 +154,8 @@ def test_the_command_spot_autoencoder_and_supervised(spec, tmp_path, capsys) -> 
     lines = Run(tmp_path / "spot-0").metrics()
     assert max(line["step"] for line in lines if line["stage"] == "autoencoder") == 4
     assert max(line["step"] for line in lines if line["stage"] == "spotter") == 12
+    (curve,) = figures["methods"]["spot"]["curves"]
+    assert [point["images_seen"] for point in curve] == [28, 40, 52, 64], "16 of the autoencoder, then quarters"
     assert list(figures["methods"]["autoencoder"]["by_layer"]) == ["e0", "e1", "e2"]
     assert (tmp_path / "spot-0" / "backbone.keras").is_file() and (tmp_path / "supervised-0/backbone.keras").is_file()
     assert [line.split()[0] for line in out[2:-1]] == ["spot", "autoencoder", "supervised"]

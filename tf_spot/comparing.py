@@ -1,9 +1,10 @@
 """The spotter beside other methods: the same backbone, photos, augmentation, budget and probe for all.
 
 OUT/settings.json           what all rows share; another command may not change it
-OUT/METHOD-SEED/            a row: config.json, metrics.jsonl, backbone.keras, its figures in result.json
+OUT/METHOD-SEED/            a row: config.json, metrics.jsonl, curve.jsonl, backbone.keras, its figures in result.json
 OUT/METHOD-SEED/error.txt   what stopped a row; it is tried again next time
-OUT/compare.json, .png      the table and the plot
+OUT/compare.json, .png      the table and the plots
+OUT/report.html             both on one page
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from tf_spot.baselines import METHODS
+from tf_spot.baselines.curve import read_curve
 from tf_spot.baselines.rows import Budget, Sink, data_record, train_row
 from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
+from tf_spot.report.comparison import draw, report_comparison
 from tf_spot.results import BATCH, mean, row_of_table, stderr
 from tf_spot.runs import keep_settings, provenance, write_file, write_json
 
@@ -58,7 +60,7 @@ def compare(
 
     Returns:
         "methods": for every method mean and standard error over its seeds; "failed": {method-seed: why}. In
-        OUT/compare.json too, and drawn in OUT/compare.png.
+        OUT/compare.json too, drawn in OUT/compare.png, and both in OUT/report.html.
 
     Raises:
         UserError: an unknown method, photos that cannot be probed, a folder whose rows had other settings.
@@ -72,8 +74,9 @@ def compare(
     source = _open(config, spec)
     budget = _given(budget or Budget(), config)
     settings = {"config": config.to_dict(), "data": data_record(source), "budget": dataclasses.asdict(budget)}
+    settings |= {"probe_values": num_values}
     folder = Path(out)
-    keep_settings(folder / "settings.json", settings | {"probe_values": num_values}, "all rows of a comparison")
+    keep_settings(folder / "settings.json", settings, "all rows of a comparison")
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     finished: dict[str, list[dict[str, Any]]] = {}
@@ -88,7 +91,8 @@ def compare(
     result = _table(finished, failed) | settings | provenance()
     write_json(folder / "compare.json", result)
     if finished:
-        write_file(folder / "compare.png", lambda aside: _draw(result).savefig(aside, dpi=150))
+        write_file(folder / "compare.png", lambda aside: draw(result).savefig(aside, dpi=150))
+        report_comparison(folder, result)
     return result
 
 
@@ -138,12 +142,13 @@ def _row(
     names = {"task": "compare", "method": method, "data": source.name, "preset": config.preset}
     names |= {"seed": config.training.seed, "metric": "accuracy", "unit": "percent", "probe_values": num_values}
     spent = {"images_seen": trained.images_seen, "seconds": round(trained.seconds, 3)}
+    spent |= {"curve": read_curve(path)}
     figures = names | probe | spent | {"budget": dataclasses.asdict(budget), "config": config.to_dict()} | provenance()
     write_json(done, figures)
     return figures
 
 
-# --- table and plot ---------------------------------------------------------------------------------------------------
+# --- table ---------------------------------------------------------------------------------------------------
 
 
 def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str]) -> dict[str, Any]:
@@ -160,6 +165,7 @@ def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str]) ->
             "images_seen": [row["images_seen"] for row in rows],
             "seconds": [row["seconds"] for row in rows],
             "seeds": [row["seed"] for row in rows],
+            "curves": [row["curve"] for row in rows],
         }
     return {"task": "compare", "metric": "accuracy", "unit": "percent", "methods": methods, "failed": failed}
 
@@ -182,23 +188,3 @@ def format_comparison(result: dict[str, Any]) -> str:
         spent = f"{np.mean(figures['images_seen']):12,.0f}{np.mean(figures['seconds']):10,.0f}"
         lines.append(f"{method:14}{cells}{best:>14}{spent}")
     return "\n".join(lines + [f"failed: {name}: {why}" for name, why in result["failed"].items()])
-
-
-def _draw(result: dict[str, Any]) -> Figure:
-    """Accuracy by layer: a curve a method, the autoencoder's best level as a line across."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (method, figures) in enumerate(result["methods"].items()):
-        colour, layers = f"C{number % 10}", figures["by_layer"]
-        style = "-" if number < 10 else ":"
-        if "conv1" in layers:
-            spread = [error or 0.0 for error in figures["stderr_by_layer"].values()]
-            heights = list(layers.values())
-            axes.errorbar(list(layers), heights, spread, marker="o", color=colour, linestyle=style, label=method)
-        else:
-            axes.axhline(figures["value"], color=colour, linestyle="--", label=f"{method} (best level)")
-    axes.set_ylabel(f"linear probe on {result['data']['name']}, % right")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
-    return figure

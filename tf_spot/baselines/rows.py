@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tf_spot import callbacks as cb
 from tf_spot.baselines import GAMES, pretext_class
+from tf_spot.baselines.curve import Curve, add_point
 from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.errors import UserError
@@ -56,7 +57,8 @@ def train_row(
 ) -> Trained:
     """Trains one method with one seed into its folder, and saves there what transfers as backbone.keras.
 
-    A game goes on where it was stopped; every other method starts anew.
+    What it has learned at each quarter of the way goes to curve.jsonl, see `tf_spot.baselines.curve`. A game goes on
+    where it was stopped; every other method starts anew.
 
     Args:
         method: one of `METHODS`.
@@ -66,6 +68,12 @@ def train_row(
         budget: images or seconds, one of them given.
         sink: told (done, total, text).
     """
+    trained = _train(method, config, source, folder, budget, sink)
+    add_point(folder, source, trained.extract, trained.images_seen)
+    return trained
+
+
+def _train(method: str, config: Config, source: Any, folder: Path, budget: Budget, sink: Sink | None) -> Trained:
     if method in GAMES:
         return _play(config.replace(**GAMES[method]), source, folder, budget, sink)
     if folder.exists():
@@ -123,8 +131,25 @@ def _play(config: Config, source: Any, folder: Path, budget: Budget, sink: Sink 
     (folder / "error.txt").unlink(missing_ok=True)
     begun = (folder / "config.json").is_file()
     config = Run(folder).config if begun else two_stages(config, budget, source)
-    spec = source.spec
-    spotter = train(config, spec, folder, resume=True, strategy="none", on_progress=sink)
+    training = config.training
+    curve = Curve(
+        folder,
+        source,
+        lambda spotter: spotter.backbone,
+        steps=training.spotter_steps,
+        steps_per_epoch=training.steps_per_epoch,
+        batch_size=training.batch_size,
+        images_before=training.autoencoder_steps * training.batch_size,
+    )
+    spotter = train(
+        config,
+        source.spec,
+        folder,
+        resume=True,
+        strategy="none",
+        on_progress=sink,
+        callbacks=lambda stage: [curve] if stage == "spotter" else [],
+    )
     write_file(folder / "backbone.keras", spotter.backbone.save)
     spent = Run(folder).spent().values()
     return Trained(
@@ -162,6 +187,11 @@ def _train_autoencoder(run: Run, source: Any, budget: Budget, sink: Sink | None)
     return Trained(encoder_levels(model.encoder), *spent)
 
 
+def _extract(model: Any) -> Any:
+    """What maps images to {layer: maps} in a model of `build_model`."""
+    return encoder_levels(model.encoder) if hasattr(model, "encoder") else model.backbone
+
+
 def encoder_levels(encoder: Any) -> Callable[[Any], dict[str, Any]]:
     """Images to the output of every layer of the encoder, {"e0": (batch, h, w, channels), ...}."""
 
@@ -191,6 +221,16 @@ def _fit(method: str, run: Run, source: Any, budget: Budget, sink: Sink | None) 
     writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
     callbacks = [cb.CountSteps(position), cb.FiniteLoss(position, run.path / "checkpoints")]
     callbacks += [cb.MetricsLog(position, run, writer)]
+    callbacks.append(
+        Curve(
+            run.path,
+            source,
+            _extract,
+            steps=steps,
+            steps_per_epoch=training.steps_per_epoch,
+            batch_size=training.batch_size,
+        )
+    )
     if budget.seconds is not None:
         position.total_steps = sys.maxsize
         callbacks.append(StopByClock(position, budget.seconds, sink))

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import importlib.resources
+import re
 from collections.abc import Iterable, Sequence
+from string import Template
 from typing import Any
+
+
+def page(title: str, subtitle: str, sections: dict[str, str]) -> str:
+    """A whole page: the template around its chapters. Only the template's own script may run: its digest stands there.
+
+    Args:
+        title, subtitle: text.
+        sections: HTML by the title of the chapter.
+    """
+    template = importlib.resources.files("tf_spot").joinpath("templates/report.html").read_text(encoding="utf-8")
+    (script,) = re.findall("<script>(.*?)</script>", template, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return Template(template).substitute(
+        title=text(title),
+        subtitle=text(subtitle),
+        script_digest=f"sha256-{digest}",
+        links=" ".join(f'<a href="#{anchor(title)}">{text(title)}</a>' for title in sections),
+        body="\n".join(section(title, content) for title, content in sections.items()),
+    )
 
 
 def text(value: object) -> str:

@@ -1,14 +1,9 @@
-"""The page: its sections in order, and the template around them."""
+"""The page of a run: its sections in order."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 import json
-import re
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from PIL import Image
@@ -52,25 +47,10 @@ def report(run_path: str | Path) -> Path:
         "Filters of conv1": _filters(spotter),
         "Configuration and provenance": _provenance(run),
     }
-    path = run.path / "report.html"
-    write_text(path, _page(run, sections))
-    return path
-
-
-def _page(run: Run, sections: dict[str, str]) -> str:
-    """Only the template's own script may run: its digest stands in the page's policy."""
-    template = importlib.resources.files("tf_spot").joinpath("templates/report.html").read_text(encoding="utf-8")
-    (script,) = re.findall("<script>(.*?)</script>", template, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    data, config = run.data, run.config
+    path, data, config = run.path / "report.html", run.data, run.config
     subtitle = f"{data['name']}, {config.data.image_size} pixels, preset {config.preset}, seed {config.training.seed}"
-    return Template(template).substitute(
-        title=markup.text(f"tf_spot: {run.path.resolve().name}"),
-        subtitle=markup.text(subtitle),
-        script_digest=f"sha256-{digest}",
-        links=" ".join(f'<a href="#{markup.anchor(title)}">{markup.text(title)}</a>' for title in sections),
-        body="\n".join(markup.section(title, content) for title, content in sections.items()),
-    )
+    write_text(path, markup.page(f"tf_spot: {run.path.resolve().name}", subtitle, sections))
+    return path
 
 
 def _trained(run: Run) -> Any:
