@@ -87,9 +87,6 @@ def training_step(options: argparse.Namespace) -> dict[str, Any]:
     for precision, chosen in precisions().items():
         competitors[f"ours, {precision}"] = [*words, *chosen]
         competitors[f"matrix product, {precision}"] = [sys.executable, "-c", PRODUCT, precision]
-    competitors["ours, float32, simultaneous updates"] = [
-        *words, "--set", "game.update=simultaneous", "--set", "game.history_batches=0"
-    ]  # fmt: skip
     if options.torch_python and options.torch_step:
         torch = [str(options.torch_python), str(options.torch_step), "--steps", "2"]
         competitors |= torch_modes(torch)
@@ -129,7 +126,7 @@ def input_pipeline(options: argparse.Namespace) -> dict[str, Any]:
 def start_up(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds from launch to help and to the first update of a training."""
     run = child([sys.executable, str(HERE / "start_up.py")])
-    return run | {"limits": {"help_seconds": 0.5, "first_step_seconds": 20.0}}
+    return run | {"limits": {"help_seconds": 0.5, "first_step_seconds_small": 20.0}}
 
 
 def profile(options: argparse.Namespace) -> dict[str, Any]:
@@ -184,7 +181,7 @@ def in_turns(competitors: dict[str, list[str]], rounds: int) -> dict[str, list[d
 
 def beside_torch(rates: dict[str, float]) -> dict[str, float]:
     """Our float32 over PyTorch's best float32, and our best over PyTorch's best of all."""
-    ours = {name: rate for name, rate in rates.items() if name.startswith("ours") and "simultaneous" not in name}
+    ours = {name: rate for name, rate in rates.items() if name.startswith("ours")}
     torch = {name: rate for name, rate in rates.items() if name.startswith("torch")}
     if not torch:
         return {}

@@ -86,6 +86,18 @@ def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -
     }  # fmt: skip
 
 
+def table(result: dict[str, Any]) -> str:
+    """The rates and their share."""
+    rates = result["rates"]
+    return "\n".join([
+        f"{result['photos']:,} photos of {result['data']} at {result['image_size']} px, width {result['width']:g}, "
+        f"batch {result['batch_size']}; images a second, times extractors",
+        f"networks alone                        {rates['forward']:8.0f}",
+        f"evaluation: decoding, networks, pooling {rates['extraction']:6.0f}",
+        f"share: {result['extraction_share_of_forward']:.0%}",
+    ])  # fmt: skip
+
+
 def _seconds(do: Callable[[], Any]) -> float:
     started = time.perf_counter()
     do()

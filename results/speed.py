@@ -50,10 +50,13 @@ def pipeline(result: dict[str, Any]) -> str:
 
 
 def start_up(result: dict[str, Any]) -> str:
-    what = {"help_seconds": "tf-spot --help answers", "first_step_seconds": "first update of a training"}
-    return "\n".join(
-        f"{says:<28}{result[name]:6.2f} s   (limit {result['limits'][name]:g} s)" for name, says in what.items()
-    )
+    lines = {
+        "help_seconds": "tf-spot --help answers",
+        "first_step_seconds_small": "first update of a training, preset small",
+        "first_step_seconds_stl10": "first update of a training, preset stl10",
+    }
+    limits = {name: f"   (limit {limit:g} s)" for name, limit in result["limits"].items()}
+    return "\n".join(f"{says:<42}{result[name]:6.2f} s{limits.get(name, '')}" for name, says in lines.items())
 
 
 def profile(result: dict[str, Any]) -> str:
