@@ -73,8 +73,8 @@ def compare(
         )
     source = _open(config, spec)
     budget = _given(budget or Budget(), config)
-    settings = {"config": config.to_dict(), "data": data_record(source), "budget": dataclasses.asdict(budget)}
-    settings |= {"probe_values": num_values}
+    budgeted = {"budget": dataclasses.asdict(budget), "probe_values": num_values}
+    settings = {"config": config.to_dict(), "data": data_record(source)} | budgeted
     folder = Path(out)
     keep_settings(folder / "settings.json", settings, "all rows of a comparison")
     if config.training.deterministic:
@@ -141,8 +141,7 @@ def _row(
     )
     names = {"task": "compare", "method": method, "data": source.name, "preset": config.preset}
     names |= {"seed": config.training.seed, "metric": "accuracy", "unit": "percent", "probe_values": num_values}
-    spent = {"images_seen": trained.images_seen, "seconds": round(trained.seconds, 3)}
-    spent |= {"curve": read_curve(path)}
+    spent = {"images_seen": trained.images_seen, "seconds": round(trained.seconds, 3), "curve": read_curve(path)}
     figures = names | probe | spent | {"budget": dataclasses.asdict(budget), "config": config.to_dict()} | provenance()
     write_json(done, figures)
     return figures
