@@ -2,11 +2,11 @@
 
     python results/extraction.py RUN --data SPEC
 
-In turns, so that both meet the same machine, for the same photos in the same batches: `extraction`, what `tf-spot
-evaluate` does before it solves: photos are read, decoded and cropped once, kept, and read again for each of the three
-extractors (the learned backbone, the one at random weights, and the encoder with the pixels), whose maps are pooled;
-and `forward`, the same extractors' maps of batches that lie in memory. A rate is extractors times images a second; the
-share is the median over TURNS turns. `decoding` is the first reading alone.
+In turns, so that both meet the same machine, for the same photos in the same batches: `forward`, the maps of batches
+that lie in memory, by each of the three extractors of an evaluation (the learned backbone, the one at random weights,
+and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared photos are
+read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read, decoded and
+cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
 """
 
 from __future__ import annotations
@@ -67,35 +67,36 @@ def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -
             for images in held:
                 next(iter(reversed(maps_of(images).values()))).numpy()
 
-    found: dict[str, list[float]] = {"forward": [], "extraction": [], "decoding": []}
+    found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": []}
     for turn in range(turns + 1):
-        forward_rate = len(bare) * count / _seconds(forward)
+        forward_seconds = _seconds(forward)
         with decoded_once(photos, BATCH) as (dataset, _):
             decoding = _seconds(lambda: [None for _ in dataset])
             again = _seconds(lambda: [vectors(images) for vectors in vectors_of for images, _ in dataset])
         if turn:  # the first one is to warm up
-            rates = (forward_rate, len(bare) * count / (decoding + again), count / decoding)
-            for name, rate in zip(found, rates, strict=True):
-                found[name].append(round(rate, 1))
-    share = statistics.median(e / f for e, f in zip(found["extraction"], found["forward"], strict=True))
+            seconds = {"forward": forward_seconds, "extraction": again, "whole": decoding + again}
+            for name, spent in seconds.items():
+                found[name].append(round(len(bare) * count / spent, 1))
+    shares = {name: statistics.median(e / f for e, f in zip(found[name], found["forward"], strict=True))
+              for name in ("extraction", "whole")}  # fmt: skip
     return {
         "task": "extraction", "preset": config.preset, "image_size": config.data.image_size, "data": source.name,
         "width": config.network.width, "unit": "images a second", "batch_size": BATCH, "photos": count,
         "rates": {name: statistics.median(rates) for name, rates in found.items()}, "turns": found,
-        "extraction_share_of_forward": round(share, 3),
+        "shares_of_forward": {name: round(share, 3) for name, share in shares.items()},
     }  # fmt: skip
 
 
 def table(result: dict[str, Any]) -> str:
-    """The rates and their share."""
-    rates = result["rates"]
-    return "\n".join([
-        f"{result['photos']:,} photos of {result['data']} at {result['image_size']} px, width {result['width']:g}, "
-        f"batch {result['batch_size']}; images a second, times extractors",
-        f"networks alone                        {rates['forward']:8.0f}",
-        f"evaluation: decoding, networks, pooling {rates['extraction']:6.0f}",
-        f"share: {result['extraction_share_of_forward']:.0%}",
-    ])  # fmt: skip
+    """The rates and their shares."""
+    head = f"{result['photos']:,} photos of {result['data']} at {result['image_size']} px, width {result['width']:g}"
+    lines = [f"{head}, batch {result['batch_size']}: extractors times photos a second"]
+    says = {"forward": "networks alone", "extraction": "prepared photos, networks, pooling",
+            "whole": "with the preparation, once for three extractors"}  # fmt: skip
+    for name, what in says.items():
+        share = f"{result['shares_of_forward'][name]:8.0%}" if name in result["shares_of_forward"] else ""
+        lines.append(f"{what:<50}{result['rates'][name]:6.0f}{share}")
+    return "\n".join(lines)
 
 
 def _seconds(do: Callable[[], Any]) -> float:
@@ -112,7 +113,7 @@ def main() -> None:
     found = measure(options.run, options.data)
     command = shlex.join(["python", "results/extraction.py", "RUN", "--data", "SPEC"])
     write_json(ROOT / "results" / "extraction.json", found | provenance(command))
-    print(found["rates"], f"share {found['extraction_share_of_forward']:.2f}")
+    print(table(found))
 
 
 if __name__ == "__main__":
