@@ -5,8 +5,8 @@
 In turns, so that both meet the same machine, for the same photos in the same batches: `forward`, the maps of batches
 that lie in memory, by each of the three extractors of an evaluation (the learned backbone, the one at random weights,
 and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared photos are
-read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read, decoded and
-cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
+read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read, decoded
+and cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
 """
 
 from __future__ import annotations
