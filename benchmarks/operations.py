@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def operations(content: bytes) -> collections.Counter[str]:
-    """Picoseconds by an operation's type; an event of an operation is called NAME:TYPE."""
+    """Picoseconds by an operation's type; its events are called NAME:TYPE, those of what runs them CLASS::METHOD."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     found: collections.Counter[str] = collections.Counter()
@@ -76,7 +76,7 @@ def operations(content: bytes) -> collections.Counter[str]:
         for line in plane.lines:
             for event in line.events:
                 name, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
-                if colon and re.fullmatch(r"\w+", kind):
+                if colon and re.fullmatch(r"\w+", kind) and not name.endswith(":"):
                     found[kind] += event.duration_ps
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import statistics
 import sys
@@ -50,7 +51,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "images_per_second": round(options.batch / statistics.median(seconds), 3),
         "seconds": [round(value, 4) for value in seconds],
-        "gflop": round(_flop(step.get_concrete_function(images)) / 1e9, 3),
+        "gflop": round(flop(step.get_concrete_function(images)) / 1e9, 3),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
@@ -70,11 +71,31 @@ def _waited(logs: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.add_n(list(logs.values()))
 
 
-def _flop(function: Any) -> int:
-    """Floating-point operations that TensorFlow's profiler counts in the graph: convolutions and products, mostly."""
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return int(tf.compat.v1.profiler.profile(function.graph, options=options).total_float_ops)
+def flop(function: Any) -> int:
+    """Floating-point operations of the convolutions and matrix products that the function's result needs.
+
+    A tape also writes gradients into the graph that nobody asks for, such as those of frozen kernels; they never run.
+    """
+    needed = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
+    found = set(needed)
+    while needed:
+        operation = needed.pop()
+        new = {tensor.op for tensor in operation.inputs} | set(operation.control_inputs)
+        needed.extend(new - found)
+        found |= new
+    return sum(_work(operation) for operation in found)
+
+
+def _work(operation: Any) -> int:
+    """Two for every product of two numbers: the kernel's size times the places and images where it is laid on."""
+    if operation.type not in ("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
+        return 0
+    shapes = [tuple(tensor.shape) for tensor in (*operation.inputs, *operation.outputs)]
+    if operation.type == "MatMul":
+        inner = shapes[0][0 if operation.get_attr("transpose_a") else 1]
+        return 2 * inner * math.prod(shapes[2])
+    kernel = shapes[3] if operation.type == "Conv2DBackpropFilter" else shapes[1]
+    return 2 * math.prod(kernel) * math.prod(shapes[2][:3])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
 RUN = runpy.run_path(str(ROOT / "benchmarks" / "run.py"))
+STEP = runpy.run_path(str(ROOT / "benchmarks" / "step.py"))
 OPERATIONS = runpy.run_path(str(ROOT / "benchmarks" / "operations.py"))
 SPEED = runpy.run_path(str(ROOT / "results" / "speed.py"))
 
@@ -35,6 +37,24 @@ def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_
         "our best / torch's best": 0.9,
     }
     assert RUN["beside_torch"](rates) == {}
+
+
+def test_work_that_no_result_needs_does_not_count() -> None:
+    """A frozen kernel: its gradient is in the graph, and never runs."""
+    kernel = tf.ones((3, 3, 8, 4))
+
+    @tf.function
+    def step(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            maps = tf.nn.conv2d(images, kernel, 2, "SAME")
+            score = tf.matmul(tf.reshape(maps, (2, -1)), tf.ones((3 * 3 * 4, 5)))
+        return tape.gradient(score, images)
+
+    function = step.get_concrete_function(tf.TensorSpec((2, 6, 6, 8)))
+    assert "Conv2DBackpropFilter" in {operation.type for operation in function.graph.get_operations()}
+    # of the forward pass the gradient of a linear map needs nothing
+    assert STEP["flop"](function) == 2 * (3 * 3 * 8 * 4) * (2 * 3 * 3) + 2 * (2 * 36 * 5)
 
 
 def test_a_rerun_keeps_the_ratios_of_the_run_before(tmp_path: Path) -> None:
