@@ -25,21 +25,22 @@ FLOORS = (
     ("stages",),
     ("finetuning", "training"),
     ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
-    ("embedding_beam", "neighbours", "results"),
-    ("ablation", "charts", "comparing", "protocols", "report", "tuning"),
+    ("charts", "embedding_beam", "neighbours", "results"),
+    ("report",),
+    ("ablation", "comparing", "protocols", "tuning"),
     ("demo",),
     ("commands",),
     ("cli",),
     ("__main__", "__init__"),
 )
 BESIDE = {  # within one floor: who may import whom
+    "baselines": {"evaluation"},
     "embedding": {"exporters"},
     "exporters": {"evaluation"},
     "fitting": {"config"},
     "layers": {"distribution"},
     "losses": {"distribution"},
     "checkpoints": {"runs"},
-    "report": {"charts"},
     "gan": {"spotter"},
 }
 
