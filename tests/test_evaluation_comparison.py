@@ -18,6 +18,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation import TASKS, evaluate_task, format_table
 from tf_spot.evaluation.comparison import rival_extractors
 from tf_spot.evaluation.examples import decoded_once
+from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.pooling import Pooling
 
 SIZE = 16
@@ -119,6 +120,24 @@ def test_probes_are_seen_in_progress_and_layers_are_passed_on(networks: dict[str
     ]
     assert told[-1][0] == told[-1][1] == 3 * (2 * 60 + 30)
     assert result["pooling"] == "max"
+
+
+def test_what_is_finished_is_not_done_again_after_a_stop(networks: dict[str, Any], tmp_path: Path) -> None:
+    """The spotter's scores are kept when the probe of its rival is stopped; the figures are those of one go."""
+
+    def stop_at_random(done: int, total: int, text: str) -> None:
+        if "random" in text:
+            raise KeyboardInterrupt
+
+    words = {"source": Stripes(), "num_values": 50, "layers": ["conv2", "conv5"]} | networks
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_task("linear", parts=Parts(tmp_path, {}), progress=stop_at_random, **words)
+    told: list[tuple[int, int, str]] = []
+    parts = Parts(tmp_path, {})
+    found = evaluate_task("linear", parts=parts, progress=lambda *line: told.append(line), **words)
+    assert parts.resumed == 1 and found == evaluate_task("linear", **words)
+    assert [line[2] for line in told].count("probing spot") == 1, "told that it is there, nothing more"
+    assert told[-1][0] == told[-1][1]
 
 
 def test_mistakes_are_told_before_any_work(networks: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from tf_spot.data import open_source
 from tf_spot.data.voc import VOC
 from tf_spot.errors import UserError
 from tf_spot.evaluation.finetune import Recipe, finetune
-from tf_spot.evaluation.parts import Parts
+from tf_spot.evaluation.parts import Parts, digest
 from tf_spot.evaluation.stl10 import local_spec, official_files, stl10
 from tf_spot.evaluation.voc_classification import voc_classification
 from tf_spot.evaluation.voc_detection import voc_detection
@@ -105,11 +104,8 @@ class Job:
 
     def keep_parts(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
-        digest = hashlib.sha256()
-        for weights in self.backbone.get_weights():
-            digest.update(weights.tobytes())
         depends_on = self.settings | asdict(self.recipe) | {"task": self.task, "fingerprint": fingerprint}
-        self.parts = Parts(self.run.path / "results" / "parts", depends_on | {"weights": digest.hexdigest()})
+        self.parts = Parts(self.run.path / "results" / "parts", depends_on | {"weights": digest(self.backbone)})
 
 
 def _finetune(job: Job) -> dict[str, Any]:

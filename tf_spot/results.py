@@ -18,9 +18,10 @@ import tensorflow as tf
 
 from tf_spot.data import open_source
 from tf_spot.evaluation import evaluate_task
+from tf_spot.evaluation.parts import Parts, digest
 from tf_spot.health import game_signals
 from tf_spot.runs import Run, provenance, write_json, write_text
-from tf_spot.strategies import is_chief
+from tf_spot.strategies import is_chief, num_workers
 from tf_spot.training import load_spotter
 
 BATCH = 64  # images at a time
@@ -41,7 +42,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluates the spotter of a run beside its rivals and writes RUN/results/TASK-DATA.json.
 
-    Inside a strategy's scope its devices share the extraction of features; of several workers, the first writes.
+    Inside a strategy's scope its devices share the extraction of features; of several workers, the first writes. With
+    one worker the same call goes on after a stop: what is finished of the spotter and its rivals is kept in
+    RUN/results/parts until all is.
 
     Args:
         run_path: the run folder.
@@ -50,9 +53,10 @@ def evaluate_run(
         on_progress: told (done, total, text).
 
     Returns:
-        what `evaluate_task` returns, with `mask_auc` (the mask head against the true keep mask, on the test images;
-        None without a mask head), `preset`, `images_seen` and `seconds` (of training), `evaluation_seconds`, `command`,
-        `training_command`, `training_data`, `config`, `commit`, `versions` and `machine`.
+        what `evaluate_task` returns, with `parts_resumed`, `mask_auc` (the mask head against the true keep mask, on
+        the test images; None without a mask head), `preset`, `images_seen` and `seconds` (of training),
+        `evaluation_seconds`, `command`, `training_command`, `training_data`, `config`, `commit`, `versions` and
+        `machine`.
 
     Raises:
         UserError: no run, no trained spotter, or photos or options that do not fit.
@@ -62,6 +66,10 @@ def evaluate_run(
     config = run.config
     source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
     spotter = load_spotter(run)
+    settings = {"task": task, "layers": None if layers is None else list(layers), "num_values": num_values}
+    settings |= {"pooling": pooling, "solver": solver, "epochs": epochs, "seed": seed}
+    weights = digest(spotter.backbone, spotter.autoencoder)
+    parts = Parts(run.path / "results" / "parts", settings | {"fingerprint": source.fingerprint, "weights": weights})
     figures = evaluate_task(
         task,
         backbone=spotter.backbone,
@@ -74,13 +82,18 @@ def evaluate_run(
         solver=solver,
         epochs=epochs,
         batch_size=BATCH,
+        parts=parts
+        if num_workers(tf.distribute.get_strategy()) == 1
+        else None,  # workers share every batch: none of them may skip one
         progress=on_progress,
     )
     signals = game_signals(spotter, source.images("test", BATCH))
     result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | training_record(run, figures)
-    result |= provenance() | {"evaluation_seconds": round(time.monotonic() - started, 1)}
+    result |= {"parts_resumed": parts.resumed} | provenance()
+    result |= {"evaluation_seconds": round(time.monotonic() - started, 1)}
     if is_chief(tf.distribute.get_strategy()):
         write_json(run.path / "results" / f"{figures['task']}-{source.name}.json", result)
+        parts.forget()
     return result
 
 

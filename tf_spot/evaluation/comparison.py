@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_spot.errors import UserError
 from tf_spot.evaluation.examples import Examples, decoded_once
+from tf_spot.evaluation.parts import Parts
 from tf_spot.evaluation.pooling import Extractor, Pooling
 from tf_spot.evaluation.probes import Fit, LayerScore, Sink, Work, fit_knn, linear_fit, summary
 
@@ -29,6 +30,7 @@ def evaluate_task(
     solver: str | None = None,
     epochs: int | None = None,
     batch_size: int = 256,
+    parts: Parts | None = None,
     progress: Sink | None = None,
 ) -> dict[str, Any]:
     """Probes a backbone and its rivals on the same examples.
@@ -46,6 +48,7 @@ def evaluate_task(
         num_values, pooling: see `Pooling`.
         solver, epochs: of the task `linear`, see `linear_probe`; with `sgd` the result's task is `linear-sgd`.
         batch_size: images at a time.
+        parts: keeps the scores of each extractor that is finished.
         progress: is told `(done, total, text)`.
 
     Returns:
@@ -60,13 +63,16 @@ def evaluate_task(
     pool = Pooling(num_values, pooling)
     names = None if layers is None else list(layers)
     rivals = rival_extractors(backbone, autoencoder, pool, seed)
+    kept = parts or (lambda name, work: work())
     with decoded_once(source, batch_size) as (train_ds, test_ds):
         examples = Examples(train_ds, test_ds, seed)
         work = Work(progress, Work.needed(examples) * (1 + len(rivals)))
 
         def scores(extract: Extractor, what: str, which: list[str] | None = None) -> dict[str, LayerScore]:
-            work.text = f"probing {what}"
-            return fit(extract, which, examples, pool, work)
+            work.text, before = f"probing {what}", work.done
+            found = kept(what, lambda: fit(extract, which, examples, pool, work))
+            work.advance(before + Work.needed(examples) - work.done)  # all of it, where the part was found finished
+            return {name: LayerScore(*score) for name, score in found.items()}
 
         spot = scores(backbone, "spot", names)
         random = scores(rivals["random"], "random", names)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from tf_spot.runs import write_json
 
 
@@ -40,3 +42,12 @@ class Parts:
     def forget(self) -> None:
         """The evaluation is finished: another one begins anew."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def digest(*models: keras.Model) -> str:
+    """A fingerprint of their weights."""
+    found = hashlib.sha256()
+    for model in models:
+        for weights in model.get_weights():
+            found.update(weights.tobytes())
+    return found.hexdigest()
