@@ -121,6 +121,23 @@ def test_exit_code_reaches_the_shell(tmp_path) -> None:
     assert done.returncode == 2 and "received: x" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_mistake_found_after_tensorflow_is_one_line_too(tmp_path) -> None:
+    """Without the lines that TensorFlow writes while it is loaded; another line of that time is shown."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, importlib.abc, os, sys\n"
+        "class Late(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'tensorflow.python': sys.meta_path.remove(self); os.write(2, b'a word of mine\\n')\n"
+        "sys.meta_path.insert(0, Late())\n"
+    )
+    words = ["train", "--data", f"folder:{tmp_path / 'none'}", "--out", str(tmp_path / "run"), "--preset", "tiny"]
+    environment = QUIET_GPU | {"PYTHONPATH": str(tmp_path)}
+    del environment["TF_CPP_MIN_LOG_LEVEL"]  # the tests' own
+    done = subprocess.run([sys.executable, "-m", "tf_spot", *words], capture_output=True, text=True, env=environment)
+    mine, mistake = done.stderr.splitlines()
+    assert done.returncode == 2 and mine == "a word of mine" and mistake.startswith("tf-spot: ")
+
+
 # --- train ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
 import json
 import os
+import re
 import sys
+import tempfile
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 from tf_spot.errors import UserError
 
@@ -24,6 +31,41 @@ def require_tensorflow() -> None:
             f"Keras has the wrong backend. Allowed: 'tensorflow'. Received: {backend!r} from {origin}. "
             "Set KERAS_BACKEND=tensorflow before Python starts."
         )
+
+
+# TensorFlow 2.19 and later write such lines while they are imported, whatever TF_CPP_MIN_LOG_LEVEL says
+# (tensorflow/tensorflow, issue 100442).
+START_UP = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\)|[IWE]\d{4} ")
+
+
+class QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Put first in `sys.meta_path`: TensorFlow, whoever imports it, is loaded without the log lines of its C++."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: _without_start_up(load, module)  # type: ignore[method-assign]
+        return spec
+
+
+def _without_start_up(load: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """What else is written to stderr meanwhile is shown afterwards."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            load(module)
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            file.seek(0)
+            os.write(2, b"".join(line for line in file if not START_UP.match(line)))
 
 
 def _chosen_backend() -> tuple[str, str]:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tf_spot import __version__
-from tf_spot.backend import require_tensorflow
+from tf_spot.backend import QuietTensorFlow, require_tensorflow
 from tf_spot.commands.verb import INTERRUPTED, TERMINATED, USER_ERROR
 from tf_spot.errors import UserError
 
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         require_tensorflow()
+        if "tensorflow" not in sys.modules:
+            sys.meta_path.insert(0, QuietTensorFlow())
         figures, code = options.verb(options)
     except UserError as error:
         if options.debug:
