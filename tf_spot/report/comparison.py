@@ -105,6 +105,7 @@ def draw(result: dict[str, Any]) -> Figure:
     by_layer.set_ylabel(f"linear probe on {result['data']['name']}, % right")
     by_images.set_ylabel("best layer, held-out training labels, % right")
     by_images.set_xlabel("images seen")
+    by_images.set_xlim(left=0)
     for axes in (by_layer, by_images):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
