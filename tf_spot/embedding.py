@@ -164,8 +164,10 @@ def _open_artifact(folder: Path, layer: str) -> Embedder:
     try:
         if kind == "saved_model":
             model = reopen.open_saved_model(artifact)[0]
+        elif kind == "tflite":
+            model = reopen.open_tflite(artifact, threads=os.cpu_count())
         else:
-            model = (reopen.open_tflite if kind == "tflite" else reopen.open_onnx)(artifact)
+            model = reopen.open_onnx(artifact)
     except ImportError as error:
         extra = {"tflite": "litert", "onnx": "onnx"}[kind]
         raise UserError(f"{kind} needs {error.name}, which is missing; run pip install tf-spot[{extra}]") from error
