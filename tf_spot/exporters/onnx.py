@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def write_onnx(part: Part, path: Path, quantization: str, photos: np.ndarray, pr
     import onnx
     import tf2onnx
 
+    # An optimisation that fails is left out, with a trace in the log; the result is compared with the model anyhow.
+    logging.getLogger("tf2onnx.optimizer").setLevel(logging.ERROR)
     model, _ = tf2onnx.convert.from_function(part.images, input_signature=part.images.input_signature, opset=OPSET)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
