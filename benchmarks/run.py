@@ -166,7 +166,8 @@ def precisions() -> dict[str, list[str]]:
 
 def torch_modes(command: list[str]) -> dict[str, list[str]]:
     """PyTorch's modes in those precisions: where bfloat16 is emulated, one of its steps takes minutes."""
-    wanted = {mode: words for mode, words in TORCH_MODES.items() if mode.partition(",")[0] in precisions()}
+    ours = precisions()
+    wanted = {mode: words for mode, words in TORCH_MODES.items() if mode.partition(",")[0] in ours}
     return {f"torch, {mode}": [*command, *words] for mode, words in wanted.items()}
 
 

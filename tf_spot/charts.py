@@ -58,7 +58,7 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
     found = {name: points for name in chart.curves if (points := _points(lines, name))}
     if not found:
         return None
-    with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "tf_spot"}):
+    with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
         figure = Figure(figsize=(5.2, 2.9), layout="constrained")
         axes = figure.add_subplot()
         for name, points in found.items():
@@ -70,13 +70,19 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
         if chart.between_0_and_1:
             axes.set_ylim(-0.02, 1.02)
         axes.legend(frameon=False, fontsize=8)
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return data_uri(file.getvalue(), "svg+xml")
+        return svg(figure)
 
 
 def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+
+
+def svg(figure: Figure) -> str:
+    """`figure` as an SVG data URI, the same for the same figure."""
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "tf_spot"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return data_uri(file.getvalue(), "svg+xml")
 
 
 def png(image: Image.Image) -> str:

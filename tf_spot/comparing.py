@@ -172,11 +172,10 @@ def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str]) ->
 def format_comparison(result: dict[str, Any]) -> str:
     """The table as text. The autoencoder has levels of its own, of which only the best is shown."""
     layers = [f"conv{i}" for i in range(1, 6)]
-    budget = result["budget"]
-    spend = f"{budget['images']:,} images" if budget["seconds"] is None else f"{budget['seconds']:g} seconds"
     head = "".join(f"{name:>8}" for name in layers)
     lines = [
-        f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; {spend} a method",
+        f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; "
+        f"{Budget(**result['budget'])} a method",
         f"{'':14}{head}{'best':>14}{'images':>12}{'seconds':>10}",
     ]
     for method, figures in result["methods"].items():

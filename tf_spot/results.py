@@ -70,6 +70,7 @@ def evaluate_run(
     settings |= {"pooling": pooling, "solver": solver, "epochs": epochs, "seed": seed}
     weights = digest(spotter.backbone, spotter.autoencoder)
     parts = Parts(run.path / "results" / "parts", settings | {"fingerprint": source.fingerprint, "weights": weights})
+    alone = num_workers(tf.distribute.get_strategy()) == 1  # several share every batch: none of them may skip one
     figures = evaluate_task(
         task,
         backbone=spotter.backbone,
@@ -82,9 +83,7 @@ def evaluate_run(
         solver=solver,
         epochs=epochs,
         batch_size=BATCH,
-        parts=parts
-        if num_workers(tf.distribute.get_strategy()) == 1
-        else None,  # workers share every batch: none of them may skip one
+        parts=parts if alone else None,
         progress=on_progress,
     )
     signals = game_signals(spotter, source.images("test", BATCH))

@@ -134,17 +134,11 @@ class Run:
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Appends one line; numbers that are not finite become null, which JSON can hold."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.metrics_path, finite)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines written so far, without one that a kill cut short."""
-        if not self.metrics_path.is_file():
-            return []
-        *lines, _unfinished = self.metrics_path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines]
+        return read_lines(self.metrics_path)
 
     def spent(self) -> dict[str, dict[str, float]]:
         """{stage: {"images_seen": ..., "seconds": ...}}; an autoencoder of another run costs what it cost there."""
@@ -226,6 +220,22 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replaces a text file in one move."""
     write_file(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Adds a line of JSON, and waits until it is on disk."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of JSON in a file, without one that a kill cut short; none where there is no file."""
+    if not path.is_file():
+        return []
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from tf_spot.config import TrainingConfig
 from tf_spot.evaluation import held_out_probe
+from tf_spot.runs import append_line, read_lines
 
 POINTS = 4  # a row: after each quarter of its steps
 VALUES = 512  # a layer is pooled to; fewer than for the table, as there are more probes
@@ -17,7 +18,7 @@ FILE = "curve.jsonl"
 
 
 class Curve(keras.callbacks.Callback):
-    """Probes a model whenever another quarter of its steps is done; the last point is `add`ed by who trains it.
+    """Probes a model whenever another quarter of its steps is done; the last point is added by who trains it.
 
     The probe is fitted to four fifths of the training labels and tested on the other fifth, test photos are not read.
     Its time is no part of the row's seconds.
@@ -26,9 +27,8 @@ class Curve(keras.callbacks.Callback):
         folder: of the row; a line a point goes to curve.jsonl: {"images_seen", "value", "stderr"}.
         source: labelled photos.
         extract: the model to what maps images to {layer: maps}.
+        training: says how many steps an epoch has, at whose ends the points lie, and how many images a step.
         steps: the model's.
-        steps_per_epoch: points lie at ends of epochs.
-        batch_size: images a step.
         images_before: seen before its first step, by an earlier stage.
     """
 
@@ -37,21 +37,19 @@ class Curve(keras.callbacks.Callback):
         folder: Path,
         source: Any,
         extract: Callable[[Any], Any],
-        *,
+        training: TrainingConfig,
         steps: int,
-        steps_per_epoch: int,
-        batch_size: int,
+        *,
         images_before: int = 0,
     ) -> None:
         super().__init__()
         self.folder, self.source, self.extract = folder, source, extract
-        self.steps, self.steps_per_epoch = steps, steps_per_epoch
-        self.batch_size, self.images_before = batch_size, images_before
+        self.training, self.steps, self.images_before = training, steps, images_before
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        before, now = (min(done * self.steps_per_epoch, self.steps) for done in (epoch, epoch + 1))
+        before, now = (min(done * self.training.steps_per_epoch, self.steps) for done in (epoch, epoch + 1))
         if POINTS * before // self.steps < POINTS * now // self.steps and now < self.steps:
-            images = self.images_before + now * self.batch_size
+            images = self.images_before + now * self.training.batch_size
             add_point(self.folder, self.source, self.extract(self.model), images)
 
 
@@ -59,13 +57,10 @@ def add_point(folder: Path, source: Any, extract: Any, images_seen: int) -> None
     """Probes and writes a line."""
     probe = held_out_probe(extract, source, num_values=VALUES)
     line = {"images_seen": images_seen, "value": probe["value"], "stderr": probe["stderr"]}
-    with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(folder / FILE, line)
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """The points by images seen; of a row that went on from a checkpoint, the last of each."""
-    path = folder / FILE
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else []
-    points = {line["images_seen"]: line for line in lines}
+    points = {line["images_seen"]: line for line in read_lines(folder / FILE)}
     return [points[images] for images in sorted(points)]

@@ -43,6 +43,9 @@ class Budget:
                 f"images={self.images}, seconds={self.seconds}"
             )
 
+    def __str__(self) -> str:
+        return f"{self.images:,} images" if self.seconds is None else f"{self.seconds:g} seconds"
+
 
 class Trained(NamedTuple):
     """A trained row."""
@@ -132,15 +135,8 @@ def _play(config: Config, source: Any, folder: Path, budget: Budget, sink: Sink 
     begun = (folder / "config.json").is_file()
     config = Run(folder).config if begun else two_stages(config, budget, source)
     training = config.training
-    curve = Curve(
-        folder,
-        source,
-        lambda spotter: spotter.backbone,
-        steps=training.spotter_steps,
-        steps_per_epoch=training.steps_per_epoch,
-        batch_size=training.batch_size,
-        images_before=training.autoencoder_steps * training.batch_size,
-    )
+    before = training.autoencoder_steps * training.batch_size
+    curve = Curve(folder, source, _extract, training, training.spotter_steps, images_before=before)
     spotter = train(
         config,
         source.spec,
@@ -184,11 +180,11 @@ def _train_autoencoder(run: Run, source: Any, budget: Budget, sink: Sink | None)
     """The encoder is what transfers here: its levels e0, e1, ... take the place of conv1 ... conv5."""
     model, spent = _fit("autoencoder", run, source, budget, sink)
     write_file(run.model_path("autoencoder"), model.save)
-    return Trained(encoder_levels(model.encoder), *spent)
+    return Trained(_extract(model), *spent)
 
 
 def _extract(model: Any) -> Any:
-    """What maps images to {layer: maps} in a model of `build_model`."""
+    """What maps images to {layer: maps}: the encoder's levels of an autoencoder, the backbone of all others."""
     return encoder_levels(model.encoder) if hasattr(model, "encoder") else model.backbone
 
 
@@ -220,17 +216,7 @@ def _fit(method: str, run: Run, source: Any, budget: Budget, sink: Sink | None) 
     position = cb.Position(method, steps, training.steps_per_epoch, training.batch_size)
     writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
     callbacks = [cb.CountSteps(position), cb.FiniteLoss(position, run.path / "checkpoints")]
-    callbacks += [cb.MetricsLog(position, run, writer)]
-    callbacks.append(
-        Curve(
-            run.path,
-            source,
-            _extract,
-            steps=steps,
-            steps_per_epoch=training.steps_per_epoch,
-            batch_size=training.batch_size,
-        )
-    )
+    callbacks += [cb.MetricsLog(position, run, writer), Curve(run.path, source, _extract, training, steps)]
     if budget.seconds is not None:
         position.total_steps = sys.maxsize
         callbacks.append(StopByClock(position, budget.seconds, sink))

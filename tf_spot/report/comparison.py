@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tf_spot import charts
+from tf_spot.baselines.rows import Budget
 from tf_spot.report import markup
+from tf_spot.report.tables import BEST, cells
 from tf_spot.runs import write_text
 
 
@@ -23,8 +24,7 @@ def report_comparison(folder: Path, result: dict[str, Any]) -> Path:
         folder: of the comparison.
         result: what `tf_spot.comparing.compare` returns.
     """
-    budget, config = result["budget"], result["config"]
-    spend = f"{budget['images']:,} images" if budget["seconds"] is None else f"{budget['seconds']:g} seconds"
+    config = result["config"]
     sections = {
         "What the features are worth": _table(result),
         "Accuracy by layer and by images seen": _plots(result),
@@ -32,53 +32,44 @@ def report_comparison(folder: Path, result: dict[str, Any]) -> Path:
     }
     path = folder / "report.html"
     title = f"tf_spot: {len(result['methods'])} methods on {result['data']['name']}"
-    subtitle = f"{spend} a method, {config['data']['image_size']} pixels, preset {config['preset']}"
+    subtitle = (
+        f"{Budget(**result['budget'])} a method, {config['data']['image_size']} pixels, preset {config['preset']}"
+    )
     write_text(path, markup.page(title, subtitle, sections))
     return path
 
 
 def _table(result: dict[str, Any]) -> str:
     methods = result["methods"]
-    layers = list(dict.fromkeys(name for figures in methods.values() for name in figures["by_layer"]))
-    layers = [name for name in layers if name.startswith("conv")]
-    best = {name: max(figures["by_layer"].get(name, 0.0) for figures in methods.values()) for name in layers}
-    best["best"] = max(figures["value"] for figures in methods.values())
+    names = dict.fromkeys(name for figures in methods.values() for name in figures["by_layer"])
+    columns = [*(name for name in names if name.startswith("conv")), BEST]
+    values = {method: figures["by_layer"] | {BEST: figures["value"]} for method, figures in methods.items()}
+    best = [max(found[name] for found in values.values() if name in found) for name in columns]
     rows = []
     for method, figures in methods.items():
-        values = figures["by_layer"] | {"best": figures["value"]}
-        spread = figures["stderr_by_layer"] | {"best": figures["stderr"]}
-        cells = [markup.text(method)] + [_cell(values.get(name), spread.get(name)) for name in (*layers, "best")]
-        kinds = [""] + [" class=best" if values.get(name) == best[name] else "" for name in (*layers, "best")]
-        cells += [f"{np.mean(figures['images_seen']):,.0f}", f"{np.mean(figures['seconds']):,.0f}"]
-        kinds += ["", ""]
-        own = " class=own" if method == "spot" else ""
-        rows.append((own, "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, cells, strict=True))))
+        spread = figures["stderr_by_layer"] | {BEST: figures["stderr"]}
+        shown = cells([values[method].get(name) for name in columns], best, [spread.get(name) for name in columns])
+        spent = "".join(f"<td>{np.mean(figures[name]):,.0f}</td>" for name in ("images_seen", "seconds"))
+        rows.append((" class=own" if method == "spot" else "", f"<td>{markup.text(method)}</td>{shown}{spent}"))
     says = (
         "Accuracy of a linear probe on the test photos in percent, ± its standard error over seeds where there are "
         "several. The best of each column is underlined. autoencoder has layers of its own; supervised saw labels."
     )
     failed = "".join(markup.note(f"failed: {name}: {why}") for name, why in result["failed"].items())
-    return markup.table(["", *layers, "best", "images", "seconds"], rows) + markup.note(says) + failed
-
-
-def _cell(value: float | None, spread: float | None) -> str:
-    return "" if value is None else f"{value:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    return markup.table(["", *columns, "images", "seconds"], rows) + markup.note(says) + failed
 
 
 def _plots(result: dict[str, Any]) -> str:
-    file = io.BytesIO()
-    draw(result).savefig(file, format="svg", metadata={"Date": None})
     says = (
         "Left: the table. Right: smaller probes at each quarter of the way, fitted to four fifths of the training "
         "labels and tested on the other fifth; a dotted line: not trained by gradient descent."
     )
-    return markup.figure([charts.data_uri(file.getvalue(), "svg+xml")], says)
+    return markup.figure([charts.svg(draw(result))], says)
 
 
 def _provenance(result: dict[str, Any]) -> str:
     facts = {name: result[name] for name in ("data", "probe_values", "command", "commit", "versions", "machine")}
-    config = json.dumps(result["config"], indent=2)
-    return f"{markup.facts(facts)}<h3>Configuration</h3><pre>{markup.text(config)}</pre>"
+    return markup.provenance(facts, json.dumps(result["config"], indent=2))
 
 
 def draw(result: dict[str, Any]) -> Figure:

@@ -83,6 +83,11 @@ def facts(values: dict[str, Any]) -> str:
     return f'<div class="scroll"><table class="facts">{rows}</table></div>'
 
 
+def provenance(values: dict[str, Any], config: str) -> str:
+    """Where the page comes from, and the configuration as it is written."""
+    return f"{facts(values)}<h3>Configuration</h3><pre>{text(config)}</pre>"
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())

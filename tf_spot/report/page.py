@@ -78,5 +78,4 @@ def _filters(spotter: Any) -> str:
 
 def _provenance(run: Run) -> str:
     versions = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
-    config = markup.text(run.config.to_json())
-    return f"{markup.facts(run.data | versions)}<h3>Configuration</h3><pre>{config}</pre>"
+    return markup.provenance(run.data | versions, run.config.to_json())

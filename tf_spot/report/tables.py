@@ -43,7 +43,7 @@ def _figures(methods: dict[str, Any], result: dict[str, Any]) -> str:
     for name, figures in methods.items():
         spread = [(figures.get("deviation") or {}).get(column) for column in columns]
         own = " class=own" if name == result["method"] else ""
-        rows.append((own, f"<td>{markup.text(name)}</td>{_cells(values[name], best, spread)}"))
+        rows.append((own, f"<td>{markup.text(name)}</td>{cells(values[name], best, spread)}"))
     return markup.table(["", *columns], rows)
 
 
@@ -52,12 +52,13 @@ def _value(figures: dict[str, Any], column: str) -> float | None:
     return found
 
 
-def _cells(values: Sequence[float | None], best: Sequence[float | None], spread: Sequence[float | None]) -> str:
-    cells = []
+def cells(values: Sequence[float | None], best: Sequence[float | None], spread: Sequence[float | None]) -> str:
+    """Figures to one decimal with what they spread, the best of each column marked; empty where there is none."""
+    made = []
     for value, top, deviation in zip(values, best, spread, strict=True):
         shown = "" if value is None else f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
-        cells.append(f"<td{' class=best' if value is not None and value == top else ''}>{shown}</td>")
-    return "".join(cells)
+        made.append(f"<td{' class=best' if value is not None and value == top else ''}>{shown}</td>")
+    return "".join(made)
 
 
 def _says(result: dict[str, Any]) -> str:
@@ -84,7 +85,7 @@ def _classes(methods: dict[str, Any]) -> str:
     for name in next(iter(told.values())):
         values = [_of_class(classes.get(name)) for classes in told.values()]
         top = max((value for value in values if value is not None), default=None)
-        rows.append(("", f"<td>{markup.text(name)}</td>{_cells(values, [top] * len(told), [None] * len(told))}"))
+        rows.append(("", f"<td>{markup.text(name)}</td>{cells(values, [top] * len(told), [None] * len(told))}"))
     return f"<details><summary>By class</summary>{markup.table(['', *told], rows)}</details>"
 
 
