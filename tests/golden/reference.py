@@ -19,10 +19,10 @@ MEAN = (123.68, 116.78, 103.94)
 
 
 class Graph:
-    """The networks on float32 variables; `run` returns what the reference holds."""
+    """The networks on variables of `dtype`; `run`, in float32 alone, returns what the reference holds."""
 
-    def __init__(self, weights: dict[str, np.ndarray]) -> None:
-        self.weights = {name: tf.Variable(value.astype("float32")) for name, value in weights.items()}
+    def __init__(self, weights: dict[str, np.ndarray], dtype: str = "float32") -> None:
+        self.weights = {name: tf.Variable(value.astype(dtype)) for name, value in weights.items()}
 
     def conv(self, x: tf.Tensor, scope: str, stride: int = 1, padding: str = "SAME") -> tf.Tensor:
         x = tf.nn.conv2d(x, self.weights[f"{scope}/weights"], stride, padding)
@@ -52,10 +52,24 @@ class Graph:
             if mask is not None:
                 residual = self.block(tf.concat([x, mask], -1), f"generator/repair_{i}/conv1", training=True)
                 x = x + (1 - mask) * self.conv(residual, f"generator/repair_{i}/conv2")
-                mask = tf.image.resize(mask, 2 * np.array(mask.shape[1:3]), "nearest")
+                mask = tf.repeat(tf.repeat(mask, 2, axis=1), 2, axis=2)
             if number == 5:
                 return tf.tanh(self.conv(x, "decoder/deconv_5"))
-            x = self.block(tf.image.resize(x, 2 * np.array(x.shape[1:3])), f"decoder/deconv_{number}")
+            x = self.block(self.double(x), f"decoder/deconv_{number}")
+
+    @staticmethod
+    def double(x: tf.Tensor) -> tf.Tensor:
+        """Bilinear, half-pixel centres; TensorFlow's gives float32 whatever it is given."""
+        if x.dtype == tf.float32:
+            return tf.image.resize(x, 2 * np.array(x.shape[1:3]))
+        for axis in (1, 2):
+            first, last = (tf.gather(x, [i], axis=axis) for i in (0, x.shape[axis] - 1))
+            inner = tf.range(x.shape[axis])
+            padded = tf.concat([first, x, last], axis)
+            before, after = (tf.gather(padded, inner + shift, axis=axis) for shift in (0, 2))
+            pairs = tf.stack([(before + 3 * x) / 4, (3 * x + after) / 4], axis + 1)
+            x = tf.reshape(pairs, [2 * size if i == axis else size for i, size in enumerate(x.shape)])
+        return x
 
     def grouped(self, x: tf.Tensor, scope: str, norm: bool = False) -> tf.Tensor:
         outputs = []
@@ -81,13 +95,16 @@ class Graph:
         out["class_logits"] = self.conv(x, f"{scope}/fc_2")[:, 0, 0]
         return out
 
+    def repair(self, images: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        encoded = self.encode(images)
+        corrupted = mask * encoded + (1 - mask) * tf.nn.avg_pool2d(encoded, 3, 1, "SAME")
+        out = {"encoded": encoded, "corrupted": corrupted, "decoded": self.decode(encoded)}
+        return out | {"repaired": self.decode(corrupted, mask)}
+
     def run(self, images: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
         images, mask = tf.constant(images), tf.constant(mask)
         with tf.GradientTape(persistent=True) as tape:
-            encoded = self.encode(images)
-            corrupted = mask * encoded + (1 - mask) * tf.nn.avg_pool2d(encoded, 3, 1, "SAME")
-            out = {"encoded": encoded, "corrupted": corrupted, "decoded": self.decode(encoded)}
-            out["repaired"] = self.decode(corrupted, mask)
+            out = self.repair(images, mask)
             out |= self.discriminate(tf.concat([out["decoded"], out["repaired"]], 0))
             out |= self.losses(images, mask, out)
             generator = out["class_loss_repair"] + out["repair_mse_loss"]
