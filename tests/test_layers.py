@@ -12,7 +12,6 @@ from tf_spot.layers import (
     ConvBlock,
     Damage,
     ExampleDropout,
-    GroupedConv2D,
     LocalResponseNorm,
     RepairBlock,
     UpConv,
@@ -196,18 +195,7 @@ def test_repair_block_sees_the_mask_as_last_channel() -> None:
     np.testing.assert_allclose(block(x, mask), x + residual.numpy(), atol=1e-5)
 
 
-# --- GroupedConv2D, LocalResponseNorm, ExampleDropout ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("groups", "strides", "use_bias"), [(1, 4, True), (2, 1, True), (2, 2, False)])
-def test_grouped_convolution_equals_keras(groups: int, strides: int, use_bias: bool) -> None:
-    settings = {"strides": strides, "groups": groups, "padding": "same", "use_bias": use_bias}
-    ours, theirs = GroupedConv2D(8, 3, **settings), keras.layers.Conv2D(8, 3, **settings)
-    images = noise(2, 9, 9, 4)
-    for layer in (ours, theirs):
-        layer.build(images.shape)
-        shaken(layer)
-    np.testing.assert_allclose(ours(images), theirs(images), atol=1e-5)
+# --- LocalResponseNorm, ExampleDropout -------------------------------------------------------------------------------
 
 
 def test_local_response_norm_by_hand() -> None:

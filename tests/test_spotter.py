@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,28 @@ def test_both_halves_are_judged_in_one_batch() -> None:
     np.testing.assert_allclose(tf.concat(answers["realness_logits"], 0), together["realness_logits"], atol=1e-5)
     alone = spotter.discriminator(corrupt, training=True)["realness_logits"]
     assert np.abs(alone - answers["realness_logits"][1]).max() > 1e-2
+
+
+BENCHMARK_STEP = runpy.run_path(str(Path(__file__).resolve().parent.parent / "benchmarks" / "step.py"))
+
+
+def test_apart_the_answers_and_the_gradient_by_the_corrupt_are_the_same_for_less_work() -> None:
+    spotter = make()
+    real, corrupt = (tf.constant(pictures(seed=seed)) for seed in (1, 2))
+
+    def gradient(apart: bool) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(corrupt)
+            answers = spotter.judge(real, corrupt, step=0, update_statistics=False, apart=apart)
+            loss = tf.reduce_sum(tf.sin(answers["realness_logits"][0]))  # of the real: through batch norm alone
+        return answers["mask_logits"], tape.gradient(loss, corrupt)
+
+    together, apart = (tf.function(gradient).get_concrete_function(choice) for choice in (False, True))
+    for a, b in zip(tf.nest.flatten(together()), tf.nest.flatten(apart()), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert float(tf.norm(apart()[1])) > 0
+    work = [BENCHMARK_STEP["flop"](function) for function in (together, apart)]
+    assert work[1] < work[0]
 
 
 # --- options ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_spot.adam import FusedAdam
 from tf_spot.config import PAPER
 from tf_spot.distribution import per_replica, step_logs
 from tf_spot.fitting import check_compile, fixed_batch
@@ -20,7 +21,7 @@ from tf_spot.networks import Decoder, Encoder
 def default_optimizer(learning_rate: Any) -> keras.optimizers.Optimizer:
     """Adam with the authors' beta_1 and epsilon."""
     training = PAPER.training
-    return keras.optimizers.Adam(learning_rate, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
+    return FusedAdam(learning_rate, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
 
 
 @register

@@ -6,6 +6,13 @@ themselves. Precision is the user's choice, `training.precision`: float32 or mix
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 # Are training steps compiled by XLA? On a CPU its convolutions are slower than oneDNN's. On a GPU it was
 # not measured; there the kernels are cuDNN's either way.
 JIT_COMPILE = False
+
+
+def on_cpu() -> bool:
+    """Is there no GPU? Then convolutions have other gradients, see `convolutions`; on a GPU those were not measured."""
+    return not tf.config.list_physical_devices("GPU")

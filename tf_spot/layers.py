@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_spot.convolutions import Conv2D, upsample
 from tf_spot.distribution import example_uniform, global_sum, num_replicas
 
 register = keras.saving.register_keras_serializable("tf_spot")
@@ -108,7 +109,7 @@ class ConvBlock(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
-        self.conv = keras.layers.Conv2D(
+        self.conv = Conv2D(
             filters,
             kernel_size,
             strides,
@@ -126,7 +127,7 @@ class ConvBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         if training:
-            outputs = self.norm(self.conv(inputs), training=True, update_statistics=update_statistics)
+            outputs = self.norm(self.conv(inputs, training=True), training=True, update_statistics=update_statistics)
         else:
             kernel = tf.cast(self.conv.kernel, tf.float32) * self.norm.scale_factor()
             inputs, kernel, shift = (tf.cast(x, self.compute_dtype) for x in (inputs, kernel, self.norm.shift()))
@@ -140,14 +141,10 @@ class ConvBlock(keras.layers.Layer):
 
 @register
 class UpConv(ConvBlock):
-    """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder.
-
-    It upsamples in float32: on a CPU the gradient is several times slower in bfloat16.
-    """
+    """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder."""
 
     def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
-        _, height, width, _ = inputs.shape
-        larger = tf.image.resize(tf.cast(inputs, tf.float32), (2 * height, 2 * width))
+        larger = upsample(tf.cast(inputs, self.compute_dtype))
         return super().call(larger, training=training, update_statistics=update_statistics)
 
 
@@ -190,7 +187,7 @@ class RepairBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="first",
         )
-        self.second = keras.layers.Conv2D(
+        self.second = Conv2D(
             channels, 3, padding="same", kernel_initializer=INITIALIZER, dtype=self.dtype_policy, name="second"
         )
         self.first.build((*batch_and_size, channels + 1))
@@ -201,7 +198,7 @@ class RepairBlock(keras.layers.Layer):
         first = self.first(
             tf.concat([inputs, keep_mask], axis=-1), training=training, update_statistics=update_statistics
         )
-        residual = self.second(first)
+        residual = self.second(first, training=training)
         return inputs + (1 - keep_mask) * residual if self.gated else inputs + residual
 
     def get_config(self) -> dict[str, Any]:
@@ -270,21 +267,6 @@ class Damage(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"drop_rate": self.drop_rate, "fill": self.fill, "seed": self.seed}
-
-
-@register
-class GroupedConv2D(keras.layers.Conv2D):
-    """`Conv2D(groups=...)` as split, convolve, concatenate.
-
-    Same kernel and same numbers. Keras' own form forces XLA compilation, which is slow on a CPU and which TF Serving
-    and ONNX refuse.
-    """
-
-    def call(self, inputs: Any) -> tf.Tensor:
-        parts = zip(tf.split(inputs, self.groups, axis=-1), tf.split(self.kernel, self.groups, axis=-1), strict=True)
-        outputs = [tf.nn.conv2d(part, kernel, self.strides, self.padding.upper()) for part, kernel in parts]
-        joined = tf.concat(outputs, axis=-1)
-        return joined + self.bias if self.use_bias else joined
 
 
 @register

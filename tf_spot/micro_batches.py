@@ -90,7 +90,7 @@ def _repair_gradients(
         repaired = spotter.hide_damage(
             corrupted.damaged, corrupted.keep_mask, step, training=True, update_statistics=False
         )
-        answers = spotter.judge(real, repaired, step, update_statistics=False)
+        answers = spotter.judge(real, repaired, step, update_statistics=False, apart=True)
         loss, adversarial = spotter.repair_losses(images, corrupted._replace(repaired=repaired), answers, kept_cells)
     gradients = spotter.gradients(tape, loss, spotter.repair.trainable_variables)
     return gradients, {"repair_loss": loss, "adversarial_loss": adversarial}

@@ -312,7 +312,7 @@ class Discriminator(Configured):
         backbone: the name of one, see `backbones.build_backbone`.
 
     Call arguments:
-        images: (batch, image_size, image_size, 3) in [-1, 1].
+        images: (batch, image_size, image_size, 3) in [-1, 1], or parts, see `Backbone`.
         training, update_statistics: see `Backbone`.
         step: scalar integer; the dropout of that step. None: no dropout.
         halves: parts concatenated into the batch, each with a dropout of its own.

@@ -160,7 +160,7 @@ class ArtifactSpotter(keras.Model):
             real = self.real(images, corrupted)
             with repair_tape.stop_recording():
                 logs = self._train_discriminator(real, corrupted, step)
-            answers = self.judge(real, corrupted.repaired, step, update_statistics=False)
+            answers = self.judge(real, corrupted.repaired, step, update_statistics=False, apart=True)
             repair_loss, adversarial = self.repair_losses(images, corrupted, answers)
         repairs = self.repair.trainable_variables
         self.optimizer_of_repair.apply(self.gradients(repair_tape, repair_loss, repairs), repairs)
@@ -213,12 +213,16 @@ class ArtifactSpotter(keras.Model):
         """The examples of the class "real"."""
         return images if self.real_images == "original" else corrupted.decoded
 
-    def judge(self, real: Any, corrupt: Any, step: Any, update_statistics: bool = True) -> dict[str, Any]:
-        """The answers about (real, corrupt), both judged in one batch so that batch norm mixes them."""
-        answers = self.discriminator(
-            tf.concat([real, corrupt], axis=0), training=True, update_statistics=update_statistics, step=step, halves=2
-        )
-        return _halves(answers)
+    def judge(
+        self, real: Any, corrupt: Any, step: Any, update_statistics: bool = True, apart: bool = False
+    ) -> dict[str, Any]:
+        """The answers about (real, corrupt), both judged in one batch so that batch norm mixes them.
+
+        `apart`: for the gradient by `corrupt` alone, which then does not pass through what is computed of `real`.
+        """
+        both = (real, corrupt) if apart else tf.concat([real, corrupt], axis=0)
+        mode = {"training": True, "update_statistics": update_statistics}
+        return _halves(self.discriminator(both, step=step, halves=2, **mode))
 
     def discriminator_losses(self, answers: dict[str, Any], keep_mask: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The discriminator's loss without weight decay, and what to log."""

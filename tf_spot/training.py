@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot import checkpoints
+from tf_spot.adam import FusedAdam
 from tf_spot.autoencoder import Autoencoder
 from tf_spot.callbacks import Signals
 from tf_spot.config import Config
@@ -217,7 +218,7 @@ def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.O
         decay_steps=max(1, round(training.decay_share * steps)),
         end_learning_rate=training.final_learning_rate_share * learning_rate,
     )
-    return keras.optimizers.Adam(schedule, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
+    return FusedAdam(schedule, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
 
 
 # --- what a run has trained ------------------------------------------------------------------------------------------

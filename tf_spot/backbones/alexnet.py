@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tf_spot.backbones.base import Backbone, scaled
 from tf_spot.config import IMAGE_MEAN, RESPONSE_NORM, TRUNK_BIAS, TRUNK_CHANNELS, TRUNK_GROUPS, TRUNK_KERNELS
-from tf_spot.layers import BatchNorm, GroupedConv2D, LocalResponseNorm
+from tf_spot.convolutions import Conv2D
+from tf_spot.layers import BatchNorm, LocalResponseNorm
 
 
 @keras.saving.register_keras_serializable("tf_spot", name="Backbone")  # its name in saved files
@@ -49,7 +50,7 @@ class AlexNet(Backbone):
         self.convs, self.norms = [], []
         for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
             self.convs.append(
-                GroupedConv2D(
+                Conv2D(
                     scaled(channels, width),
                     kernel or stem_kernel,
                     strides=stem_stride if i == 0 else 1,
@@ -76,18 +77,24 @@ class AlexNet(Backbone):
                 norm.build((None, None, None, channels))
 
     def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        x = tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN)  # in float32: bfloat16 has 1 in 256 for 200
+        return self.of_parts([pixels], training, update_statistics)
+
+    def of_parts(
+        self, parts: list[Any], training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        mean = tf.constant(IMAGE_MEAN)
+        xs = [tf.cast(part, tf.float32) - mean for part in parts]  # in float32: bfloat16 has 1 in 256 for 200
         maps = {}
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            x = conv(x)
-            if norm is not None:
-                x = norm(x, training=training, update_statistics=update_statistics)
-            x = tf.nn.relu(x)
-            maps[f"conv{i}"] = tf.cast(x, tf.float32)
+            xs = [conv(x, training=training) for x in xs]
+            if norm is not None:  # it mixes images
+                xs = [norm(_joined(xs), training=training, update_statistics=update_statistics)]
+            xs = [tf.nn.relu(x) for x in xs]
+            maps[f"conv{i}"] = tf.cast(_joined(xs), tf.float32)
             if i <= 2:
-                x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+                xs = [tf.nn.max_pool2d(x, 3, 2, "SAME") for x in xs]
                 if self.response_norm is not None:
-                    x = self.response_norm(x)
+                    xs = [self.response_norm(x) for x in xs]
         return maps
 
     @property
@@ -105,3 +112,7 @@ class AlexNet(Backbone):
 
     def grid_size(self, pixels: int) -> int:
         return -(-pixels // (4 * self.convs[0].strides[0]))
+
+
+def _joined(parts: list[Any]) -> Any:
+    return tf.concat(parts, axis=0) if len(parts) > 1 else parts[0]

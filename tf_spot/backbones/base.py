@@ -28,7 +28,8 @@ class Backbone(Configured):
     """A backbone. Subclasses compute the maps in `of_pixels` and say which layers make which map in `stages`.
 
     Call arguments:
-        images: (batch, height, width, 3) in [-1, 1].
+        images: (batch, height, width, 3) in [-1, 1], or a tuple of such parts of a batch. Layers that mix no images
+            then compute the parts one by one, so that the gradient by one part does not pass through the others.
         training: batch norm uses the batch's moments.
         update_statistics: in training, batch norm's moving statistics follow.
 
@@ -42,7 +43,14 @@ class Backbone(Configured):
     response_norm: Any = None
 
     def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        return self.of_pixels(tf.cast(images, tf.float32) * 127.5 + 127.5, training, update_statistics)
+        parts = images if isinstance(images, tuple) else (images,)
+        return self.of_parts([tf.cast(part, tf.float32) * 127.5 + 127.5 for part in parts], training, update_statistics)
+
+    def of_parts(
+        self, parts: list[Any], training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Like a call, of parts of a batch of images in [0, 255]. By default every layer is taken to mix images."""
+        return self.of_pixels(tf.concat(parts, axis=0), training, update_statistics)
 
     def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
         """Like a call, of images in [0, 255].

@@ -1,0 +1,105 @@
+"""Convolutions and upsampling: the numbers of TensorFlow's own in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_spot import convolutions
+from tf_spot.convolutions import Conv2D, convolve, upsample
+
+ROUNDING = {"float32": 1e-5, "bfloat16": 2**-7}
+
+
+def noise(*shape: int, seed: int = 0, dtype: str = "float32") -> tf.Tensor:
+    return tf.cast(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def with_gradients(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> list[tf.Tensor]:
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = function(*inputs)
+        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float32)))
+    return [outputs, *tape.gradient(loss, list(inputs))]
+
+
+def assert_close(ours: tf.Tensor, theirs: tf.Tensor) -> None:
+    assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    theirs = tf.cast(theirs, tf.float32)
+    limit = ROUNDING[ours.dtype.name] * float(tf.reduce_max(abs(theirs)))
+    np.testing.assert_allclose(tf.cast(ours, tf.float32), theirs, atol=limit)
+
+
+# size of the image, channels, size of the kernel, stride, and the forms its gradients take in each precision
+FORMS = {
+    "stem": (24, 3, 11, 4, {"float32": {"_by_pixels"}, "bfloat16": {"_by_pixels"}}),
+    "stem, odd": (18, 3, 6, 3, {"float32": {"_by_pixels"}, "bfloat16": {"_by_pixels"}}),
+    "stem, uneven padding": (16, 3, 7, 2, {"float32": {"_by_pixels"}, "bfloat16": {"_by_pixels"}}),
+    "small maps": (6, 9, 3, 1, {"float32": set(), "bfloat16": {"_by_kernel_of_small_maps"}}),
+    "small maps, even kernel": (12, 4, 4, 1, {"float32": set(), "bfloat16": {"_by_kernel_of_small_maps"}}),
+    "patches": (8, 5, 2, 2, {"float32": set(), "bfloat16": {"_by_kernel_of_patches"}}),
+    "large maps": (16, 4, 3, 1, {"float32": set(), "bfloat16": set()}),
+    "size no multiple of the stride": (15, 3, 5, 2, {"float32": set(), "bfloat16": set()}),
+}
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("name", FORMS)
+def test_gradients_are_those_of_tensorflow(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, channels, kernel_size, stride, forms = FORMS[name]
+    inputs = noise(2, size, size, channels, dtype=dtype)
+    kernel = noise(kernel_size, kernel_size, channels, 6, seed=1, dtype=dtype)
+    used = set()
+
+    def told(form: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: used.add(form) or function(*args)
+
+    for form in ("_by_pixels", "_by_kernel_of_small_maps", "_by_kernel_of_patches"):
+        monkeypatch.setattr(convolutions, form, told(form, getattr(convolutions, form)))
+    ours = with_gradients(lambda x, k: convolve(x, k, stride), inputs, kernel)
+    theirs = with_gradients(lambda x, k: tf.nn.conv2d(x, k, stride, "SAME"), inputs, kernel)
+    for a, b in zip(ours, theirs, strict=True):
+        assert_close(a, b)
+    assert used == forms[dtype]
+
+
+def test_unknown_sizes_and_valid_padding_are_left_to_tensorflow() -> None:
+    kernel = noise(3, 3, 3, 2, dtype="bfloat16")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.bfloat16)])
+    def gradient(images: tf.Tensor) -> tf.Tensor:
+        return with_gradients(lambda x: convolve(x, kernel, 1), images)[1]
+
+    images = noise(2, 5, 7, 3, dtype="bfloat16")
+    assert_close(gradient(images), with_gradients(lambda x: tf.nn.conv2d(x, kernel, 1, "SAME"), images)[1])
+    assert convolve(images, kernel, 1, "VALID").shape == (2, 3, 5, 2)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("groups", "strides", "use_bias"), [(1, 4, True), (2, 1, True), (2, 2, False)])
+def test_the_layer_equals_keras(groups: int, strides: int, use_bias: bool, training: bool) -> None:
+    settings = {"strides": strides, "groups": groups, "padding": "same", "use_bias": use_bias, "activation": "tanh"}
+    ours, theirs = Conv2D(8, 3, **settings), keras.layers.Conv2D(8, 3, **settings)
+    images = noise(2, 9, 9, 4)
+    for layer in (ours, theirs):
+        layer.build(images.shape)
+        layer.set_weights([noise(*weight.shape, seed=3) for weight in layer.weights])
+    np.testing.assert_allclose(ours(images, training=training), theirs(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_upsampling_is_bilinear_with_half_pixel_centres(dtype: str) -> None:
+    line = upsample(tf.constant([0, 4, 8], dtype)[None, None, :, None])
+    np.testing.assert_array_equal(tf.cast(line, tf.float32)[0, 0, :, 0], [0, 1, 3, 5, 7, 8])
+
+    def resize(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.image.resize(images, (12, 10)), images.dtype)
+
+    images = noise(2, 6, 5, 3, dtype=dtype)
+    for a, b in zip(with_gradients(upsample, images), with_gradients(resize, images), strict=True):
+        assert_close(a, b)
