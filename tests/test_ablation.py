@@ -60,7 +60,7 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
     assert list(first["rows"]) == ["random", "baseline", "h", "k", "l"]
     assert list(first["failed"]) == ["c-0"] and "holds other files" in first["failed"]["c-0"]
     assert "Traceback" in (tmp_path / "c-0" / "error.txt").read_text()
-    trained = {text.split(":")[0] for _, _, text in told if "autoencoder" in text}
+    trained = {text.split("/")[0] for _, _, text in told if "autoencoder" in text}
     assert trained == {"baseline-0", "h-0"}, "only h has an autoencoder of its own"
     assert first["rows"]["k"]["images_seen"] == first["rows"]["baseline"]["images_seen"] == 2 * 4 + 2 * 4
     assert first["rows"]["baseline"]["mask_auc"][0] is not None and first["rows"]["l"]["mask_auc"] == [None]
@@ -70,7 +70,7 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
         (tmp_path / "c-0" / name).unlink()
     told.clear()
     second = ablate(CONFIG, spec, tmp_path, rows, **arguments)
-    assert {text.split(":")[0] for _, _, text in told} == {"c-0"}, "finished rows ran again"
+    assert {text.split("/")[0] for _, _, text in told} == {"c-0"}, "finished rows ran again"
     assert not second["failed"] and second["rows"]["baseline"] == first["rows"]["baseline"]
     assert json.loads((tmp_path / "ablation.json").read_text())["rows"] == second["rows"]
     table = format_ablation(second).splitlines()

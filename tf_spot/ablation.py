@@ -95,7 +95,7 @@ def _row(
 
     def tell(step: int, total: int, text: str) -> None:
         if sink is not None:
-            sink(step, total, f"{path.name}: {text}")
+            sink(step, total, f"{path.name}/{text}")
 
     spotter = train(config, spec, path, resume=True, autoencoder=autoencoder, on_progress=tell)
     figures = {"method": row} | _probe(spotter.backbone, config, spec, num_values, tell)
