@@ -63,10 +63,19 @@ def test_the_page_of_fields_is_written_from_config() -> None:
     assert all(f"**{name}**" in page for name, changes in PRESETS.items() if changes)
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """Of every heading, as MkDocs and GitHub make them of plain words."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
 
 
 def test_every_page_is_in_the_navigation() -> None:

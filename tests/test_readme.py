@@ -28,11 +28,6 @@ def test_mask_figure_is_the_result_files() -> None:
     assert f"{result['seconds'] / 60:.0f} minutes of training steps" in README
 
 
-def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).is_file(), target
-
-
 @pytest.mark.slow
 def test_python_example_runs(tmp_path: Path) -> None:
     """As it stands, but for the photos' place and the number of steps."""
