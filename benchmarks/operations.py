@@ -29,11 +29,11 @@ KINDS = {  # the first pattern that an operation's type matches
     "convolutions, forward": r"Conv2D$|FusedConv2D$|DepthwiseConv2dNative$",
     "convolutions, gradient by the kernel": r"Conv2DBackpropFilter",
     "convolutions, gradient by the input": r"Conv2DBackpropInput",
-    "dense layers": r"MatMul",
+    "upsampling and its gradient": r"Resize|BatchMatMul|DepthToSpace|SpaceToDepth",
+    "products of matrices": r"MatMul",
     "batch norm and its gradient": r"BatchNorm",
     "response norm and its gradient": r"LRN",
     "pooling and its gradient": r"Pool",
-    "upsampling and its gradient": r"Resize|DepthToSpace|SpaceToDepth",
     "optimizers and other assignments": r"Assign|Adam",
 }
 OTHER = "element by element, sums, copies"

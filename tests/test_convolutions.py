@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tf_spot import convolutions
-from tf_spot.convolutions import Conv2D, convolve, upsample
+from tf_spot.convolutions import Conv2D, convolve, convolve_upsampled, upsample
 
 ROUNDING = {"float32": 1e-5, "bfloat16": 2**-7}
 
@@ -24,8 +24,9 @@ def with_gradients(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> li
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         outputs = function(*inputs)
-        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float32)))
-    return [outputs, *tape.gradient(loss, list(inputs))]
+    errors = tf.reshape(tf.sin(tf.range(tf.cast(tf.size(outputs), tf.float32))), tf.shape(outputs))
+    errors = tf.cast(tf.cast(errors, tf.bfloat16), outputs.dtype)  # the same in both precisions
+    return [outputs, *tape.gradient(outputs, list(inputs), errors)]
 
 
 def assert_close(ours: tf.Tensor, theirs: tf.Tensor) -> None:
@@ -103,3 +104,30 @@ def test_upsampling_is_bilinear_with_half_pixel_centres(dtype: str) -> None:
     images = noise(2, 6, 5, 3, dtype=dtype)
     for a, b in zip(with_gradients(upsample, images), with_gradients(resize, images), strict=True):
         assert_close(a, b)
+
+
+# height, width, channels, size of the kernel, and whether the kernel's products come before the upsampling
+UPSAMPLED = {
+    "few cells": (3, 4, 12, 3, True),
+    "one cell": (1, 1, 2, 3, True),
+    "even kernel": (4, 3, 12, 2, True),
+    "kernel of one": (4, 4, 12, 1, True),
+    "few channels": (6, 5, 4, 3, False),
+}
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("name", UPSAMPLED)
+def test_convolution_of_the_upsampled(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    height, width, channels, size, before = UPSAMPLED[name]
+    inputs = noise(2, height, width, channels, dtype=dtype)
+    kernel = noise(size, size, channels, 5, seed=1, dtype=dtype)
+    exact = [tf.cast(x, tf.float32) for x in (inputs, kernel)]
+    theirs = with_gradients(lambda x, k: tf.nn.conv2d(upsample(x), k, 1, "SAME"), *exact)
+    enlarged = []
+    monkeypatch.setattr(convolutions, "upsample", lambda x: enlarged.append(x) or upsample(x))
+    ours = with_gradients(convolve_upsampled, inputs, kernel)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == dtype
+        assert tf.norm(tf.cast(a, tf.float32) - b) < ROUNDING[dtype] * tf.norm(b)
+    assert bool(enlarged) is not before

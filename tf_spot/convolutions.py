@@ -2,7 +2,8 @@
 
 oneDNN takes the gradient of a convolution at a third of the speed of the convolution itself where maps are small and
 channels many, where the image has three channels and the stride is large, and where the stride is the kernel's size.
-Each of these gradients is also another, ordinary convolution or a matrix product.
+Each of these gradients is also another, ordinary convolution or a matrix product. A convolution of an upsampled map
+does each of its products four times over; they can be done before the upsampling.
 """
 
 from __future__ import annotations
@@ -105,6 +106,40 @@ def _by_kernel_of_patches(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Ten
     return tf.reshape(product, kernel.shape)
 
 
+def convolve_upsampled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """`convolve` of `upsample`, stride 1, `SAME` padding.
+
+    Both are linear, so each tap of the kernel can be multiplied in first, where there are a quarter as many cells. A
+    matrix along the width and one along the height then upsample the products, shift each by its tap, and add them up.
+
+    Args:
+        inputs: (batch, height, width, channels).
+        kernel: (size, size, channels, filters).
+
+    Returns:
+        (batch, 2 height, 2 width, filters).
+    """
+    _, height, width, channels = inputs.shape
+    size, _, _, filters = kernel.shape
+    if not on_cpu() or not _upsampling_last_pays(height, width, channels, size):
+        return convolve(upsample(inputs), kernel, 1)
+    taps = tf.reshape(tf.transpose(kernel, (2, 1, 0, 3)), (channels, -1))  # (channels, column * row * filter)
+    products = tf.matmul(tf.reshape(inputs, (-1, channels)), taps)
+    columns = tf.constant(_weights(width, size), inputs.dtype)
+    columns = tf.reshape(tf.transpose(columns, (1, 2, 0)), (1, 2 * width, width * size))
+    wider = tf.matmul(columns, tf.reshape(products, (-1, width * size, size * filters)))
+    wider = tf.transpose(tf.reshape(wider, (-1, height, 2 * width, size, filters)), (0, 3, 1, 2, 4))
+    rows = tf.constant(_weights(height, size), inputs.dtype)
+    rows = tf.reshape(tf.transpose(rows, (1, 0, 2)), (1, 2 * height, size * height))
+    larger = tf.matmul(rows, tf.reshape(wider, (-1, size * height, 2 * width * filters)))
+    return tf.reshape(larger, (-1, 2 * height, 2 * width, filters))
+
+
+def _upsampling_last_pays(height: int, width: int, channels: int, size: int) -> bool:
+    """Does it save more products than the two matrices take? Both for a cell of the inputs and a filter."""
+    return 3 * size**2 * channels > 2 * width * size**2 + 4 * height * size
+
+
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
     """Doubles height and width, bilinear with half-pixel centres: (batch, h, w, channels) to (batch, 2h, 2w, channels).
 
@@ -113,13 +148,18 @@ def upsample(inputs: tf.Tensor) -> tf.Tensor:
     batch, height, width, channels = inputs.shape
     if inputs.dtype != tf.bfloat16 or not on_cpu():
         return tf.cast(tf.image.resize(inputs, (2 * height, 2 * width)), inputs.dtype)
-    rows, columns = (tf.constant(_weights(size), inputs.dtype)[None] for size in (height, width))
+    rows, columns = (tf.constant(_weights(side), inputs.dtype) for side in (height, width))
     taller = tf.matmul(rows, tf.reshape(inputs, (-1, height, width * channels)))
     larger = tf.matmul(columns, tf.reshape(taller, (-1, width, channels)))
     return tf.reshape(larger, (-1, 2 * height, 2 * width, channels))
 
 
-def _weights(size: int) -> np.ndarray:
-    """Of the `size` values in each of the 2 size values between them, (2 size, size): quarters, exact in bfloat16."""
-    centres = np.clip((np.arange(2 * size) + 0.5) / 2 - 0.5, 0, size - 1)
-    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
+def _weights(side: int, size: int = 1) -> np.ndarray:
+    """Of `side` values in the 2 side values between them, (size, 2 side, side): quarters, exact in bfloat16.
+
+    One matrix for each tap of a kernel of `size`, shifted by it; what lies outside is zero.
+    """
+    centres = np.clip((np.arange(2 * side) + 0.5) / 2 - 0.5, 0, side - 1)
+    weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(side)))
+    padded = np.pad(weights, (((size - 1) // 2, size // 2), (0, 0)))
+    return np.stack([padded[tap : tap + 2 * side] for tap in range(size)])

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_spot.convolutions import Conv2D, upsample
+from tf_spot.convolutions import Conv2D, convolve, convolve_upsampled
 from tf_spot.distribution import example_uniform, global_sum, num_replicas
 
 register = keras.saving.register_keras_serializable("tf_spot")
@@ -126,13 +126,19 @@ class ConvBlock(keras.layers.Layer):
         self.norm.build((*input_shape[:-1], self.filters))
 
     def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+        inputs = tf.cast(inputs, self.compute_dtype)
         if training:
-            outputs = self.norm(self.conv(inputs, training=True), training=True, update_statistics=update_statistics)
+            outputs = self.convolve(inputs, tf.cast(self.conv.kernel, self.compute_dtype), training)
+            outputs = self.norm(outputs, training=True, update_statistics=update_statistics)
         else:
             kernel = tf.cast(self.conv.kernel, tf.float32) * self.norm.scale_factor()
-            inputs, kernel, shift = (tf.cast(x, self.compute_dtype) for x in (inputs, kernel, self.norm.shift()))
-            outputs = tf.nn.conv2d(inputs, kernel, self.strides, "SAME") + shift
+            kernel, shift = (tf.cast(x, self.compute_dtype) for x in (kernel, self.norm.shift()))
+            outputs = self.convolve(inputs, kernel, training) + shift
         return tf.nn.leaky_relu(outputs, self.negative_slope)
+
+    def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        form = convolve if training else tf.nn.conv2d
+        return form(inputs, kernel, self.strides, "SAME")
 
     def get_config(self) -> dict[str, Any]:
         names = ("filters", "kernel_size", "strides", "negative_slope", "norm_momentum", "norm_epsilon")
@@ -143,9 +149,8 @@ class ConvBlock(keras.layers.Layer):
 class UpConv(ConvBlock):
     """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder."""
 
-    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
-        larger = upsample(tf.cast(inputs, self.compute_dtype))
-        return super().call(larger, training=training, update_statistics=update_statistics)
+    def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        return convolve_upsampled(inputs, kernel)
 
 
 @register
