@@ -82,14 +82,30 @@ def before(file: Path) -> dict[str, Any]:
 
 def training_step(options: argparse.Namespace) -> dict[str, Any]:
     """The adversarial step of preset `stl10` beside PyTorch, and the rate of plain matrix products."""
-    words = [*STEP, "--steps", "3"]
+    torch = [options.torch_step, "--steps", "2"] if options.torch_step else []
+    return beside_twin_and_products(options, [*STEP, "--steps", "3"], torch)
+
+
+def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
+    """The step of the first stage."""
+    torch = [HERE / "torch_autoencoder.py", "--steps", "3"]
+    return beside_twin_and_products(options, [*STEP, "--stage", "autoencoder", "--steps", "4"], torch)
+
+
+def features(options: argparse.Namespace) -> dict[str, Any]:
+    """The backbone's forward pass, as probes and `tf-spot embed` have it computed."""
+    torch = [HERE / "torch_backbone.py", "--steps", "30"]
+    return beside_twin_and_products(options, [*STEP, "--stage", "backbone", "--steps", "30"], torch)
+
+
+def beside_twin_and_products(options: argparse.Namespace, ours: list[str], torch: list[Any]) -> dict[str, Any]:
+    """In each precision, ours beside PyTorch and beside plain matrix products."""
     competitors = {}
     for precision, chosen in precisions().items():
-        competitors[f"ours, {precision}"] = [*words, *chosen]
+        competitors[f"ours, {precision}"] = [*ours, *chosen]
         competitors[f"matrix product, {precision}"] = [sys.executable, "-c", PRODUCT, precision]
-    if options.torch_python and options.torch_step:
-        torch = [str(options.torch_python), str(options.torch_step), "--steps", "2"]
-        competitors |= torch_modes(torch)
+    if options.torch_python and torch:
+        competitors |= torch_modes([str(options.torch_python), *map(str, torch)])
     runs = in_turns(competitors, options.rounds)
     rates = {name: median(found, "images_per_second") for name, found in runs.items() if "product" not in name}
     products = {name: median(found, "gflop_per_second") for name, found in runs.items() if "product" in name}
@@ -99,20 +115,6 @@ def training_step(options: argparse.Namespace) -> dict[str, Any]:
         reached = rates[f"ours, {precision}"] * gflop / BATCH
         ratios[f"ours, {precision} / matrix product"] = reached / products[f"matrix product, {precision}"]
     return told(options, rates, ratios) | {"gflop": gflop, "gflop_per_second": products, "runs": runs}
-
-
-def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
-    """The step of the first stage beside its twin in PyTorch."""
-    competitors = {
-        f"ours, {precision}": [*STEP, "--stage", "autoencoder", "--steps", "4", *chosen]
-        for precision, chosen in precisions().items()
-    }
-    if options.torch_python:
-        torch = [str(options.torch_python), str(HERE / "torch_autoencoder.py"), "--steps", "3"]
-        competitors |= torch_modes(torch)
-    runs = in_turns(competitors, options.rounds)
-    rates = {name: median(found, "images_per_second") for name, found in runs.items()}
-    return told(options, rates, beside_torch(rates)) | {"runs": runs}
 
 
 def input_pipeline(options: argparse.Namespace) -> dict[str, Any]:
@@ -151,6 +153,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
 PARTS = {
     "training-step": training_step,
     "autoencoder-step": autoencoder_step,
+    "features": features,
     "input-pipeline": input_pipeline,
     "start-up": start_up,
     "profile": profile,

@@ -19,6 +19,7 @@ def table(result: dict[str, Any]) -> str:
     return {
         "training-step": steps,
         "autoencoder-step": steps,
+        "features": steps,
         "input-pipeline": pipeline,
         "start-up": start_up,
         "profile": profile,
@@ -32,7 +33,7 @@ def steps(result: dict[str, Any]) -> str:
     lines += [f"{name:<49}{rate:8.2f} images/s" for name, rate in sorted(result["images_per_second"].items())]
     lines += [f"{name:<49}{rate:8.0f} GFLOP/s" for name, rate in result.get("gflop_per_second", {}).items()]
     if "gflop" in result:
-        lines.append(f"{'work of ours':<49}{result['gflop'] / result['batch']:8.1f} GFLOP an image")
+        lines.append(f"{'work of ours':<49}{result['gflop'] / result['batch']:8.2f} GFLOP an image")
     before = result.get("before", {}).get("ratios", {})
     lines += ["", f"{'ratios':<54}now" + "    before" * bool(before)]
     for name, ratio in result["ratios"].items():

@@ -1,0 +1,65 @@
+"""The backbone's forward pass in PyTorch: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
+
+The twin of `benchmarks/step.py --stage backbone`: the same layers with random weights, on a constant random batch.
+Needs torch and NumPy alone. Prints one line of JSON: images a second (median) and the seconds of each pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import numpy as np
+import torch
+from torch_twin import Backbone
+
+CHANNELS = (3, 96, 256, 384, 384, 256)
+KERNELS = (11, 5, 3, 3, 3)
+GROUPS = (1, 2, 1, 2, 2)
+STRIDES = (4, 1, 1, 1, 1)
+RESPONSE = (2, 2e-5, 0.75, 1.0)  # depth radius, alpha, beta, bias
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--bf16", action="store_true")
+    options = parser.parse_args()
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    backbone = Backbone(random_weights()).eval()
+    precision = torch.bfloat16 if options.bf16 else torch.float32
+    backbone.kernels = [kernel.to(precision, memory_format=layout) for kernel in backbone.kernels]
+    backbone.shifts = [shift.to(precision) for shift in backbone.shifts]
+    images = (torch.rand(options.batch, 3, options.size, options.size) * 255).to(memory_format=layout)
+
+    def step() -> float:
+        started = time.perf_counter()
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
+            float(sum(maps.float().sum() for maps in backbone(images).values()))
+        return round(time.perf_counter() - started, 4)
+
+    seconds = [step() for _ in range(options.steps + 2)][2:]
+    rate = options.batch / statistics.median(seconds)
+    print(json.dumps({"images_per_second": round(rate, 3), "seconds": seconds, "torch": torch.__version__}))
+
+
+def random_weights() -> dict[str, np.ndarray]:
+    """What `Backbone` wants."""
+    known = {"groups": np.array(GROUPS), "strides": np.array(STRIDES), "response": np.array(RESPONSE)}
+    known["mean"] = np.full(3, 110, np.float32)
+    generator = np.random.default_rng(0)
+    layers = zip(CHANNELS, CHANNELS[1:], KERNELS, GROUPS, strict=False)
+    for number, (inputs, outputs, size, groups) in enumerate(layers, start=1):
+        kernel = generator.normal(size=(size, size, inputs // groups, outputs)) / (size * (inputs // groups) ** 0.5)
+        known[f"kernel{number}"] = kernel.astype(np.float32)
+        known[f"shift{number}"] = np.zeros(outputs, np.float32)
+    return known
+
+
+if __name__ == "__main__":
+    main()
