@@ -2,11 +2,11 @@
 
     python results/extraction.py RUN --data SPEC
 
-In turns, so that both meet the same machine, for the same photos in the same batches: `forward`, the maps of batches
-that lie in memory, by each of the three extractors of an evaluation (the learned backbone, the one at random weights,
-and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared photos are
-read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read, decoded
-and cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
+In turns, so that all meet the same machine, for the photos of `test` in the same batches: `forward`, the maps of
+batches that lie in memory, by each of the three extractors of an evaluation (the learned backbone, the one at random
+weights, and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared
+photos are read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read,
+decoded and cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import shlex
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,30 +28,16 @@ import tensorflow as tf  # noqa: E402
 
 from tf_spot.data import open_source  # noqa: E402
 from tf_spot.evaluation.comparison import rival_extractors  # noqa: E402
-from tf_spot.evaluation.examples import decoded_once  # noqa: E402
+from tf_spot.evaluation.examples import Decoded  # noqa: E402
 from tf_spot.evaluation.pooling import Pooling, pooled  # noqa: E402
 from tf_spot.results import BATCH  # noqa: E402
 from tf_spot.runs import Run, provenance, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
 TURNS = 5
-BATCHES = 40  # a turn
 
 
-class Photos:
-    """The first photos of a source, for training and testing alike."""
-
-    def __init__(self, source: Any, batches: int) -> None:
-        self.source, self.batches, self.image_size = source, batches, source.image_size
-
-    def count(self, split: str) -> int:
-        return BATCH * self.batches
-
-    def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
-        return self.source.labelled("train", batch_size).take(self.batches)
-
-
-def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -> dict[str, Any]:
+def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
     """The figures of the file."""
     config, spotter, pooling = Run(path).config, load_spotter(Run(path)), Pooling()
     source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
@@ -58,8 +45,7 @@ def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -
     extractors = [spotter.backbone, *rivals.values()]
     bare = [tf.function(one, autograph=False) for one in extractors]
     vectors_of = [pooled(one, pooling) for one in extractors]
-    photos = Photos(source, batches)
-    held = [images for images, _ in photos.labelled("train", BATCH)]
+    held = [tf.constant(images) for images, _ in source.labelled("test", BATCH)]
     count = sum(len(images) for images in held)
 
     def forward() -> None:
@@ -67,17 +53,17 @@ def measure(path: Path, spec: str, batches: int = BATCHES, turns: int = TURNS) -
             for images in held:
                 next(iter(reversed(maps_of(images).values()))).numpy()
 
-    def extraction(dataset: tf.data.Dataset) -> None:
+    def extraction(photos: Decoded) -> None:
         for vectors in vectors_of:
-            for images, _ in dataset:
+            for images, _ in photos:
                 vectors(images)  # a probe adds them up and forgets them
 
     found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": []}
     for turn in range(turns + 1):
-        forward_seconds = _seconds(forward)
-        with decoded_once(photos, BATCH) as (dataset, _):
-            decoding = _seconds(lambda: [None for _ in dataset])
-            again = _seconds(lambda: extraction(dataset))
+        forward_seconds, _ = _timed(forward)
+        with tempfile.TemporaryDirectory() as folder:
+            decoding, photos = _timed(lambda folder=folder: Decoded(source, "test", BATCH, Path(folder) / "test"))  # type: ignore[misc]
+            again, _ = _timed(lambda photos=photos: extraction(photos))  # type: ignore[misc]
         if turn:  # the first one is to warm up
             seconds = {"forward": forward_seconds, "extraction": again, "whole": decoding + again}
             for name, spent in seconds.items():
@@ -104,10 +90,11 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seconds(do: Callable[[], Any]) -> float:
+def _timed(do: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what `do` gives."""
     started = time.perf_counter()
-    do()
-    return time.perf_counter() - started
+    result = do()
+    return time.perf_counter() - started, result
 
 
 def main() -> None:

@@ -170,7 +170,8 @@ def test_classes_of_test_and_train_must_fit(tmp_path):
 
 @pytest.mark.parametrize("spec", ["", "photo", "photos:x", "folder", "folder:", "zip:a"])
 def test_unknown_forms(spec):
-    with pytest.raises(UserError, match=r"allowed: photos, folder:PATH, stl10:PATH, tfds:NAME, shards:PATH; received"):
+    forms = "photos, folder:PATH, stl10:PATH, places:PATH, tfds:NAME, shards:PATH"
+    with pytest.raises(UserError, match=f"allowed: {forms}; received"):
         open_source(spec, image_size=8)
 
 

@@ -108,6 +108,23 @@ def test_large_photos_are_shrunk(source):
         assert shapes == [(side, side, 3)] * 10
 
 
+def test_in_any_order_is_as_stored(source):
+    images, labels, places = (np.concatenate(parts) for parts in zip(*source.in_any_order("test", 4), strict=True))
+    assert places.tolist() == list(range(10))
+    ordered = [np.concatenate(parts) for parts in zip(*source.labelled("test", 4), strict=True)]
+    np.testing.assert_array_equal(images, ordered[0])
+    np.testing.assert_array_equal(labels, ordered[1])
+
+
+def test_mocked_imagenet():
+    """The names of ImageNet in tensorflow-datasets: it has no test split with labels, but `validation`."""
+    with tfds.testing.mock_data(num_examples=6):
+        source = open_source("tfds:imagenet2012", image_size=32)
+        assert (source.name, len(source.class_names), source.has_test) == ("imagenet2012", 1000, True)
+        ((images, labels),) = source.labelled("test", 8)
+        assert images.shape == (6, 32, 32, 3) and labels.dtype == tf.int32
+
+
 def test_mocked_stl10():
     with tfds.testing.mock_data(num_examples=24):
         source = open_source("tfds:stl10", image_size=32)

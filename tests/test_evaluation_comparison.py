@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from tf_spot.autoencoder import Autoencoder
 from tf_spot.backbones import AlexNet
+from tf_spot.data.split import Batch
 from tf_spot.errors import UserError
 from tf_spot.evaluation import TASKS, evaluate_task, format_table
 from tf_spot.evaluation.comparison import rival_extractors
@@ -42,6 +44,12 @@ class Stripes:
         images = random.uniform(-1, 1, (count, SIZE, SIZE, 3)).astype(np.float32)
         images[np.arange(count), ::2, :, labels] = 1
         return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
+
+    def in_any_order(self, split: str, batch_size: int) -> Iterator[Batch]:
+        start = self.count(split)
+        for images, labels in reversed(list(self.labelled(split, batch_size).as_numpy_iterator())):
+            start -= len(labels)
+            yield Batch(images, labels, np.arange(start, start + len(labels)))
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ def test_rates_are_those_of_the_same_batch_and_extraction_is_the_slower(tmp_path
     run = Run.create(tmp_path / "run", config, {"spec": "x", "name": "x", "fingerprint": "0", "counts": {}})
     build_spotter(config, build_autoencoder(config)).save(run.model_path("spotter"))
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
-    for split, count in (("train", 70), ("test", 2)):
+    for split, count in (("train", 20), ("test", 70)):
         for number in range(count):
             folder = tmp_path / "photos" / split / "ab"[number % 2]
             folder.mkdir(parents=True, exist_ok=True)
             photo.save(folder / f"{number}.png")
-    found = SCRIPT["measure"](run.path, f"folder:{tmp_path / 'photos'}", batches=2, turns=3)
+    found = SCRIPT["measure"](run.path, f"folder:{tmp_path / 'photos'}", turns=3)
     assert (found["data"], found["image_size"], found["photos"]) == ("photos", 16, 70)
     assert set(found["rates"]) == {"forward", "extraction", "whole"}
     assert all(len(rates) == 3 and min(rates) > 0 for rates in found["turns"].values())

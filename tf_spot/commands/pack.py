@@ -15,7 +15,7 @@ LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is 
 
 def add(verbs: Any) -> None:
     parser = verb(verbs, "pack", run, "many photos into few large files, to be read as shards:DIR")
-    parser.add_argument("--data", metavar="SPEC", help="photos: photos, folder:PATH, stl10:PATH or shards:PATH")
+    parser.add_argument("--data", metavar="SPEC", help="photos, or folder:, stl10:, places: or shards:PATH")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; one begun before goes on")
     parser.add_argument("--shard-mb", metavar="N", type=float, default=256.0, help="megabytes a shard, about (256)")
     parser.add_argument("--workers", metavar="N", type=int, help="shards written at the same time (as many as cores)")

@@ -15,7 +15,7 @@ from tf_spot.errors import UserError
 def add(verbs: Any) -> None:
     parser = verb(verbs, "train", run, "train both stages on photos without labels")
     parser.add_argument(
-        "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, tfds: or shards:WHERE"
+        "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, places:, tfds: or shards:WHERE"
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
     recipe = parser.add_mutually_exclusive_group()

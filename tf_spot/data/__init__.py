@@ -6,7 +6,7 @@ from tf_spot.config import PAPER, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-FORMS = ("photos", "folder:PATH", "stl10:PATH", "tfds:NAME", "shards:PATH")
+FORMS = ("photos", "folder:PATH", "stl10:PATH", "places:PATH", "tfds:NAME", "shards:PATH")
 
 
 def open_source(
@@ -17,7 +17,8 @@ def open_source(
     Args:
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
             or one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
-            binaries), `tfds:NAME` (a data set of tensorflow-datasets) or `shards:PATH` (what `tf-spot pack` wrote).
+            binaries), `places:PATH` (Places205 or Places365 as unpacked), `tfds:NAME` (a data set of
+            tensorflow-datasets) or `shards:PATH` (what `tf-spot pack` wrote).
         image_size: pixels, both sides of every image given out; goes before `config.image_size`.
         strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out and listed in
             `bad_files` when they are met.
@@ -40,6 +41,10 @@ def open_source(
         from tf_spot.data.stl10 import open_stl10
 
         source = open_stl10(where, image_size=image_size, config=config, seed=seed)
+    elif kind == "places" and where:
+        from tf_spot.data.places import open_places
+
+        source = open_places(where, image_size=image_size, config=config, seed=seed)
     elif kind == "tfds" and where:
         from tf_spot.data.tfds import open_tfds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -22,14 +23,15 @@ TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own
 class FolderImages:
     """The picture files below a folder, sorted by path.
 
-    Paths are kept as one array of bytes: a list of a hundred thousand strings would show in the memory used.
+    Names, which are paths below the folder, are kept as one array of bytes: a list of a hundred thousand strings would
+    show in the memory used.
     """
 
-    def __init__(self, root: Path, paths: np.ndarray, labels: np.ndarray | None, image_size: int) -> None:
-        self.root, self.paths, self.labels, self.image_size = root, paths, labels, image_size
+    def __init__(self, root: Path, names: np.ndarray, labels: np.ndarray | None, image_size: int) -> None:
+        self.root, self.names, self.labels, self.image_size = root, names, labels, image_size
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def read(self, index: int) -> np.ndarray:
         return read_image(self.root / self.name(index), self.image_size)
@@ -39,11 +41,15 @@ class FolderImages:
         return (self.root / self.name(index)).read_bytes()
 
     def name(self, index: int) -> str:
-        return os.fsdecode(bytes(self.paths[index]))
+        return os.fsdecode(bytes(self.names[index]))
+
+    def paths(self, indices: np.ndarray) -> list[bytes]:
+        root = os.fsencode(self.root)
+        return [os.path.join(root, bytes(name)) for name in self.names[indices]]
 
     def subset(self, keep: np.ndarray) -> FolderImages:
         labels = None if self.labels is None else self.labels[keep]
-        return FolderImages(self.root, self.paths[keep], labels, self.image_size)
+        return FolderImages(self.root, self.names[keep], labels, self.image_size)
 
 
 def open_folder(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
@@ -75,7 +81,7 @@ def open_folder(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
         test,
         image_size=image_size,
         config=config,
-        fingerprint=_fingerprint(train, test),
+        fingerprint=fingerprint(train, test),
         class_names=class_names,
         **kwargs,
     )
@@ -155,14 +161,20 @@ def _cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | No
     return images.subset(~chosen), images.subset(chosen)
 
 
-def _fingerprint(*splits: FolderImages | None) -> str:
-    """A hash of every path and file size; a link that leads nowhere counts as its own size."""
+def fingerprint(*splits: FolderImages | None) -> str:
+    """A hash of every path and file size; a link that leads nowhere counts as its own size, what is missing as none."""
     digest = hashlib.sha256()
     for images in splits:
         if images is None:
             continue
-        for path in map(bytes, images.paths):
-            file = images.root / os.fsdecode(path)
-            digest.update(path + b"\0%d\0" % (file.stat() if file.exists() else file.lstat()).st_size)
+        for path in map(bytes, images.names):
+            digest.update(path + b"\0%d\0" % _size(images.root / os.fsdecode(path)))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _size(file: Path) -> int:
+    for look in (file.stat, file.lstat):
+        with contextlib.suppress(OSError):
+            return look().st_size
+    return -1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.images import BadImage, Images
+from tf_spot.data.quick import read_plain
 from tf_spot.data.reading import READING
 from tf_spot.errors import UserError
 
@@ -33,6 +34,24 @@ class Rows(NamedTuple):
         """Is the row in that place of the stream of all rows one of these?"""
         row = position % self.batch
         return (row >= self.first) & (row < self.first + self.size)
+
+
+class Batch(NamedTuple):
+    """Some photos of a split, as arrays."""
+
+    images: np.ndarray  # (photos, ...), what `finish` gave
+    labels: np.ndarray  # int32 (photos,)
+    places: np.ndarray  # int64 (photos,), in the split
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Photos that lie in a file each."""
+
+    image_size: int
+
+    def paths(self, indices: np.ndarray) -> list[bytes]:
+        """Where the files are."""
 
 
 class Split(Protocol):
@@ -58,6 +77,9 @@ class Split(Protocol):
 
     def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
         """(`finish(photo)`, place int64, good bool) of every photo from place `first` on; those not good are blank."""
+
+    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
+        """Every readable photo once, in whatever order is quick; the label is -1 where there is none."""
 
     def name(self, place: int) -> str:
         """What the photo in that place is called."""
@@ -100,17 +122,35 @@ class ImageSplit:
         return tf.data.Dataset.counter(start=first_step * rows.size).map(read, num_parallel_calls=READERS)
 
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        readable = self._from(0, finish).filter(lambda image, label, place, good: good)
+        readable = self._at(tf.data.Dataset.range(len(self)), finish).filter(lambda image, label, place, good: good)
         return readable.map(lambda image, label, place, good: (image, label))
 
     def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
-        return self._from(first, finish).map(lambda image, label, place, good: (image, place, good))
+        photos = self._at(tf.data.Dataset.range(first, len(self)), finish)
+        return photos.map(lambda image, label, place, good: (image, place, good))
+
+    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
+        """First the files that TensorFlow can read alone, if the photos are files, then all others."""
+        others = np.ones(len(self), bool)
+        if isinstance(self.images, Files):
+            paths, size = tf.constant(self.images.paths(self.indices), tf.string), self.images.image_size
+
+            def read(place: Any) -> tuple[Any, Any]:
+                return finish(read_plain(tf.gather(paths, place), size)), place
+
+            plain = tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=READERS).ignore_errors()
+            for images, places in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
+                others[places] = False
+                yield Batch(images, self._labels(places), places)
+        left = tf.data.Dataset.from_tensor_slices(np.flatnonzero(others))
+        for images, labels, places, good in self._at(left, finish).batch(batch_size).prefetch(2).as_numpy_iterator():
+            yield Batch(images[good], labels[good], places[good])
 
     def name(self, place: int) -> str:
         return self.images.name(int(self.indices[place]))
 
-    def _from(self, first: int, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        """(image, label, place, good) of every photo from place `first` on."""
+    def _at(self, places: tf.data.Dataset, finish: Callable[[Any], Any]) -> tf.data.Dataset:
+        """(image, label, place, good) of the photos in those places."""
 
         def read(place: Any) -> tuple[Any, tf.Tensor, tf.Tensor, tf.Tensor]:
             types = (tf.uint8, tf.int32, tf.bool)
@@ -118,7 +158,7 @@ class ImageSplit:
             image = finish(tf.ensure_shape(photo, (None, None, 3)))
             return image, tf.ensure_shape(label, ()), place, tf.ensure_shape(good, ())
 
-        return tf.data.Dataset.range(first, len(self)).map(read, num_parallel_calls=READERS)
+        return places.map(read, num_parallel_calls=READERS)
 
     def check(self) -> None:
         for place in range(len(self)):
@@ -144,9 +184,13 @@ class ImageSplit:
     def _read_or_blank(self, place: Any) -> tuple[np.ndarray, np.int32, np.bool_]:
         with READING.photo():
             photo = self.read(int(place))
-        labels = self.images.labels
-        label = np.int32(-1 if labels is None else labels[self.indices[place]])
+        label = self._labels(place)
         return (np.zeros((1, 1, 3), np.uint8), label, np.False_) if photo is None else (photo, label, np.True_)
+
+    def _labels(self, places: Any) -> Any:
+        """int32, like `places`."""
+        labels = self.images.labels
+        return np.full_like(places, -1, np.int32) if labels is None else labels[self.indices[places]]
 
 
 def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:

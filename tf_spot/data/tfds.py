@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.source import Source
-from tf_spot.data.split import READERS, Rows, Split
+from tf_spot.data.split import READERS, Batch, Rows, Split
 from tf_spot.errors import UserError
 
 BLOCK = 1024  # records shuffled together, kept encoded; tensorflow-datasets has shuffled the whole set when writing it
@@ -65,6 +65,12 @@ class RecordSplit:
                 num_parallel_calls=READERS,
             )
         )
+
+    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
+        """As they are stored."""
+        first = 0
+        for images, labels in self.ordered(finish).batch(batch_size).prefetch(2).as_numpy_iterator():
+            yield Batch(images, labels, np.arange(first, first := first + len(labels)))
 
     def name(self, place: int) -> str:
         return str(place)

@@ -84,27 +84,54 @@ class Examples:
             )
 
 
+class Decoded:
+    """Labelled photos, decoded once and then read from a file.
+
+    Iterating gives (images, labels) as arrays, batch by batch, every readable photo in its order.
+
+    Args:
+        source: see `tf_spot.data`, with labels.
+        split: of the source.
+        batch_size: images at a time.
+        file: new, for the images; memory holds what is in use.
+    """
+
+    def __init__(self, source: Any, split: str, batch_size: int, file: Path) -> None:
+        count, side = source.count(split), source.image_size
+        self.batch_size = batch_size
+        self.images = np.memmap(file, np.float32, "w+", shape=(count, side, side, 3))
+        labels, readable = np.zeros(count, np.int32), np.zeros(count, bool)
+        for batch in source.in_any_order(split, batch_size):
+            self.images[batch.places] = batch.images
+            labels[batch.places], readable[batch.places] = batch.labels, True
+        self.rows = np.flatnonzero(readable)
+        self.labels = labels[self.rows]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(self.rows), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield self.images[self.rows[part]], self.labels[part]
+
+
 @contextmanager
 def decoded_once(source: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
     """The labelled photos of `train` and `test`, to be read often.
 
-    While the scope is open the images that the first whole reading makes lie in the folder for temporary files, if they
-    take less than half of the room there; else each reading decodes them again.
+    While the scope is open they lie decoded in the folder for temporary files, if they take less than half of the room
+    there; else each reading decodes them again.
 
     Args:
         source: see `tf_spot.data`, with labels and a test split.
         batch_size: images at a time.
     """
     splits = ("train", "test")
-    datasets = [source.labelled(split, batch_size) for split in splits]
     needed = IMAGE_BYTES * source.image_size**2 * sum(map(source.count, splits))
     with tempfile.TemporaryDirectory(prefix="tf_spot-images-") as folder:
         if needed < shutil.disk_usage(folder).free / 2:
-            datasets = [
-                dataset.cache(str(Path(folder) / split)).prefetch(2)
-                for dataset, split in zip(datasets, splits, strict=True)
-            ]
-        yield datasets[0], datasets[1]
+            train, test = (Decoded(source, split, batch_size, Path(folder) / split) for split in splits)
+            yield train, test
+        else:
+            yield tuple(source.labelled(split, batch_size) for split in splits)
 
 
 def _read_labels(dataset: Any, split: str) -> np.ndarray:
