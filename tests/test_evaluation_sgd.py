@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tf_spot.cli import main
 from tf_spot.config import preset
+from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import evaluate_task, linear_probe, sgd
 from tf_spot.evaluation.examples import Examples
@@ -187,6 +188,7 @@ def test_from_the_command_line_it_is_a_result_of_its_own(tmp_path: Path) -> None
     result = json.loads((run.path / "results" / "linear-sgd-photos.json").read_text())
     assert result["task"] == result["rivals"]["pixels"]["task"] == "linear-sgd"
     assert list(result["by_layer"]) == ["conv1", "conv3"] and result["value"] > 90
+    assert result["fingerprint"] == open_source(f"folder:{tmp_path / 'photos'}", image_size=16).fingerprint
     assert main([*command, "--task", "linear", "--epochs", "5"]) == 2
     assert main([*command, "--task", "knn", "--solver", "sgd"]) == 2
     assert [path.name for path in (run.path / "results").iterdir()] == ["linear-sgd-photos.json"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -470,6 +470,23 @@ def test_overlapping_boxes_of_a_class_are_suppressed_and_come_back_in_pixels_of_
         assert set(ours.classes[dogs]) == {DOG}
 
 
+def test_boxes_are_written_as_the_devkit_counts_pixels(tmp_path: Path) -> None:
+    """The box of ten pixels in the corner, which an annotation of the devkit calls 1, 1, 10, 10."""
+    corner, wide = [0, 0, 10, 10], [4, 20, 30, 50.5]
+    found = [
+        detection.Found(np.float32([corner, wide]), np.float32([0.75, 0.5]), np.array([DOG, DOG])),
+        detection.Found(np.float32([wide]), np.float32([0.25]), np.array([DOG + 1])),
+    ]
+    detection.save_boxes(tmp_path / "spot", "test", ["000001", "000004"], found)
+    files = {file.name: file.read_text() for file in (tmp_path / "spot").iterdir()}
+    assert set(files) == {f"comp4_det_test_{name}.txt" for name in CLASSES}
+    assert files["comp4_det_test_dog.txt"] == (
+        "000001 0.750000 1.0 1.0 10.0 10.0\n000001 0.500000 21.0 5.0 50.5 30.0\n"
+    )
+    assert files[f"comp4_det_test_{CLASSES[DOG + 1]}.txt"] == "000004 0.250000 21.0 5.0 50.5 30.0\n"
+    assert files["comp4_det_test_sofa.txt"] == ""
+
+
 # --- the task ---------------------------------------------------------------------------------------------------------
 
 
@@ -518,12 +535,16 @@ def test_detection_from_the_command_line(
     assert list(result["rivals"]) == ["random"]
     assert "voc-detection on voc2007" in capsys.readouterr().out
     assert not list((run.path / "results" / "parts").iterdir())
+    for method in ("spot", "random"):
+        dogs = run.path / "results" / "voc-detection-boxes" / method / "comp4_det_test_dog.txt"
+        assert len(dogs.read_text().splitlines()) > 0
 
 
 def test_options_that_do_not_fit_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    begin: Callable[..., Any] = lambda **options: detection.voc_detection(  # noqa: E731
-        None, None, Recipe(**options.pop("recipe", {})), None, image_size=64, units=8, proposals=Path("x"), **options
-    )
+    def begin(recipe: dict[str, Any] | None = None, **options: Any) -> None:
+        folders = {"proposals": Path("x"), "boxes": Path("x")}
+        detection.voc_detection(None, None, Recipe(**recipe or {}), None, image_size=64, units=8, **folders, **options)
+
     with pytest.raises(UserError, match="leave out --patience"):
         begin(recipe={"patience": 1})
     with pytest.raises(UserError, match=r"32 pixels or more; received: \[96, 16\] and 128"):

@@ -151,6 +151,7 @@ def _voc_detection(job: Job) -> dict[str, Any]:
         image_size=config.data.image_size,
         units=config.network.fc_units,
         proposals=default_folder(),
+        boxes=job.run.path / "results" / "voc-detection-boxes",
         scales=job.settings["scales"],
         test_scale=job.settings["test_scale"],
         seed=job.seed,

@@ -55,8 +55,8 @@ def evaluate_run(
     Returns:
         what `evaluate_task` returns, with `parts_resumed`, `mask_auc` (the mask head against the true keep mask, on
         the test images; None without a mask head), `preset`, `images_seen` and `seconds` (of training),
-        `evaluation_seconds`, `command`, `training_command`, `training_data`, `config`, `commit`, `versions` and
-        `machine`.
+        `evaluation_seconds`, `fingerprint` (of the photos), `command`, `training_command`, `training_data`, `config`,
+        `commit`, `versions` and `machine`.
 
     Raises:
         UserError: no run, no trained spotter, or photos or options that do not fit.
@@ -88,7 +88,7 @@ def evaluate_run(
     )
     signals = game_signals(spotter, source.images("test", BATCH))
     result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | training_record(run, figures)
-    result |= {"parts_resumed": parts.resumed} | provenance()
+    result |= {"fingerprint": source.fingerprint, "parts_resumed": parts.resumed} | provenance()
     result |= {"evaluation_seconds": round(time.monotonic() - started, 1)}
     if is_chief(tf.distribute.get_strategy()):
         write_json(run.path / "results" / f"{figures['task']}-{source.name}.json", result)

@@ -30,7 +30,7 @@ from tf_spot.evaluation.voc_proposals import Proposals
 from tf_spot.evaluation.voc_regions import TrainingRegions, joined, scaled, sides
 from tf_spot.hardware import JIT_COMPILE
 from tf_spot.rescaling import unit_variance
-from tf_spot.runs import write_file
+from tf_spot.runs import write_file, write_text
 
 SCALES = (0.75, 1.0, 1.25)  # of training, in test scales
 TEST_SCALE = 2  # in image sizes of pre-training
@@ -68,6 +68,7 @@ def voc_detection(
     image_size: int,
     units: int,
     proposals: Path,
+    boxes: Path,
     scales: Sequence[int] | None = None,
     test_scale: int | None = None,
     seed: int = 0,
@@ -85,6 +86,7 @@ def voc_detection(
         image_size: pixels, of pre-training.
         units: of the detector's large layers.
         proposals: the folder that keeps selective search's boxes.
+        boxes: a folder for the boxes found, see `save_boxes`, one folder a method.
         scales: pixels of the shorter side in training; by default 3/4, 1 and 5/4 of `test_scale`.
         test_scale: pixels of the shorter side in the test; by default twice `image_size`.
         seed: of everything drawn.
@@ -134,9 +136,10 @@ def voc_detection(
         )
         model.load_weights(weights)
         found = []
-        for number, (name, boxes) in enumerate(zip(*tested, strict=True), start=1):
-            found.append(detect(model, voc.photo(name), boxes, test_scale))
+        for number, (name, proposed) in enumerate(zip(*tested, strict=True), start=1):
+            found.append(detect(model, voc.photo(name), proposed, test_scale))
             tell(TRAINING_SHARE + (1 - TRAINING_SHARE) * number / len(tested.names))
+        save_boxes(boxes / method, voc.splits[1], tested.names, found)
         truth = [voc.objects(name) for name in tested.names]
         figures = score(found, truth, seed) | {"proposals": reach(tested.proposals, truth)}
         return spent | figures | {"train_images": len(learnt.names), "test_images": len(tested.names)}
@@ -175,6 +178,22 @@ def detect(model: Detector, photo: np.ndarray, proposals: np.ndarray, scale: int
         scores[0, kept].numpy(),
         classes[0, kept].numpy().astype(np.int64),
     )
+
+
+def save_boxes(folder: Path, split: str, names: Sequence[str], found: Sequence[Found]) -> None:
+    """One file a class, as the devkit reads it: photo, score, left, top, right, bottom.
+
+    Its pixels count from 1 and the last one is in, see `VOC.objects`. `comp4` is its name for detectors that have
+    learned from other photos too.
+    """
+    for number, label in enumerate(CLASSES):
+        lines = [
+            f"{name} {sure:.6f} {left + 1:.1f} {top + 1:.1f} {right:.1f} {bottom:.1f}\n"
+            for name, photo in zip(names, found, strict=True)
+            for (top, left, bottom, right), sure, kind in zip(*photo, strict=True)
+            if kind == number
+        ]
+        write_text(folder / f"comp4_det_{split}_{label}.txt", "".join(lines))
 
 
 @tf.function(reduce_retracing=True)
