@@ -179,16 +179,17 @@ def _rank_correlation(rows: dict[str, dict[str, Any]]) -> float | None:
 
 def format_ablation(result: dict[str, Any]) -> str:
     """The table as text, the paper's own figures (on other photos) in the last column."""
+    rows = result["rows"]
+    labels = {row: f"({row}) " * (row not in (RANDOM, "baseline")) + figures["says"] for row, figures in rows.items()}
+    width = max(map(len, labels.values()))
     lines = [f"ablation on {result['data']}: accuracy of the linear probe in percent"]
-    lines.append(
-        f"{'':38}{'conv1':>7}{'conv2':>7}{'conv3':>7}{'conv4':>7}{'conv5':>7}{'best':>13}{'paper, STL-10':>16}"
-    )
-    for row, figures in result["rows"].items():
+    layers = "".join(f"{f'conv{number}':>7}" for number in range(1, 6))
+    lines.append(f"{'':{width}}{layers}{'best':>13}{'paper, STL-10':>16}")
+    for row, figures in rows.items():
         best = f"{figures['value']:.1f}" + (f" ± {figures['stderr']:.1f}" if figures["stderr"] is not None else "")
         layers = "".join(f"{value:7.1f}" for value in figures["by_layer"].values())
         paper = "" if figures["paper"] is None else f"{figures['paper']:.2f}"
-        label = f"{figures['says']}" if row in (RANDOM, "baseline") else f"({row}) {figures['says']}"
-        lines.append(f"{label:38}{layers}{best:>13}{paper:>16}")
+        lines.append(f"{labels[row]:{width}}{layers}{best:>13}{paper:>16}")
     if result["rank_correlation"] is not None:
         lines.append(f"rank correlation with the paper's order of rows: {result['rank_correlation']:.2f}")
     lines += [f"failed: {name}: {why}" for name, why in result["failed"].items()]
