@@ -191,4 +191,5 @@ def test_from_the_command_line_it_is_a_result_of_its_own(tmp_path: Path) -> None
     assert result["fingerprint"] == open_source(f"folder:{tmp_path / 'photos'}", image_size=16).fingerprint
     assert main([*command, "--task", "linear", "--epochs", "5"]) == 2
     assert main([*command, "--task", "knn", "--solver", "sgd"]) == 2
-    assert [path.name for path in (run.path / "results").iterdir()] == ["linear-sgd-photos.json"]
+    assert [path.name for path in (run.path / "results").glob("*.*")] == ["linear-sgd-photos.json"]
+    assert not list((run.path / "results" / "parts").iterdir())
