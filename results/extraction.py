@@ -29,7 +29,7 @@ import tensorflow as tf  # noqa: E402
 from tf_spot.data import open_source  # noqa: E402
 from tf_spot.evaluation.comparison import rival_extractors  # noqa: E402
 from tf_spot.evaluation.examples import Decoded  # noqa: E402
-from tf_spot.evaluation.pooling import Pooling, pooled  # noqa: E402
+from tf_spot.evaluation.pooling import Pooling, ahead, pooled  # noqa: E402
 from tf_spot.results import BATCH  # noqa: E402
 from tf_spot.runs import Run, provenance, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
@@ -55,8 +55,8 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
 
     def extraction(photos: Decoded) -> None:
         for vectors in vectors_of:
-            for images, _ in photos:
-                vectors(images)  # a probe adds them up and forgets them
+            for _ in ahead(vectors, photos):  # a probe adds them up and forgets them
+                pass
 
     found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": []}
     for turn in range(turns + 1):

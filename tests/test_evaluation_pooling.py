@@ -1,12 +1,16 @@
 """Pooling of maps to vectors."""
 
+import threading
+import time
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.evaluation.pooling import Pooling, bins, pooled
+from tf_spot.evaluation.pooling import AHEAD, Pooling, ahead, bins, pooled
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,39 @@ def test_refuses_features_that_are_not_finite(bad: float) -> None:
     maps = {"conv1": tf.constant([[[[1.0, bad]]]])}
     with pytest.raises(UserError, match="conv1"):
         pooled(lambda images: maps, Pooling(2))(None)
+
+
+def test_takes_large_features_whose_sum_is_not_finite() -> None:
+    maps = {"conv1": tf.constant([[[[3e38, 3e38]]]])}
+    np.testing.assert_array_equal(pooled(lambda images: maps, Pooling(2))(None)["conv1"], maps["conv1"][0, 0])
+
+
+def test_batches_are_taken_a_little_ahead_and_come_in_order() -> None:
+    read: list[int] = []
+
+    def batches() -> Iterator[tuple[int, str]]:
+        for number in range(6):
+            read.append(number)
+            yield number, f"rest {number}"
+
+    def vectors_of(number: int) -> dict[str, np.ndarray]:
+        time.sleep(0.02 * (number % 2 == 0))  # of two at once the later is done first
+        return {"conv1": np.full(1, number)}
+
+    found = []
+    for vectors, rest in ahead(vectors_of, batches()):
+        found.append((int(vectors["conv1"][0]), rest))
+        assert len(read) <= len(found) + AHEAD
+    assert found == [(number, f"rest {number}") for number in range(6)]
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(lambda number: {"conv1": np.full(1, 1 // (3 - number))}, batches()))
+
+
+def test_replicas_are_asked_batch_by_batch() -> None:
+    threads = set()
+    with tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")).scope():
+        found = list(ahead(lambda number: threads.add(threading.get_ident()) or number, [(0, "a"), (1, "b")]))  # type: ignore[func-returns-value, arg-type, return-value]
+    assert found == [(0, "a"), (1, "b")] and threads == {threading.get_ident()}
 
 
 def test_a_keras_model_gives_what_the_same_function_gives() -> None:

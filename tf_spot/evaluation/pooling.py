@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from tf_spot.strategies import share_rows
 
 Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
 KINDS = ("average", "max")
+AHEAD = 2  # batches under way while one is used
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,29 @@ def pooled(
         return {name: vectors[name] for name in layers or vectors}  # TensorFlow sorts the names
 
     return checked
+
+
+def ahead(
+    vectors_of: Callable[[Any], dict[str, np.ndarray]], batches: Iterable[tuple[Any, Any]]
+) -> Iterator[tuple[dict[str, np.ndarray], Any]]:
+    """(`vectors_of(images)`, the rest) of every (images, rest), in order.
+
+    The next `AHEAD` batches are under way while one is used: what is done between two batches on one core costs no time
+    beside the networks. Several replicas must call in the same order, so they work batch by batch.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        for images, rest in batches:
+            yield vectors_of(images), rest
+        return
+    waiting: deque[tuple[Future[dict[str, np.ndarray]], Any]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for images, rest in batches:
+            waiting.append((pool.submit(vectors_of, images), rest))
+            if len(waiting) > AHEAD:
+                asked, rest = waiting.popleft()
+                yield asked.result(), rest
+        for asked, rest in waiting:
+            yield asked.result(), rest
 
 
 def _finite(values: np.ndarray) -> bool:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from tf_spot.errors import UserError
 from tf_spot.evaluation import knn, linear, sgd
 from tf_spot.evaluation.examples import Examples
-from tf_spot.evaluation.pooling import Extractor, Pooling, pooled
+from tf_spot.evaluation.pooling import Extractor, Pooling, ahead, pooled
 
 Sink = Callable[[int, int, str], None]  # done, total, text
 SOLVERS = ("ridge", "sgd")  # of the linear probe
@@ -271,8 +271,8 @@ def _read(
     vectors_of: Callable[[Any], dict[str, np.ndarray]], examples: Examples, split: str, work: Work
 ) -> Iterator[tuple[dict[str, np.ndarray], slice]]:
     """Pooled features of a whole split, batch by batch, with the rows they are."""
-    for images, rows in examples.batches(split):
-        yield vectors_of(images), rows
+    for vectors, rows in ahead(vectors_of, examples.batches(split)):
+        yield vectors, rows
         work.advance(rows.stop - rows.start)
 
 
