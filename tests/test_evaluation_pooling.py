@@ -111,8 +111,23 @@ def test_replicas_are_asked_batch_by_batch() -> None:
     assert found == [(0, "a"), (1, "b")] and threads == {threading.get_ident()}
 
 
+def test_a_smaller_batch_makes_no_other_graph() -> None:
+    traced = []
+
+    @tf.function
+    def extract(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        traced.append(images.shape[0])
+        return {"conv1": images}
+
+    vectors_of = pooled(extract, Pooling(4))
+    for count in (4, 1, 3):
+        images = np.random.default_rng(count).normal(size=(count, 2, 2, 1)).astype(np.float32)
+        np.testing.assert_array_equal(vectors_of(images)["conv1"], images.reshape(count, 4))
+    assert traced == [4]
+
+
 def test_a_keras_model_gives_what_the_same_function_gives() -> None:
-    """One runs as a graph with its pooling, the other step by step; the last batch is a smaller one."""
+    """One runs as a graph with its pooling, the other step by step; the last batch is a smaller one, and filled up."""
     inputs = keras.Input((5, 5, 3))
     model = keras.Model(inputs, {"b": keras.layers.Conv2D(4, 3)(inputs), "a": keras.layers.Conv2D(2, 1)(inputs)})
     graph, steps = pooled(model, Pooling(8)), pooled(lambda images: model(images), Pooling(8))

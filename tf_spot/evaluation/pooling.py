@@ -96,7 +96,7 @@ def pooled(
     """What makes the vectors of a batch by layer; the replicas of the open scope share every batch.
 
     Args:
-        extract: images to maps. A Keras model is run as one graph together with the pooling.
+        extract: images to maps. A Keras model or a `tf.function` is run as one graph together with the pooling.
         pooling: what makes vectors of maps.
         layers: names to keep, in this order; all by default.
 
@@ -114,8 +114,9 @@ def pooled(
             raise UserError(f"unknown layer; allowed: {', '.join(maps)}; received: {', '.join(unknown)}")
         return {name: pooling(maps[name]) for name in layers or maps}
 
-    model = isinstance(extract, keras.Model)
-    shared = share_rows(tf.function(of_images, autograph=False, reduce_retracing=True) if model else of_images)
+    shared = share_rows(of_images)
+    if isinstance(extract, keras.Model | tf.types.experimental.PolymorphicFunction):
+        shared = _full_batches(share_rows(tf.function(of_images, autograph=False, reduce_retracing=True)))
 
     def checked(images: Any) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
@@ -128,6 +129,24 @@ def pooled(
         return {name: vectors[name] for name in layers or vectors}  # TensorFlow sorts the names
 
     return checked
+
+
+def _full_batches(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """`vectors_of`, asked with as many images as ever before: a graph for any number of images is slower.
+
+    A smaller batch, the last one, is filled up with copies of its last image.
+    """
+    most = 0
+
+    def filled(images: Any) -> dict[str, Any]:
+        nonlocal most
+        count = len(images)
+        most = max(most, count)
+        if count < most:
+            images = tf.concat([images, tf.repeat(images[-1:], most - count, axis=0)], axis=0)
+        return {name: values[:count] for name, values in vectors_of(images).items()}
+
+    return filled
 
 
 def ahead(
