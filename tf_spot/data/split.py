@@ -142,6 +142,8 @@ class ImageSplit:
             for images, places in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
                 others[places] = False
                 yield Batch(images, self._labels(places), places)
+        if not others.any():
+            return
         left = tf.data.Dataset.from_tensor_slices(np.flatnonzero(others))
         for images, labels, places, good in self._at(left, finish).batch(batch_size).prefetch(2).as_numpy_iterator():
             yield Batch(images[good], labels[good], places[good])
