@@ -114,9 +114,10 @@ def pooled(
             raise UserError(f"unknown layer; allowed: {', '.join(maps)}; received: {', '.join(unknown)}")
         return {name: pooling(maps[name]) for name in layers or maps}
 
-    shared = share_rows(of_images)
     if isinstance(extract, keras.Model | tf.types.experimental.PolymorphicFunction):
         shared = _full_batches(share_rows(tf.function(of_images, autograph=False, reduce_retracing=True)))
+    else:
+        shared = share_rows(of_images)
 
     def checked(images: Any) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
