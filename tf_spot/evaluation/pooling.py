@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -117,7 +118,7 @@ def pooled(
     if isinstance(extract, keras.Model | tf.types.experimental.PolymorphicFunction):
         shared = _full_batches(share_rows(tf.function(of_images, autograph=False, reduce_retracing=True)))
     else:
-        shared = share_rows(of_images)
+        shared = _one_at_a_time(share_rows(of_images))
 
     def checked(images: Any) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
@@ -148,6 +149,17 @@ def _full_batches(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any]
         return {name: values[:count] for name, values in vectors_of(images).items()}
 
     return filled
+
+
+def _one_at_a_time(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """`vectors_of`, never called while it is at work, see `ahead`: a function of the user's may not bear threads."""
+    lock = threading.Lock()
+
+    def alone(images: Any) -> dict[str, Any]:
+        with lock:
+            return vectors_of(images)
+
+    return alone
 
 
 def ahead(
