@@ -1,5 +1,6 @@
-"""One loaded version: what it refuses, and its warm-up requests."""
+"""One loaded version: what it refuses, its warm-up requests, and how one version follows another."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,24 @@ def test_the_folder_that_export_writes(tmp_path: Path) -> None:
         assert (model.name, model.folder) == ("features", version.parent)
     assert Model(tmp_path / "bundle", name="mine").name == "mine"
     assert Model(tmp_path).folder == tmp_path  # no model one floor down: it may still come
+
+
+def test_a_version_goes_only_when_those_that_came_with_its_end_are_loaded(tmp_path: Path) -> None:
+    model = Model(tmp_path, name="model")
+
+    async def swap() -> list[list[int]]:
+        await model.poll()
+        (tmp_path / "1").rename(tmp_path / ".1")
+        write_version(tmp_path, 2)
+        looking, seen = asyncio.create_task(model.poll()), []
+        while not looking.done():
+            seen.append(model.available)
+            await asyncio.sleep(0)
+        return seen
+
+    write_version(tmp_path, 1)
+    seen = asyncio.run(swap())
+    assert [1] in seen and all(seen) and model.available == [2]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xff", b"text"])

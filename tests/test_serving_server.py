@@ -179,10 +179,10 @@ def test_a_swap_loses_no_request(server: Server, written: Path) -> None:
             scores.append(float((await client.predict(IMAGE))["score"][0]))
         return scores
 
-    def swap() -> None:
+    def swap() -> None:  # the new one in first, as at any look the server takes the folder as it stands
         shutil.copytree(written / "2", server.folder / ".aside")
-        shutil.rmtree(server.folder / "1")
         (server.folder / ".aside").rename(server.folder / "2")
+        shutil.rmtree(server.folder / "1")
         wait_for(lambda: status(server) == {2: "AVAILABLE"})
 
     scores = asyncio.run(ask())
