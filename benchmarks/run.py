@@ -1,9 +1,10 @@
 """Speed as ratios taken in one run: python benchmarks/run.py [--torch-python PYTHON --torch-step FILE] [--check]
 
-Writes results/benchmarks/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. Where there are
+Writes results/benchmarks/KIND/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. KIND is
+`bfloat16` on a processor that computes in bfloat16, else `float32`: their ratios are not alike. Where there are
 competitors they take turns, each in a process of its own, for some rounds, and every figure is the median: a slow
 minute of a shared machine hurts them alike. `--check` writes nothing; it compares the ratios with the committed ones
-and fails where one fell by more than 10 % or a limit is passed.
+of this kind of processor and fails where one fell by more than 10 % or a limit is passed.
 
 The rival, PyTorch, needs a Python of its own with torch (`--torch-python`) and, for the adversarial step, the script
 that runs it (`--torch-step`); without them its rows are left out.
@@ -29,7 +30,7 @@ from turns import CORES, on_two_cores  # noqa: E402
 from tf_spot.doctor import examine  # noqa: E402
 from tf_spot.runs import provenance, write_json  # noqa: E402
 
-TARGET = ROOT / "results" / "benchmarks"
+RESULTS = ROOT / "results" / "benchmarks"
 HERE = ROOT / "benchmarks"
 STEP = [sys.executable, str(HERE / "step.py")]
 BATCH = 32
@@ -63,14 +64,18 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args()
     on_two_cores()
+    target = RESULTS / ("bfloat16" if "bfloat16" in precisions() else "float32")
+    if options.check and not target.is_dir():
+        parser.error(f"no figures of this kind of processor are committed: {target} is missing; run without --check")
+    target.mkdir(exist_ok=True)
     wrong: list[str] = []
     for name in options.only or PARTS:
         result = {"task": "speed", "part": name, "cores": CORES} | PARTS[name](options)
         print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
         if options.check:
-            wrong += failures(json.loads((TARGET / f"{name}.json").read_text(encoding="utf-8")), result)
+            wrong += failures(json.loads((target / f"{name}.json").read_text(encoding="utf-8")), result)
         else:
-            write_json(TARGET / f"{name}.json", result | provenance("make bench") | before(TARGET / f"{name}.json"))
+            write_json(target / f"{name}.json", result | provenance("make bench") | before(target / f"{name}.json"))
     sys.exit("\n".join(wrong) or 0)
 
 

@@ -29,7 +29,9 @@ def table(result: dict[str, Any]) -> str:
 
 def steps(result: dict[str, Any]) -> str:
     """Images a second and the ratios."""
-    lines = [f"{result['image_size']} pixels, batch {result['batch']}, full width, {result['cores']} cores"]
+    given = "with" if any("bfloat16" in name for name in result["images_per_second"]) else "without"
+    cores = f"{result['cores']} cores {given} bfloat16"
+    lines = [f"{result['image_size']} pixels, batch {result['batch']}, full width, {cores}"]
     lines += [f"{name:<49}{rate:8.2f} images/s" for name, rate in sorted(result["images_per_second"].items())]
     lines += [f"{name:<49}{rate:8.0f} GFLOP/s" for name, rate in result.get("gflop_per_second", {}).items()]
     if "gflop" in result:
@@ -115,4 +117,4 @@ def draw(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    draw(json.loads((ROOT / "results" / "benchmarks" / "growth.json").read_text(encoding="utf-8")))
+    draw(json.loads((ROOT / "results" / "benchmarks" / "bfloat16" / "growth.json").read_text(encoding="utf-8")))
