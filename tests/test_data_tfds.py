@@ -116,6 +116,17 @@ def test_in_any_order_is_as_stored(source):
     np.testing.assert_array_equal(labels, ordered[1])
 
 
+def test_chunks_are_the_same_wherever_they_begin_and_whichever_are_asked_for(source):
+    def places(chunks):
+        return [[batch.places.tolist() for batch in batches] for batches in chunks]
+
+    assert places(source.in_chunks("test", 2, 4)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
+    assert places(source.in_chunks("test", 2, 4, first=4)) == [[[4, 5], [6, 7]], [[8, 9]]]
+    chunks = source.in_chunks("test", 2, 4)
+    next(chunks)
+    assert places([next(chunks)]) == [[[4, 5], [6, 7]]]
+
+
 def test_mocked_imagenet():
     """The names of ImageNet in tensorflow-datasets: it has no test split with labels, but `validation`."""
     with tfds.testing.mock_data(num_examples=6):

@@ -108,6 +108,25 @@ def test_npz_has_the_same_rows(run, photos, whole, tmp_path):
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_photos_of_all_kinds_in_their_order_and_a_chunk_without_any(run, tmp_path):
+    """JPEG files, which are read apart, among PNG files; of the second chunk none can be read."""
+    random = np.random.default_rng(0)
+    names = ["0.png", "1.jpg", "2.png", "3.jpg", "4.jpg", "5.png", "6.jpg", "7.png", "8.png", "9.jpg"]
+    (tmp_path / "photos").mkdir()
+    for name in names:
+        Image.fromarray(random.integers(0, 256, (20, 24, 3), np.uint8)).save(tmp_path / "photos" / name, quality=90)
+    for name in names[4:8]:
+        (tmp_path / "photos" / name).write_text("no picture")
+    spec, out = f"folder:{tmp_path / 'photos'}", tmp_path / "all.npz"
+    assert embed(run, spec, out, batch_size=2, chunk=4) == {"rows": 6, "dim": 32, "unreadable": 4}
+    found = rows(out)
+    assert found["id"].tolist() == [0, 1, 2, 3, 8, 9]
+    assert found["path"].tolist() == ["0.png", "1.jpg", "2.png", "3.jpg", "8.png", "9.jpg"]
+    images = open_source(spec, image_size=16, config=CONFIG.data).images("train", 1)
+    expected = np.concatenate([averaged(load_spotter(run).backbone)(image) for image in images])
+    np.testing.assert_allclose(found["embedding"], expected, rtol=1e-4, atol=1e-5)
+
+
 class Stop(Exception):
     pass
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_spot.ahead import AHEAD, ahead
 from tf_spot.errors import UserError
-from tf_spot.evaluation.pooling import AHEAD, Pooling, ahead, bins, pooled
+from tf_spot.evaluation.pooling import Pooling, bins, pooled
 
 
 @pytest.mark.parametrize(

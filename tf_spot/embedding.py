@@ -13,17 +13,20 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.ahead import ahead, one_at_a_time
 from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data import Source, open_source
 from tf_spot.data.shards import file_digest
+from tf_spot.data.split import Batch, whole_batches
 from tf_spot.errors import UserError
+from tf_spot.evaluation.pooling import Pooling, pooled
 from tf_spot.exporters import reopen
 from tf_spot.exporters.manifest import check_sums, read_manifest
 from tf_spot.runs import Run, write_file, write_json
@@ -47,6 +50,11 @@ class Embedder(NamedTuple):
 
     def __call__(self, images: Any) -> np.ndarray:
         return self.embed(images)
+
+    def dim(self, batch_size: int) -> int:
+        """Values of a vector; asked first, with as many images as are to come at a time, all batches are alike."""
+        blank = np.zeros((batch_size, self.image_size, self.image_size, 3), np.float32)
+        return int(self.embed(blank).shape[1])
 
 
 class Part(NamedTuple):
@@ -109,7 +117,7 @@ def embed(
     embedder = open_embedder(model, layer)
     source = open_source(spec, image_size=embedder.image_size, config=embedder.data)
     splits = splits_of(source, split)
-    chunk = whole_batches(chunk, batch_size)
+    dim, chunk = embedder.dim(batch_size), whole_batches(chunk, batch_size)
     job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
     folder = out.with_name(f".{out.name}.parts")
     _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
@@ -123,12 +131,12 @@ def embed(
     agree(strategy, 1, "end of the parts")
     photos = sum(source.count(name) for name in splits)
     files = [file for name in splits for file in _files(folder, name, source.count(name), chunk)]
-    rows, dim, _ = _sizes(files)
+    rows, _ = _sizes(files)
     if not rows:
         raise UserError(f"there must be photos that can be read; received: {spec} with {photos} that cannot")
     agree(strategy, rows, "number of rows")  # all have read the parts, which the first now removes
     if is_chief(strategy):
-        _join(out, files)
+        _join(out, files, dim)
         shutil.rmtree(folder)
     agree(strategy, 1, "file")  # the first has written it
     leave(strategy)
@@ -180,7 +188,7 @@ def _open_artifact(folder: Path, layer: str) -> Embedder:
     digest = file_digest(folder / "SHA256SUMS")
     images = manifest["inputs"]["images"]
     size = images["shape"][1] or images["trained_size"]  # None: it takes any
-    return Embedder(embed_images, size, config, digest)
+    return Embedder(one_at_a_time(embed_images), size, config, digest)
 
 
 def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]:
@@ -191,19 +199,10 @@ def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]
     """
     if layer not in LAYERS:
         raise UserError(f"--layer must be one of {', '.join(LAYERS)}; received: {layer}")
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
-    def average(images: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(backbone(images)[layer], axis=(1, 2))
-
     alone = num_workers(tf.distribute.get_strategy()) > 1  # workers have photos of their own
-    shared = average if alone else share_rows(average)
-
-    def embed_images(images: Any) -> np.ndarray:
-        vectors: np.ndarray = shared(images).numpy()
-        return vectors
-
-    return embed_images
+    share = (lambda vectors_of: vectors_of) if alone else share_rows
+    vectors_of = pooled(backbone, Pooling(num_values=1), [layer], share)  # one cell: the average over the map
+    return lambda images: vectors_of(images)[layer]
 
 
 def splits_of(source: Source, split: str) -> list[str]:
@@ -217,11 +216,6 @@ def splits_of(source: Source, split: str) -> list[str]:
     if split == "all":
         return ["train", "test"] if source.has_test else ["train"]
     return [split]
-
-
-def whole_batches(chunk: int, batch_size: int) -> int:
-    """A chunk rounded up to whole batches, so that its batches are those of an unbroken stream."""
-    return -(-chunk // batch_size) * batch_size
 
 
 def check_options(split: str, batch_size: int, chunk: int) -> None:
@@ -279,29 +273,28 @@ def _own(strategy: Any, folder: Path, split: str, count: int, chunk: int) -> dic
 def _made(
     parts: dict[int, tuple[Path, int]], embedder: Embedder, source: Source, split: str, batch_size: int, chunk: int
 ) -> Iterator[int]:
-    """The photos of every part, after making those that are not there yet.
-
-    The photos are one stream from the first part that is missing, so what comes after it is made, there or not.
-    """
-    batches: Iterator[Any] | None = None
+    """The photos of every part, after making those that are not there yet."""
+    first = min((number for number, (file, _) in parts.items() if not file.is_file()), default=len(parts))
+    chunks = source.in_chunks(split, batch_size, chunk, first=first * chunk)
     for number, (file, photos) in parts.items():
-        if batches is not None or not file.is_file():
-            batches = batches or iter(source.placed(split, batch_size, first=number * chunk))
-            part = rows_of(embedder, source, split, [next(batches) for _ in range(-(-photos // batch_size))])
-            write_file(file, part.save)
+        if number >= first:
+            batches = next(chunks)
+            if not file.is_file():
+                part = rows_of(embedder, source, split, batches)
+                write_file(file, part.save)
         yield photos
 
 
-def rows_of(embedder: Embedder, source: Source, split: str, batches: list[Any]) -> Part:
-    """The rows of the readable photos in some batches of `Source.placed`."""
+def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> Part:
+    """The rows of some photos of a split, in the photos' order."""
+    given = ((batch.images, batch.places) for batch in batches)
+    made: list[tuple[np.ndarray, np.ndarray]] = list(ahead(embedder.embed, given))
+    places = np.concatenate([places for _, places in made] or [np.empty(0, np.int64)])
+    vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
+    order = np.argsort(places)
+    paths = [_text(source.photo_name(split, place)) for place in places[order].tolist()]
     first = source.count("train") if split == "test" else 0
-    ids, paths, vectors = [], [], []
-    for images, places, good in batches:
-        keep = good.numpy()
-        ids.append(first + places.numpy()[keep])
-        paths += [_text(source.photo_name(split, place)) for place in places.numpy()[keep]]
-        vectors.append(embedder(images)[keep])
-    return Part(np.concatenate(ids), np.array(paths, np.str_), np.concatenate(vectors))
+    return Part(first + places[order], np.array(paths, np.str_), vectors[order])
 
 
 def _text(name: str) -> str:
@@ -309,18 +302,17 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _sizes(files: list[Path]) -> tuple[int, int, np.dtype[Any]]:
-    """(rows, dim, type of the longest path) of all parts."""
-    rows, dim, longest = 0, 0, np.dtype("<U1")
+def _sizes(files: list[Path]) -> tuple[int, np.dtype[Any]]:
+    """(rows, type of the longest path) of all parts."""
+    rows, longest = 0, np.dtype("<U1")
     for part in map(Part.load, files):
-        rows, dim = rows + len(part.id), part.embedding.shape[1]
-        longest = max(longest, part.path.dtype, key=lambda kind: kind.itemsize)
-    return rows, dim, longest
+        rows, longest = rows + len(part.id), max(longest, part.path.dtype, key=lambda kind: kind.itemsize)
+    return rows, longest
 
 
-def _join(out: Path, files: list[Path]) -> None:
+def _join(out: Path, files: list[Path], dim: int) -> None:
     join = _join_parquet if out.suffix == ".parquet" else _join_npz
-    write_file(out, lambda aside: join(aside, files))
+    write_file(out, lambda aside: join(aside, files, dim))
 
 
 def schema(dim: int) -> Any:
@@ -331,12 +323,11 @@ def schema(dim: int) -> Any:
     return pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
 
 
-def _join_parquet(path: Path, files: list[Path]) -> None:
+def _join_parquet(path: Path, files: list[Path], dim: int) -> None:
     """One row group a part; a part without rows has none."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    _, dim, _ = _sizes(files)
     layout = schema(dim)
     with parquet.ParquetWriter(path, layout) as writer:
         for part in map(Part.load, files):
@@ -346,9 +337,9 @@ def _join_parquet(path: Path, files: list[Path]) -> None:
                 writer.write_table(pa.Table.from_arrays(columns, schema=layout), row_group_size=len(part.id))
 
 
-def _join_npz(path: Path, files: list[Path]) -> None:
+def _join_npz(path: Path, files: list[Path], dim: int) -> None:
     """Array after array, part after part, as `np.savez` would write them from memory."""
-    rows, dim, text = _sizes(files)
+    rows, text = _sizes(files)
     columns = {
         "id": (np.dtype(np.int64), (rows,)),
         "path": (text, (rows,)),

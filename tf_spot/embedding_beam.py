@@ -15,10 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tf_spot.backend import require_tensorflow
 from tf_spot.data import Source, open_source
+from tf_spot.data.split import whole_batches
 from tf_spot.embedding import (
     CHUNK,
     Embedder,
@@ -27,7 +26,6 @@ from tf_spot.embedding import (
     rows_of,
     schema,
     splits_of,
-    whole_batches,
 )
 from tf_spot.errors import UserError
 
@@ -52,6 +50,7 @@ class Job(NamedTuple):
             UserError: they are others than those where the pipeline was begun.
         """
         embedder, source = _open(self.model, self.spec, self.layer)
+        embedder.dim(self.batch_size)
         for what, here, there in (
             (f"weights in {self.model}", embedder.digest, self.digest),
             (f"photos of {self.spec}", source.fingerprint, self.fingerprint),
@@ -61,12 +60,11 @@ class Job(NamedTuple):
         return embedder, source
 
     def rows(self, embedder: Embedder, source: Source, split: str, first: int) -> Iterator[dict[str, Any]]:
-        """A row a readable photo of the chunk that begins at place `first`, made batch by batch."""
-        photos = min(self.chunk, source.count(split) - first)
-        for batch in source.placed(split, self.batch_size, first=first).take(-(-photos // self.batch_size)):
-            part = rows_of(embedder, source, split, [batch])
-            for number, path, vector in zip(part.id.tolist(), part.path.tolist(), part.embedding, strict=True):
-                yield {"id": number, "path": path, "embedding": vector}
+        """A row a readable photo of the chunk that begins at place `first`."""
+        batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
+        part = rows_of(embedder, source, split, batches)
+        for number, path, vector in zip(part.id.tolist(), part.path.tolist(), part.embedding, strict=True):
+            yield {"id": number, "path": path, "embedding": vector}
 
 
 def embed(
@@ -104,8 +102,7 @@ def embed(
     embedder, source = _open(str(model), spec, layer)
     splits, chunk = splits_of(source, split), whole_batches(chunk, batch_size)
     job = Job(str(model), spec, layer, batch_size, chunk, embedder.digest, source.fingerprint)
-    blank = np.zeros((1, embedder.image_size, embedder.image_size, 3), np.float32)
-    dim = embedder(blank).shape[1]
+    dim = embedder.dim(batch_size)
     # Beam finds no files by a name alone, without a folder.
     prefix = str(out) if "://" in str(out) else os.path.abspath(out)
     rows = _run(job, chunks(source, splits, chunk), prefix, dim, options)

@@ -112,12 +112,11 @@ def _features(
     splits = ["train", "test"] if source.has_test else ["train"]
     done, total = 0, sum(source.count(split) for split in splits)
     for split in splits:
-        for images, numbers, good in source.placed(split, BATCH):
-            keep = good.numpy()
-            places += [(split, int(number)) for number in numbers.numpy()[keep]]
+        for images, _, numbers in source.in_any_order(split, BATCH):
+            places += [(split, number) for number in numbers.tolist()]
             for name, feature in features.items():
-                vectors[name].append(feature(images)[keep])
-            done += len(keep)
+                vectors[name].append(feature(images))
+            done += len(numbers)
             if on_progress is not None:
                 on_progress(done, total, "embedding photos")
     return places, {name: np.concatenate(parts) for name, parts in vectors.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import center, crop, recolour
 from tf_spot.data.images import Images
-from tf_spot.data.split import Batch, ImageSplit, Rows, Split, hold_out
+from tf_spot.data.split import Batch, ImageSplit, Rows, Split, hold_out, whole_batches
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
@@ -212,21 +213,26 @@ class Source:
         """Every readable photo of `split` once, in order, centred, without labels."""
         return self._centred(self._split(split), batch_size).map(lambda images, _: images)
 
-    def placed(self, split: str, batch_size: int, *, first: int = 0) -> tf.data.Dataset:
-        """Every photo of `split` from place `first` on, centred: (images, places int64, good bool).
-
-        Unlike in the other streams an unreadable photo keeps its place, blank and not `good`: so a stream begun at a
-        multiple of `batch_size` has the batches of one begun at 0.
-        """
-        photos = self._split(split).placed(lambda photo: center(photo, self.image_size, self.config), first)
-        return photos.batch(batch_size).prefetch(PREFETCH)
-
     def in_any_order(self, split: str, batch_size: int) -> Iterator[Batch]:
         """Every readable photo of `split` once, centred, in whatever order is quick.
 
         The images are the same, bit for bit, as in the other streams; only the last batches may be less.
         """
-        return self._split(split).in_any_order(lambda photo: center(photo, self.image_size, self.config), batch_size)
+        return chain.from_iterable(self.in_chunks(split, batch_size, whole_batches(self.count(split), batch_size)))
+
+    def in_chunks(self, split: str, batch_size: int, chunk: int, *, first: int = 0) -> Iterator[Iterator[Batch]]:
+        """The batches of every `chunk` places of `split` from place `first` on, each `in_any_order`.
+
+        Whatever the place they begin at, the batches of a chunk are the same.
+
+        Args:
+            split: of this source.
+            batch_size: photos of a batch, at most.
+            chunk: places, a whole number of batches.
+            first: place, a whole number of chunks.
+        """
+        photos = self._split(split)
+        return photos.in_chunks(lambda photo: center(photo, self.image_size, self.config), batch_size, chunk, first)
 
     def photo_name(self, split: str, place: int) -> str:
         """What the photo in that place of `split` is called: its path within the source, where it is a file."""

@@ -75,11 +75,17 @@ class Split(Protocol):
     def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
         """(`finish(photo)`, label int32), every readable photo once; the label is -1 where there is none."""
 
-    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
-        """(`finish(photo)`, place int64, good bool) of every photo from place `first` on; those not good are blank."""
+    def in_chunks(
+        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+    ) -> Iterator[Iterator[Batch]]:
+        """The batches of every `chunk` places from place `first` on: every readable photo there once, in any order.
 
-    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
-        """Every readable photo once, in whatever order is quick; the label is -1 where there is none."""
+        Args:
+            finish: makes an image of a photo, uint8 RGB (height, width, 3).
+            batch_size: photos of a batch, at most.
+            chunk: places, a whole number of batches.
+            first: place.
+        """
 
     def name(self, place: int) -> str:
         """What the photo in that place is called."""
@@ -125,28 +131,32 @@ class ImageSplit:
         readable = self._at(tf.data.Dataset.range(len(self)), finish).filter(lambda image, label, place, good: good)
         return readable.map(lambda image, label, place, good: (image, label))
 
-    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
-        photos = self._at(tf.data.Dataset.range(first, len(self)), finish)
-        return photos.map(lambda image, label, place, good: (image, place, good))
+    def in_chunks(
+        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+    ) -> Iterator[Iterator[Batch]]:
+        for start in range(first, len(self), chunk):
+            yield self._in_any_order(np.arange(start, min(start + chunk, len(self))), finish, batch_size)
 
-    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
+    def _in_any_order(self, places: np.ndarray, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
         """First the files that TensorFlow can read alone, if the photos are files, then all others."""
-        others = np.ones(len(self), bool)
+        left = np.ones(len(places), bool)
         if isinstance(self.images, Files):
-            paths, size = tf.constant(self.images.paths(self.indices), tf.string), self.images.image_size
+            paths, size = tf.constant(self.images.paths(self.indices[places]), tf.string), self.images.image_size
 
-            def read(place: Any) -> tuple[Any, Any]:
-                return finish(read_plain(tf.gather(paths, place), size)), place
+            def read(path: Any, place: Any) -> tuple[Any, Any]:
+                return finish(read_plain(path, size)), place
 
-            plain = tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=READERS).ignore_errors()
-            for images, places in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
-                others[places] = False
-                yield Batch(images, self._labels(places), places)
-        if not others.any():
+            files = tf.data.Dataset.from_tensor_slices((paths, places))
+            plain = files.map(read, num_parallel_calls=READERS).ignore_errors()
+            for images, these in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
+                left[these - places[0]] = False
+                yield Batch(images, self._labels(these), these)
+        if not left.any():
             return
-        left = tf.data.Dataset.from_tensor_slices(np.flatnonzero(others))
-        for images, labels, places, good in self._at(left, finish).batch(batch_size).prefetch(2).as_numpy_iterator():
-            yield Batch(images[good], labels[good], places[good])
+        others = self._at(tf.data.Dataset.from_tensor_slices(places[left]), finish)
+        for images, labels, these, good in others.batch(batch_size).prefetch(2).as_numpy_iterator():
+            if good.any():
+                yield Batch(images[good], labels[good], these[good])
 
     def name(self, place: int) -> str:
         return self.images.name(int(self.indices[place]))
@@ -193,6 +203,11 @@ class ImageSplit:
         """int32, like `places`."""
         labels = self.images.labels
         return np.full_like(places, -1, np.int32) if labels is None else labels[self.indices[places]]
+
+
+def whole_batches(photos: int, batch_size: int) -> int:
+    """A number of photos rounded up to whole batches, one at least."""
+    return max(1, -(-photos // batch_size)) * batch_size
 
 
 def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:

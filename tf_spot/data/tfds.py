@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,21 +58,19 @@ class RecordSplit:
             lambda image, label: (finish(self._decode(image)), tf.cast(label, tf.int32)), num_parallel_calls=READERS
         )
 
-    def placed(self, finish: Callable[[Any], Any], first: int) -> tf.data.Dataset:
-        return (
-            self.records.enumerate()
-            .skip(first)
-            .map(
-                lambda place, record: (finish(self._decode(record[0])), place, tf.constant(True)),
-                num_parallel_calls=READERS,
-            )
-        )
-
-    def in_any_order(self, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
-        """As they are stored."""
-        first = 0
-        for images, labels in self.ordered(finish).batch(batch_size).prefetch(2).as_numpy_iterator():
-            yield Batch(images, labels, np.arange(first, first := first + len(labels)))
+    def in_chunks(
+        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+    ) -> Iterator[Iterator[Batch]]:
+        """As they are stored, in one pass over the records."""
+        numbered = self.records.enumerate().skip(first).map(
+            lambda place, record: (finish(self._decode(record[0])), tf.cast(record[1], tf.int32), place),
+            num_parallel_calls=READERS,
+        )  # fmt: skip
+        batches = map(Batch._make, numbered.batch(batch_size).prefetch(2).as_numpy_iterator())
+        for _ in range(first, len(self), chunk):
+            these = islice(batches, chunk // batch_size)
+            yield these
+            deque(these, maxlen=0)  # those not asked for
 
     def name(self, place: int) -> str:
         return str(place)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.ahead import one_at_a_time
 from tf_spot.errors import UserError
 from tf_spot.strategies import share_rows
 
 Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
 KINDS = ("average", "max")
-AHEAD = 2  # batches under way while one is used
 
 
 @dataclass(frozen=True)
@@ -92,14 +89,18 @@ def _max_over(maps: tf.Tensor, side: int, axis: int) -> tf.Tensor:
 
 
 def pooled(
-    extract: Extractor, pooling: Pooling, layers: list[str] | None = None
+    extract: Extractor,
+    pooling: Pooling,
+    layers: list[str] | None = None,
+    share: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = share_rows,
 ) -> Callable[[Any], dict[str, np.ndarray]]:
-    """What makes the vectors of a batch by layer; the replicas of the open scope share every batch.
+    """What makes the vectors of a batch by layer.
 
     Args:
         extract: images to maps. A Keras model or a `tf.function` is run as one graph together with the pooling.
         pooling: what makes vectors of maps.
         layers: names to keep, in this order; all by default.
+        share: makes the replicas of the open scope share every batch, as they do by default.
 
     Returns:
         a function of images, float32 (batch, height, width, 3) in [-1, 1], to float32 (batch, values) by name.
@@ -116,9 +117,9 @@ def pooled(
         return {name: pooling(maps[name]) for name in layers or maps}
 
     if isinstance(extract, keras.Model | tf.types.experimental.PolymorphicFunction):
-        shared = _full_batches(share_rows(tf.function(of_images, autograph=False, reduce_retracing=True)))
+        shared = _full_batches(share(tf.function(of_images, autograph=False, reduce_retracing=True)))
     else:
-        shared = _one_at_a_time(share_rows(of_images))
+        shared = one_at_a_time(share(of_images))
 
     def checked(images: Any) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
@@ -149,40 +150,6 @@ def _full_batches(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any]
         return {name: values[:count] for name, values in vectors_of(images).items()}
 
     return filled
-
-
-def _one_at_a_time(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    """`vectors_of`, never called while it is at work, see `ahead`: a function of the user's may not bear threads."""
-    lock = threading.Lock()
-
-    def alone(images: Any) -> dict[str, Any]:
-        with lock:
-            return vectors_of(images)
-
-    return alone
-
-
-def ahead(
-    vectors_of: Callable[[Any], dict[str, np.ndarray]], batches: Iterable[tuple[Any, Any]]
-) -> Iterator[tuple[dict[str, np.ndarray], Any]]:
-    """(`vectors_of(images)`, the rest) of every (images, rest), in order.
-
-    The next `AHEAD` batches are under way while one is used: what is done between two batches on one core costs no time
-    beside the networks. Several replicas must call in the same order, so they work batch by batch.
-    """
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        for images, rest in batches:
-            yield vectors_of(images), rest
-        return
-    waiting: deque[tuple[Future[dict[str, np.ndarray]], Any]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
-        for images, rest in batches:
-            waiting.append((pool.submit(vectors_of, images), rest))
-            if len(waiting) > AHEAD:
-                asked, rest = waiting.popleft()
-                yield asked.result(), rest
-        for asked, rest in waiting:
-            yield asked.result(), rest
 
 
 def _finite(values: np.ndarray) -> bool:

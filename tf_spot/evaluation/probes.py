@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tf_spot.ahead import ahead
 from tf_spot.errors import UserError
 from tf_spot.evaluation import knn, linear, sgd
 from tf_spot.evaluation.examples import Examples
-from tf_spot.evaluation.pooling import Extractor, Pooling, ahead, pooled
+from tf_spot.evaluation.pooling import Extractor, Pooling, pooled
 
 Sink = Callable[[int, int, str], None]  # done, total, text
 SOLVERS = ("ridge", "sgd")  # of the linear probe
