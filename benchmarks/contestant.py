@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from turns import CORES, on_two_cores, take_turns
+from turns import CORES, answer_with, on_two_cores
 
 on_two_cores()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -45,4 +45,4 @@ if __name__ == "__main__":
     kind, artifact, reference = sys.argv[1:]
     with np.load(reference) as known:
         photos = known["photos"]
-    take_turns(OPEN[kind](artifact), photos)
+    answer_with(OPEN[kind](artifact), photos)

@@ -12,9 +12,7 @@ The weights are random: they do not change the work. Photos are the embedded one
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from turns import CORES, on_two_cores  # noqa: E402
+from turns import CORES, on_two_cores, started, take_turns  # noqa: E402
 
 TARGET = ROOT / "results" / "benchmarks" / "inference.json"
 BATCHES = (1, 32)
@@ -54,7 +52,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         commands = prepare(Path(folder), options)
-        runs = take_turns(commands, options.rounds, options.seconds)
+        with started(commands) as contestants:
+            runs = take_turns(contestants, options.rounds, options.seconds, BATCHES)
     settings = {"image_size": options.size, "width": options.width, "cores": CORES, "rounds": options.rounds,
                 "seconds_a_turn": options.seconds}  # fmt: skip
     result = {"task": "benchmark-inference", "part": "features"} | settings | summary(runs) | {"runs": runs}
@@ -110,62 +109,6 @@ def known_of(backbone: Any, photos: Any) -> dict[str, Any]:
     known["response"] = np.array([RESPONSE_NORM[name] for name in names])
     maps = backbone.of_pixels(photos.astype(np.float32))
     return known | {name: maps[name].numpy() for name in ("conv1", "conv5")}
-
-
-def take_turns(commands: dict[str, list[str]], rounds: int, seconds: float) -> dict[str, dict[str, list[float]]]:
-    """{contestant: {batch size: images a second, one figure a round}}; the order moves on by one every round."""
-    contestants = {name: Contestant(command) for name, command in commands.items()}
-    found = {name: {str(batch): [] for batch in BATCHES} for name in contestants}
-    try:
-        for contestant in contestants.values():
-            contestant.answer()
-        names = list(contestants)
-        for number in range(-1, rounds):  # the first round warms up
-            first = number % len(names)
-            for name in names[first:] + names[:first]:
-                for batch in BATCHES:
-                    rate = contestants[name].ask(f"{batch} {seconds}")["images_per_second"]
-                    if number >= 0:
-                        found[name][str(batch)].append(rate)
-    finally:
-        for contestant in contestants.values():
-            contestant.stop()
-    return found
-
-
-class Contestant:
-    """A process that waits for its turns: see turns.py."""
-
-    def __init__(self, command: list[str]) -> None:
-        quiet = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(CORES)}
-        self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=quiet
-        )
-
-    def ask(self, line: str) -> dict[str, Any]:
-        with contextlib.suppress(BrokenPipeError):  # the process ended: `answer` says so
-            print(line, file=self.process.stdin, flush=True)
-        return self.answer()
-
-    def answer(self) -> dict[str, Any]:
-        """The next line that is JSON.
-
-        Raises:
-            RuntimeError: the process ended instead.
-        """
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        self.errors.seek(0)
-        raise RuntimeError(f"{' '.join(self.process.args)} ended:\n{self.errors.read()[-2000:]}")
-
-    def stop(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-        self.errors.close()
 
 
 def summary(runs: dict[str, dict[str, list[float]]]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 Writes results/benchmarks/KIND/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. KIND is
 `bfloat16` on a processor that computes in bfloat16, else `float32`: their ratios are not alike. Where there are
-competitors they take turns, each in a process of its own, for some rounds, and every figure is the median: a slow
-minute of a shared machine hurts them alike. `--check` writes nothing; it compares the ratios with the committed ones
-of this kind of processor and fails where one fell by more than 10 % or a limit is passed.
+competitors they take turns (turns.py), and every figure is a median over the rounds, a ratio that of the ratios within
+a round. `--check` writes nothing; it compares the ratios with the committed ones of this kind of processor and fails
+where one fell by more than 10 % or a limit is passed.
 
 The rival, PyTorch, needs a Python of its own with torch (`--torch-python`) and, for the adversarial step, the script
 that runs it (`--torch-step`); without them its rows are left out.
@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from turns import CORES, on_two_cores  # noqa: E402
+from turns import CORES, on_two_cores, started, take_turns  # noqa: E402
 
 from tf_spot.doctor import examine  # noqa: E402
 from tf_spot.runs import provenance, write_json  # noqa: E402
@@ -34,18 +34,6 @@ RESULTS = ROOT / "results" / "benchmarks"
 HERE = ROOT / "benchmarks"
 STEP = [sys.executable, str(HERE / "step.py")]
 BATCH = 32
-PRODUCT = """
-import json, sys, time
-import tensorflow as tf
-n = 3072
-a, b = (tf.cast(tf.random.normal((n, n)), sys.argv[1]) for _ in range(2))
-f = tf.function(lambda a, b: tf.reduce_sum(tf.matmul(a, b)))
-float(f(a, b))
-times = []
-for _ in range(7):
-    started = time.perf_counter(); float(f(a, b)); times.append(time.perf_counter() - started)
-print(json.dumps({"gflop_per_second": 2 * n**3 / sorted(times)[3] / 1e9}))
-"""
 TORCH_MODES = {
     "float32": [],
     "float32, channels last": ["--channels-last"],
@@ -59,7 +47,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch-python", type=Path)
     parser.add_argument("--torch-step", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=tuple(PARTS), action="append", help="this part; may be given more than once")
     parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args()
@@ -87,39 +74,56 @@ def before(file: Path) -> dict[str, Any]:
 
 def training_step(options: argparse.Namespace) -> dict[str, Any]:
     """The adversarial step of preset `stl10` beside PyTorch, and the rate of plain matrix products."""
-    torch = [options.torch_step, "--steps", "2"] if options.torch_step else []
-    return beside_twin_and_products(options, [*STEP, "--steps", "3"], torch)
+    torch = [sys.executable, HERE / "anew.py", options.torch_python, options.torch_step, "--steps", "2"]
+    return beside_twin_and_products("spotter", torch if options.torch_step else [], rounds=3, seconds=4)
 
 
 def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
     """The step of the first stage."""
-    torch = [HERE / "torch_autoencoder.py", "--steps", "3"]
-    return beside_twin_and_products(options, [*STEP, "--stage", "autoencoder", "--steps", "4"], torch)
+    return beside_twin_and_products("autoencoder", [options.torch_python, HERE / "torch_autoencoder.py"], 9, 1)
 
 
 def features(options: argparse.Namespace) -> dict[str, Any]:
     """The backbone's forward pass, as probes and `tf-spot embed` have it computed."""
-    torch = [HERE / "torch_backbone.py", "--steps", "30"]
-    return beside_twin_and_products(options, [*STEP, "--stage", "backbone", "--steps", "30"], torch)
+    return beside_twin_and_products("backbone", [options.torch_python, HERE / "torch_backbone.py"], 15, 1)
 
 
-def beside_twin_and_products(options: argparse.Namespace, ours: list[str], torch: list[Any]) -> dict[str, Any]:
-    """In each precision, ours beside PyTorch and beside plain matrix products."""
-    competitors = {}
+def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds: float) -> dict[str, Any]:
+    """In each precision, ours beside PyTorch and beside plain matrix products.
+
+    Args:
+        stage: see step.py.
+        torch: the command of the twin; without a Python that has torch it is left out.
+        rounds: of turns.
+        seconds: of a turn, and at least one step.
+    """
+    commands = {}
     for precision, chosen in precisions().items():
-        competitors[f"ours, {precision}"] = [*ours, *chosen]
-        competitors[f"matrix product, {precision}"] = [sys.executable, "-c", PRODUCT, precision]
-    if options.torch_python and torch:
-        competitors |= torch_modes([str(options.torch_python), *map(str, torch)])
-    runs = in_turns(competitors, options.rounds)
-    rates = {name: median(found, "images_per_second") for name, found in runs.items() if "product" not in name}
-    products = {name: median(found, "gflop_per_second") for name, found in runs.items() if "product" in name}
-    gflop = runs["ours, float32"][0]["gflop"]
+        commands[f"ours, {precision}"] = [*STEP, "--stage", stage, "--turns", *chosen]
+        commands[f"matrix product, {precision}"] = [sys.executable, str(HERE / "product.py"), precision]
+    if torch and None not in torch:
+        commands |= torch_modes(list(map(str, torch)))
+    with started(commands) as contestants:
+        found = take_turns(contestants, rounds, seconds, [BATCH])
+        gflop = {name: contestant.ready.get("gflop") for name, contestant in contestants.items()}
+    runs = {name: rates[str(BATCH)] for name, rates in found.items()}
+    products = {name: [rate / BATCH * gflop[name] for rate in runs[name]] for name in runs if "product" in name}
+    rates = {name: rates for name, rates in runs.items() if name not in products}
     ratios = beside_torch(rates)
     for precision in precisions():
-        reached = rates[f"ours, {precision}"] * gflop / BATCH
-        ratios[f"ours, {precision} / matrix product"] = reached / products[f"matrix product, {precision}"]
-    return told(options, rates, ratios) | {"gflop": gflop, "gflop_per_second": products, "runs": runs}
+        ours = [rate / BATCH * gflop[f"ours, {precision}"] for rate in rates[f"ours, {precision}"]]
+        ratios[f"ours, {precision} / matrix product"] = ratio(ours, products[f"matrix product, {precision}"])
+    return {
+        "image_size": 96,
+        "batch": BATCH,
+        "width": 1.0,
+        "rounds": rounds,
+        "images_per_second": {name: median(values) for name, values in rates.items()},
+        "ratios": ratios,
+        "gflop": gflop["ours, float32"],
+        "gflop_per_second": {name: median(values) for name, values in products.items()},
+        "runs": runs,
+    }
 
 
 def input_pipeline(options: argparse.Namespace) -> dict[str, Any]:
@@ -179,39 +183,30 @@ def torch_modes(command: list[str]) -> dict[str, list[str]]:
     return {f"torch, {mode}": [*command, *words] for mode, words in wanted.items()}
 
 
-def in_turns(competitors: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """What each command printed in each round."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in competitors}
-    for _ in range(rounds):
-        for name, command in competitors.items():
-            found[name].append(child(command))
-    return found
-
-
-def beside_torch(rates: dict[str, float]) -> dict[str, float]:
+def beside_torch(rates: dict[str, list[float]]) -> dict[str, float]:
     """Our float32 over PyTorch's best float32, and our best over PyTorch's best of all."""
-    ours = {name: rate for name, rate in rates.items() if name.startswith("ours")}
-    torch = {name: rate for name, rate in rates.items() if name.startswith("torch")}
+    ours = {name: values for name, values in rates.items() if name.startswith("ours")}
+    torch = {name: values for name, values in rates.items() if name.startswith("torch")}
     if not torch:
         return {}
-    single = max(rate for name, rate in torch.items() if "float32" in name)
-    ratios = {f"{name} / torch, float32": rate / single for name, rate in rates.items() if name.startswith("ours, f")}
-    return ratios | {"our best / torch's best": max(ours.values()) / max(torch.values())}
-
-
-def told(options: argparse.Namespace, rates: dict[str, float], ratios: dict[str, float]) -> dict[str, Any]:
+    single = {name: values for name, values in torch.items() if "float32" in name}
     return {
-        "image_size": 96,
-        "batch": BATCH,
-        "width": 1.0,
-        "rounds": options.rounds,
-        "images_per_second": rates,
-        "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        "ours, float32 / torch, float32": ratio(rates["ours, float32"], best(single)),
+        "our best / torch's best": ratio(best(ours), best(torch)),
     }
 
 
-def median(runs: list[dict[str, Any]], name: str) -> float:
-    return round(statistics.median(run[name] for run in runs), 3)
+def best(rates: dict[str, list[float]]) -> list[float]:
+    """Those of the competitor with the largest median."""
+    return max(rates.values(), key=statistics.median)
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
+
+
+def median(values: list[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 def failures(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:

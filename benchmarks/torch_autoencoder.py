@@ -1,18 +1,16 @@
-"""The autoencoder's training step in PyTorch: PYTHON benchmarks/torch_autoencoder.py [--channels-last]
+"""The autoencoder's training step in PyTorch, in turns: PYTHON benchmarks/torch_autoencoder.py [--channels-last]
 
 The twin of `benchmarks/step.py --stage autoencoder`: the same layers, loss and optimizer, on a constant random batch.
-Needs torch alone. Prints one line of JSON: images a second (median) and the seconds of each step.
+Needs torch and NumPy alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
 
 import torch
 from torch import nn
+from turns import answer
 
 CHANNELS = (32, 64, 128, 256, 512)
 
@@ -37,7 +35,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--bf16", action="store_true")
     options = parser.parse_args()
@@ -47,18 +44,14 @@ def main() -> None:
     adam = torch.optim.Adam(model.parameters(), 3e-4, (0.5, 0.999), eps=1e-5, weight_decay=5e-5, foreach=True)
     images = (torch.rand(options.batch, 3, options.size, options.size) * 2 - 1).to(memory_format=layout)
 
-    def step() -> float:
-        started = time.perf_counter()
+    def step() -> None:
         adam.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
             decoded = model(images)
         (30 * torch.nn.functional.mse_loss(decoded.float(), images)).backward()
         adam.step()
-        return round(time.perf_counter() - started, 4)
 
-    seconds = [step() for _ in range(options.steps + 2)][2:]
-    rate = options.batch / statistics.median(seconds)
-    print(json.dumps({"images_per_second": round(rate, 3), "seconds": seconds, "torch": torch.__version__}))
+    answer(lambda batch: step, torch=torch.__version__)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""The backbone's forward pass in PyTorch: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
+"""The backbone's forward pass in PyTorch, in turns: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
 
 The twin of `benchmarks/step.py --stage backbone`: the same layers with random weights, on a constant random batch.
-Needs torch and NumPy alone. Prints one line of JSON: images a second (median) and the seconds of each pass.
+Needs torch and NumPy alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
 
 import numpy as np
 import torch
 from torch_twin import Backbone
+from turns import answer
 
 CHANNELS = (3, 96, 256, 384, 384, 256)
 KERNELS = (11, 5, 3, 3, 3)
@@ -26,7 +24,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--bf16", action="store_true")
     options = parser.parse_args()
@@ -37,15 +34,11 @@ def main() -> None:
     backbone.shifts = [shift.to(precision) for shift in backbone.shifts]
     images = (torch.rand(options.batch, 3, options.size, options.size) * 255).to(memory_format=layout)
 
-    def step() -> float:
-        started = time.perf_counter()
+    def step() -> None:
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
             float(sum(maps.float().sum() for maps in backbone(images).values()))
-        return round(time.perf_counter() - started, 4)
 
-    seconds = [step() for _ in range(options.steps + 2)][2:]
-    rate = options.batch / statistics.median(seconds)
-    print(json.dumps({"images_per_second": round(rate, 3), "seconds": seconds, "torch": torch.__version__}))
+    answer(lambda batch: step, torch=torch.__version__)
 
 
 def random_weights() -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import Any
 
-from turns import CORES, on_two_cores, take_turns
+from turns import CORES, answer_with, on_two_cores
 
 on_two_cores()
 
@@ -95,7 +95,7 @@ def main() -> None:
         wanted = known[name].transpose(0, 3, 1, 2)
         if not np.abs(answers[name] - wanted).max() <= TOLERANCE * np.abs(wanted).max():
             sys.exit(f"{name} of the twin is not that of the Keras model")
-    take_turns(model, known["photos"])
+    answer_with(model, known["photos"])
 
 
 if __name__ == "__main__":

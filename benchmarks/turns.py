@@ -1,15 +1,19 @@
-"""A contestant's side of benchmarks/inference.py: answers on two cores whenever it is its turn.
+"""Turns of competitors, each a process of its own on the same two cores: both sides.
 
-Needs NumPy alone, so that contestants of any Python can use it.
+All are started and made ready; then each answers for some seconds whenever it is its turn, round after round, so that a
+slow minute of a shared machine hurts all alike. Needs NumPy alone, so that contestants of any Python can use it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,21 +27,106 @@ def on_two_cores() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
-def take_turns(model: Callable[[np.ndarray], Any], photos: np.ndarray) -> None:
-    """Says it is ready; then for every line `BATCH SECONDS` calls the model for so long and prints images a second.
+# --- a contestant's side ----------------------------------------------------------------------------------------------
+
+
+def answer(prepare: Callable[[int], Callable[[], Any]], **told: Any) -> None:
+    """Says it is ready; then for every line `BATCH SECONDS` calls what it prepared and says images a second.
+
+    Args:
+        prepare: a batch size to a function that works on so many images.
+        told: to be known at the start.
+    """
+    print(json.dumps({"ready": True} | told), flush=True)
+    for line in sys.stdin:
+        batch, seconds = int(line.split()[0]), float(line.split()[1])
+        work = prepare(batch)
+        work()  # what is done once for a batch size, and caches that another contestant has filled
+        calls, started = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - started < seconds:
+            work()
+            calls += 1
+        rate = batch * calls / (time.perf_counter() - started)
+        print(json.dumps({"images_per_second": round(rate, 3), "calls": calls}), flush=True)
+
+
+def answer_with(model: Callable[[np.ndarray], Any], photos: np.ndarray) -> None:
+    """`answer` of a model.
 
     Args:
         model: float32 (batch, size, size, 3) in [0, 255] to NumPy arrays.
         photos: uint8 (n, size, size, 3), repeated to fill a batch.
     """
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        batch, seconds = int(line.split()[0]), float(line.split()[1])
+
+    def prepare(batch: int) -> Callable[[], Any]:
         images = photos[np.arange(batch) % len(photos)].astype(np.float32)
-        model(images)  # what is done once for a batch size, and caches that another contestant has filled
-        calls, started = 0, time.perf_counter()
-        while calls == 0 or time.perf_counter() - started < seconds:
-            model(images)
-            calls += 1
-        rate = batch * calls / (time.perf_counter() - started)
-        print(json.dumps({"images_per_second": round(rate, 3), "calls": calls}), flush=True)
+        return lambda: model(images)
+
+    answer(prepare)
+
+
+# --- the runner's side ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def started(commands: dict[str, list[str]]) -> Iterator[dict[str, Contestant]]:
+    """The contestants by name, ready; they end with the scope."""
+    contestants = {name: Contestant(command) for name, command in commands.items()}
+    try:
+        for contestant in contestants.values():
+            contestant.ready = contestant.hear()
+        yield contestants
+    finally:
+        for contestant in contestants.values():
+            contestant.stop()
+
+
+def take_turns(
+    contestants: dict[str, Contestant], rounds: int, seconds: float, batches: Sequence[int]
+) -> dict[str, dict[str, list[float]]]:
+    """{contestant: {batch size: images a second, one figure a round}}; the order moves on by one every round."""
+    found: dict[str, dict[str, list[float]]] = {name: {str(batch): [] for batch in batches} for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            for batch in batches:
+                found[name][str(batch)].append(contestants[name].ask(f"{batch} {seconds}")["images_per_second"])
+    return found
+
+
+class Contestant:
+    """A process that waits for its turns: see `answer`."""
+
+    ready: dict[str, Any]  # what it said of itself at the start
+
+    def __init__(self, command: list[str]) -> None:
+        quiet = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(CORES)}
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=quiet
+        )
+
+    def ask(self, line: str) -> dict[str, Any]:
+        with contextlib.suppress(BrokenPipeError):  # the process ended: `hear` says so
+            print(line, file=self.process.stdin, flush=True)
+        return self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        """The next line that is JSON.
+
+        Raises:
+            RuntimeError: the process ended instead.
+        """
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self.errors.seek(0)
+        raise RuntimeError(f"{' '.join(self.process.args)} ended:\n{self.errors.read()[-2000:]}")
+
+    def stop(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()

@@ -7,6 +7,8 @@ batches that lie in memory, by each of the three extractors of an evaluation (th
 weights, and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared
 photos are read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read,
 decoded and cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
+Likewise `backbone`, the maps of the learned backbone alone, and `embed`, the rows that `tf-spot embed` makes of the
+photos' files.
 """
 
 from __future__ import annotations
@@ -26,15 +28,18 @@ sys.path.insert(0, str(ROOT))
 
 import tensorflow as tf  # noqa: E402
 
+from tf_spot.ahead import ahead  # noqa: E402
 from tf_spot.data import open_source  # noqa: E402
+from tf_spot.embedding import open_embedder, rows_of  # noqa: E402
 from tf_spot.evaluation.comparison import rival_extractors  # noqa: E402
 from tf_spot.evaluation.examples import Decoded  # noqa: E402
-from tf_spot.evaluation.pooling import Pooling, ahead, pooled  # noqa: E402
+from tf_spot.evaluation.pooling import Pooling, pooled  # noqa: E402
 from tf_spot.results import BATCH  # noqa: E402
 from tf_spot.runs import Run, provenance, write_json  # noqa: E402
 from tf_spot.training import load_spotter  # noqa: E402
 
 TURNS = 5
+ALONE = {"extraction": "forward", "whole": "forward", "embed": "backbone"}  # what each is a share of
 
 
 def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
@@ -48,33 +53,37 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
     held = [tf.constant(images) for images, _ in source.labelled("test", BATCH)]
     count = sum(len(images) for images in held)
 
-    def forward() -> None:
-        for maps_of in bare:
-            for images in held:
-                next(iter(reversed(maps_of(images).values()))).numpy()
+    embedder = open_embedder(path)
+
+    def forward(maps_of: Callable[[Any], dict[str, Any]]) -> None:
+        for images in held:
+            next(iter(reversed(maps_of(images).values()))).numpy()
 
     def extraction(photos: Decoded) -> None:
         for vectors in vectors_of:
             for _ in ahead(vectors, photos):  # a probe adds them up and forgets them
                 pass
 
-    found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": []}
+    found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": [], "backbone": [], "embed": []}
     for turn in range(turns + 1):
-        forward_seconds, _ = _timed(forward)
+        backbone, *others = (_timed(lambda maps_of=maps_of: forward(maps_of))[0] for maps_of in bare)  # type: ignore[misc]
+        embed, _ = _timed(lambda: rows_of(embedder, source, "test", source.in_any_order("test", BATCH)))
         with tempfile.TemporaryDirectory() as folder:
             decoding, photos = _timed(lambda folder=folder: Decoded(source, "test", BATCH, Path(folder) / "test"))  # type: ignore[misc]
             again, _ = _timed(lambda photos=photos: extraction(photos))  # type: ignore[misc]
         if turn:  # the first one is to warm up
-            seconds = {"forward": forward_seconds, "extraction": again, "whole": decoding + again}
+            seconds = {"forward": backbone + sum(others), "extraction": again, "whole": decoding + again}
             for name, spent in seconds.items():
                 found[name].append(round(len(bare) * count / spent, 1))
-    shares = {name: statistics.median(e / f for e, f in zip(found[name], found["forward"], strict=True))
-              for name in ("extraction", "whole")}  # fmt: skip
+            found["backbone"].append(round(count / backbone, 1))
+            found["embed"].append(round(count / embed, 1))
+    shares = {name: statistics.median(e / f for e, f in zip(found[name], found[alone], strict=True))
+              for name, alone in ALONE.items()}  # fmt: skip
     return {
         "task": "extraction", "preset": config.preset, "image_size": config.data.image_size, "data": source.name,
         "width": config.network.width, "unit": "images a second", "batch_size": BATCH, "photos": count,
         "rates": {name: statistics.median(rates) for name, rates in found.items()}, "turns": found,
-        "shares_of_forward": {name: round(share, 3) for name, share in shares.items()},
+        "shares": {name: round(share, 3) for name, share in shares.items()},
     }  # fmt: skip
 
 
@@ -83,9 +92,10 @@ def table(result: dict[str, Any]) -> str:
     head = f"{result['photos']:,} photos of {result['data']} at {result['image_size']} px, width {result['width']:g}"
     lines = [f"{head}, batch {result['batch_size']}: extractors times photos a second"]
     says = {"forward": "networks alone", "extraction": "prepared photos, networks, pooling",
-            "whole": "with the preparation, once for three extractors"}  # fmt: skip
+            "whole": "with the preparation, once for three extractors", "backbone": "backbone alone",
+            "embed": "tf-spot embed"}  # fmt: skip
     for name, what in says.items():
-        share = f"{result['shares_of_forward'][name]:8.0%}" if name in result["shares_of_forward"] else ""
+        share = f"{result['shares'][name]:8.0%}" if name in result["shares"] else ""
         lines.append(f"{what:<50}{result['rates'][name]:6.0f}{share}")
     return "\n".join(lines)
 

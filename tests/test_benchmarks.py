@@ -30,13 +30,18 @@ def test_a_ratio_that_fell_by_more_than_a_tenth_and_a_limit_that_is_passed_are_n
 
 
 def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_of_all() -> None:
-    rates = {"ours, float32": 12.0, "ours, bfloat16": 18.0}
-    torch = {"torch, float32": 8.0, "torch, float32, channels last": 10.0, "torch, bfloat16": 20.0}
+    rates = {"ours, float32": [12.0], "ours, bfloat16": [18.0]}
+    torch = {"torch, float32": [8.0], "torch, float32, channels last": [10.0], "torch, bfloat16": [20.0]}
     assert RUN["beside_torch"](rates | torch) == {
         "ours, float32 / torch, float32": 1.2,
         "our best / torch's best": 0.9,
     }
     assert RUN["beside_torch"](rates) == {}
+
+
+def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
+    """A machine that is slow for the second round, and for half of the third one."""
+    assert RUN["ratio"]([12.0, 6.0, 6.0], [10.0, 5.0, 10.0]) == 1.2
 
 
 def test_work_that_no_result_needs_does_not_count() -> None:

@@ -31,9 +31,10 @@ def test_rates_are_those_of_the_same_batch_and_the_whole_is_the_slower(tmp_path:
             photo.save(folder / f"{number}.png")
     found = SCRIPT["measure"](run.path, f"folder:{tmp_path / 'photos'}", turns=3)
     assert (found["data"], found["image_size"], found["photos"]) == ("photos", 16, 70)
-    assert set(found["rates"]) == {"forward", "extraction", "whole"}
+    assert set(found["rates"]) == {"forward", "extraction", "whole", "backbone", "embed"}
     assert all(len(rates) == 3 and min(rates) > 0 for rates in found["turns"].values())
     assert found["rates"]["whole"] < found["rates"]["extraction"]  # the same and the decoding
     shares = [e / f for e, f in zip(found["turns"]["whole"], found["turns"]["forward"], strict=True)]
-    assert found["shares_of_forward"]["whole"] == pytest.approx(np.median(shares), abs=1e-2)
-    assert "networks alone" in SCRIPT["table"](found)
+    assert found["shares"]["whole"] == pytest.approx(np.median(shares), abs=1e-2)
+    assert set(found["shares"]) == {"extraction", "whole", "embed"}
+    assert "networks alone" in SCRIPT["table"](found) and "tf-spot embed" in SCRIPT["table"](found)

@@ -47,14 +47,16 @@ def test_contestants_take_turns_in_an_order_that_moves_on(inference, tmp_path) -
         f"    open({str(tmp_path / 'order')!r}, 'a').write(sys.argv[1] + line.split()[0] + ' ')\n"
         """    print('{"images_per_second": 5}', flush=True)\n"""
     )
-    found = inference.take_turns({name: [sys.executable, "-c", code, name] for name in "ab"}, 2, 0.1)
+    with inference.started({name: [sys.executable, "-c", code, name] for name in "ab"}) as contestants:
+        found = inference.take_turns(contestants, 2, 0.1, (1, 32))
     assert found == {name: {"1": [5, 5], "32": [5, 5]} for name in "ab"}
-    assert (tmp_path / "order").read_text().split() == "b1 b32 a1 a32 a1 a32 b1 b32 b1 b32 a1 a32".split()
+    assert (tmp_path / "order").read_text().split() == "a1 a32 b1 b32 b1 b32 a1 a32".split()
 
 
 def test_a_contestant_that_ends_is_an_error(inference) -> None:
-    with pytest.raises(RuntimeError, match="(?s)ended.*broken"):
-        inference.take_turns({"a": [sys.executable, "-c", "import sys; sys.exit('broken')"]}, 1, 0.1)
+    command = [sys.executable, "-c", "import sys; sys.exit('broken')"]
+    with pytest.raises(RuntimeError, match="(?s)ended.*broken"), inference.started({"a": command}):
+        pass
 
 
 @pytest.mark.parametrize("norm", ["response", "batch"])
