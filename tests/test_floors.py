@@ -30,7 +30,7 @@ FLOORS = (
     ),
     ("backbones",),
     ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
-    ("autoencoder", "doctor", "packing", "rescaling"),
+    ("ahead", "autoencoder", "doctor", "packing", "rescaling"),
     ("spotter", "gan", "pictures", "projector"),
     ("callbacks", "authors"),
     ("stages",),
@@ -46,7 +46,7 @@ FLOORS = (
 )
 BESIDE = {  # within one floor: who may import whom
     "baselines": {"evaluation"},
-    "embedding": {"exporters"},
+    "embedding": {"evaluation", "exporters"},
     "exporters": {"evaluation"},
     "fitting": {"config"},
     "adam": {"layers"},

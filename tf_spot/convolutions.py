@@ -1,9 +1,9 @@
 """Convolution and upsampling in the form that is fastest on a CPU; the numbers are the same.
 
-oneDNN takes the gradient of a convolution at a third of the speed of the convolution itself where maps are small and
-channels many, where the image has three channels and the stride is large, and where the stride is the kernel's size.
-Each of these gradients is also another, ordinary convolution or a matrix product. A convolution of an upsampled map
-does each of its products four times over; they can be done before the upsampling.
+oneDNN takes the gradient of a convolution at a third of the speed of the convolution itself where the image has three
+channels and the stride is large, and, in bfloat16 or without AVX-512, where maps are small and channels many or the
+stride is the kernel's size. Each of these gradients is also another, ordinary convolution or a matrix product. A
+convolution of an upsampled map does each of its products four times over; they can be done before the upsampling.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.hardware import on_cpu
+from tf_spot.hardware import narrow_vectors, on_cpu
 
-SMALL_MAP = 12  # cells a side, in bfloat16
+SMALL_MAP = 12  # cells a side
 
 
 @keras.saving.register_keras_serializable("tf_spot")
@@ -47,15 +47,15 @@ def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str = "
         stride: in both directions.
         padding: `SAME` or `VALID`.
     """
-    size, coarse = kernel.shape[0], inputs.dtype == tf.bfloat16
+    size, slow_by_kernel = kernel.shape[0], inputs.dtype == tf.bfloat16 or narrow_vectors()
     sides = inputs.shape[1:3]
     by_inputs, by_kernel = _by_inputs, _by_kernel
     if on_cpu() and padding == "SAME" and None not in sides and all(side % stride == 0 for side in sides):
         if inputs.shape[-1] == 3 and size > stride > 1:
             by_inputs = _by_pixels
-        if coarse and stride == 1 and max(sides) <= SMALL_MAP:
+        if slow_by_kernel and stride == 1 and max(sides) <= SMALL_MAP:
             by_kernel = _by_kernel_of_small_maps
-        if coarse and stride == size > 1:
+        if slow_by_kernel and stride == size > 1:
             by_kernel = _by_kernel_of_patches
     if (by_inputs, by_kernel) == (_by_inputs, _by_kernel):
         return tf.nn.conv2d(inputs, kernel, stride, padding)

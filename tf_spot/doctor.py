@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot import __version__
+from tf_spot.hardware import processor_flags
 from tf_spot.runs import version_of
 
 CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorflow-datasets")
@@ -54,8 +55,7 @@ def _devices() -> dict[str, Any]:
     devices = {kind: sum(device.device_type == kind for device in physical) for kind in ("CPU", "GPU", "TPU")}
     gpus = [tf.config.experimental.get_device_details(device) for device in physical if device.device_type == "GPU"]
     fast = [gpu.get("device_name", "GPU") for gpu in gpus if gpu.get("compute_capability", (0,))[0] >= 8]
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    fast += sorted(set(re.findall(r"\b(?:avx512_bf16|amx_bf16|bf16)\b", flags)))
+    fast += sorted({"avx512_bf16", "amx_bf16", "bf16"} & processor_flags())
     return {"devices": devices, "bfloat16": fast}
 
 

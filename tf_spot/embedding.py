@@ -274,14 +274,13 @@ def _made(
     parts: dict[int, tuple[Path, int]], embedder: Embedder, source: Source, split: str, batch_size: int, chunk: int
 ) -> Iterator[int]:
     """The photos of every part, after making those that are not there yet."""
-    first = min((number for number, (file, _) in parts.items() if not file.is_file()), default=len(parts))
-    chunks = source.in_chunks(split, batch_size, chunk, first=first * chunk)
+    missing = [number for number, (file, _) in parts.items() if not file.is_file()]
+    chunks = source.in_chunks(split, batch_size, chunk, first=missing[0] * chunk if missing else 0)
     for number, (file, photos) in parts.items():
-        if number >= first:
+        if missing and number >= missing[0]:
             batches = next(chunks)
-            if not file.is_file():
-                part = rows_of(embedder, source, split, batches)
-                write_file(file, part.save)
+            if number in missing:
+                write_file(file, rows_of(embedder, source, split, batches).save)
         yield photos
 
 
