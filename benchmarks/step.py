@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import resource
 import statistics
 import sys
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tf_spot  # noqa: E402, F401, I001  (its settings of the environment come before TensorFlow)
 import tensorflow as tf  # noqa: E402
 from turns import answer  # noqa: E402
+from work import flop  # noqa: E402
 
 from tf_spot import convolutions  # noqa: E402
 from tf_spot.config import preset  # noqa: E402
@@ -103,33 +103,6 @@ def _computed(stage: str, config: Any) -> Computed:
 
 def _waited(logs: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.add_n(list(logs.values()))
-
-
-def flop(function: Any) -> int:
-    """Floating-point operations of the convolutions and matrix products that the function's result needs.
-
-    A tape also writes gradients into the graph that nobody asks for, such as those of frozen kernels; they never run.
-    """
-    needed = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
-    found = set(needed)
-    while needed:
-        operation = needed.pop()
-        new = {tensor.op for tensor in operation.inputs} | set(operation.control_inputs)
-        needed.extend(new - found)
-        found |= new
-    return sum(_work(operation) for operation in found)
-
-
-def _work(operation: Any) -> int:
-    """Two for every product of two numbers: the kernel's size times the places and images where it is laid on."""
-    if operation.type not in ("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
-        return 0
-    shapes = [tuple(tensor.shape) for tensor in (*operation.inputs, *operation.outputs)]
-    if operation.type == "MatMul":
-        inner = shapes[0][0 if operation.get_attr("transpose_a") else 1]
-        return 2 * inner * math.prod(shapes[2])
-    kernel = shapes[3] if operation.type == "Conv2DBackpropFilter" else shapes[1]
-    return 2 * math.prod(kernel) * math.prod(shapes[2][:3])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
 RUN = runpy.run_path(str(ROOT / "benchmarks" / "run.py"))
-STEP = runpy.run_path(str(ROOT / "benchmarks" / "step.py"))
+WORK = runpy.run_path(str(ROOT / "benchmarks" / "work.py"))
 OPERATIONS = runpy.run_path(str(ROOT / "benchmarks" / "operations.py"))
 SPEED = runpy.run_path(str(ROOT / "results" / "speed.py"))
 
@@ -59,7 +59,7 @@ def test_work_that_no_result_needs_does_not_count() -> None:
     function = step.get_concrete_function(tf.TensorSpec((2, 6, 6, 8)))
     assert "Conv2DBackpropFilter" in {operation.type for operation in function.graph.get_operations()}
     # of the forward pass the gradient of a linear map needs nothing
-    assert STEP["flop"](function) == 2 * (3 * 3 * 8 * 4) * (2 * 3 * 3) + 2 * (2 * 36 * 5)
+    assert WORK["flop"](function) == 2 * (3 * 3 * 8 * 4) * (2 * 3 * 3) + 2 * (2 * 36 * 5)
 
 
 def test_a_rerun_keeps_the_ratios_of_the_run_before(tmp_path: Path) -> None:

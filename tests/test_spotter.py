@@ -132,7 +132,7 @@ def test_both_halves_are_judged_in_one_batch() -> None:
     assert np.abs(alone - answers["realness_logits"][1]).max() > 1e-2
 
 
-BENCHMARK_STEP = runpy.run_path(str(Path(__file__).resolve().parent.parent / "benchmarks" / "step.py"))
+WORK = runpy.run_path(str(Path(__file__).resolve().parent.parent / "benchmarks" / "work.py"))
 
 
 def test_apart_the_answers_and_the_gradient_by_the_corrupt_are_the_same_for_less_work() -> None:
@@ -150,7 +150,7 @@ def test_apart_the_answers_and_the_gradient_by_the_corrupt_are_the_same_for_less
     for a, b in zip(tf.nest.flatten(together()), tf.nest.flatten(apart()), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert float(tf.norm(apart()[1])) > 0
-    work = [BENCHMARK_STEP["flop"](function) for function in (together, apart)]
+    work = [WORK["flop"](function) for function in (together, apart)]
     assert work[1] < work[0]
 
 
