@@ -6,17 +6,15 @@ The command is run anew every turn, and prints images a second itself, as the la
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+
+from turns import child
 
 
 def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
-        done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(sys.argv[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        print(json.dumps(json.loads(done.stdout.splitlines()[-1])), flush=True)
+        print(json.dumps(child(sys.argv[1:])), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 Writes results/benchmarks/inference.json: Keras predict, SavedModel, TFLite and ONNX Runtime in float32 and int8 and,
 where `--torch-python` names a Python with torch and NumPy, a PyTorch twin with the same weights, as it is usually
-written and in the layout channels-last. Each is a process of its own, pinned to the same two cores; all are started,
-warmed up, and then take turns for some seconds at each batch size, round after round, so that a slow minute of a shared
-machine hurts them alike. Figures are medians over the rounds; ratios are to the better of the two twins.
+written and in the layout channels-last. They take turns for some seconds at each batch size (turns.py). Figures are
+medians over the rounds; ratios are to the better of the two twins.
 
 The weights are random: they do not change the work. Photos are the embedded ones.
 """

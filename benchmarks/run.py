@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from turns import CORES, on_two_cores, started, take_turns  # noqa: E402
+from turns import CORES, child, on_two_cores, started, take_turns  # noqa: E402
 
 from tf_spot.doctor import examine  # noqa: E402
 from tf_spot.runs import provenance, write_json  # noqa: E402
@@ -76,7 +73,7 @@ def before(file: Path) -> dict[str, Any]:
 def training_step(options: argparse.Namespace) -> dict[str, Any]:
     """The adversarial step of preset `stl10` beside PyTorch, and the rate of plain matrix products."""
     torch = [sys.executable, HERE / "anew.py", options.torch_python, options.torch_step, "--steps", "2"]
-    return beside_twin_and_products("spotter", torch if options.torch_step else [], rounds=3, seconds=4)
+    return beside_twin_and_products("spotter", torch, rounds=3, seconds=4)
 
 
 def autoencoder_step(options: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
 
     Args:
         stage: see step.py.
-        torch: the command of the twin; without a Python that has torch it is left out.
+        torch: the command of the twin, which is left out where a word was not given: None.
         rounds: of turns.
         seconds: of a turn, and at least one step.
     """
@@ -102,18 +99,18 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
     for precision, chosen in precisions().items():
         commands[f"ours, {precision}"] = [*STEP, "--stage", stage, "--turns", *chosen]
         commands[f"matrix product, {precision}"] = [sys.executable, str(HERE / "product.py"), precision]
-    if torch and None not in torch:
+    if None not in torch:
         commands |= torch_modes(list(map(str, torch)))
     with started(commands) as contestants:
         found = take_turns(contestants, rounds, seconds, [BATCH])
-        gflop = {name: contestant.ready.get("gflop") for name, contestant in contestants.items()}
-    runs = {name: rates[str(BATCH)] for name, rates in found.items()}
-    products = {name: [rate / BATCH * gflop[name] for rate in runs[name]] for name in runs if "product" in name}
-    rates = {name: rates for name, rates in runs.items() if name not in products}
+        gflop = {name: one.ready["gflop"] for name, one in contestants.items() if "gflop" in one.ready}
+    runs = {name: by_batch[str(BATCH)] for name, by_batch in found.items()}
+    rates = {name: values for name, values in runs.items() if "product" not in name}
+    work = {name: [rate / BATCH * each for rate in runs[name]] for name, each in gflop.items()}  # GFLOP a second
     ratios = beside_torch(rates)
     for precision in precisions():
-        ours = [rate / BATCH * gflop[f"ours, {precision}"] for rate in rates[f"ours, {precision}"]]
-        ratios[f"ours, {precision} / matrix product"] = ratio(ours, products[f"matrix product, {precision}"])
+        ours, product = (work[f"{who}, {precision}"] for who in ("ours", "matrix product"))
+        ratios[f"ours, {precision} / matrix product"] = ratio(ours, product)
     return {
         "image_size": 96,
         "batch": BATCH,
@@ -122,7 +119,7 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
         "images_per_second": {name: median(values) for name, values in rates.items()},
         "ratios": ratios,
         "gflop": gflop["ours, float32"],
-        "gflop_per_second": {name: median(values) for name, values in products.items()},
+        "gflop_per_second": {name: median(values) for name, values in work.items() if "product" in name},
         "runs": runs,
     }
 
@@ -221,16 +218,6 @@ def failures(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if now[name] > limit:
             lines.append(f"{now['part']}: {name}: {now[name]} now, the limit is {limit}")
     return lines
-
-
-def child(command: list[str]) -> dict[str, Any]:
-    """The last line that a command prints, as JSON."""
-    started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    print(f"{time.monotonic() - started:6.1f} s  {' '.join(command[1:])[:100]}", file=sys.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,16 @@ def on_two_cores() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
+def child(command: list[str]) -> dict[str, Any]:
+    """The last line that a command prints, as JSON."""
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    print(f"{time.monotonic() - started:6.1f} s  {' '.join(command[1:])[:100]}", file=sys.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 # --- a contestant's side ----------------------------------------------------------------------------------------------
 
 

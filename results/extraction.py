@@ -72,11 +72,11 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
             decoding, photos = _timed(lambda folder=folder: Decoded(source, "test", BATCH, Path(folder) / "test"))  # type: ignore[misc]
             again, _ = _timed(lambda photos=photos: extraction(photos))  # type: ignore[misc]
         if turn:  # the first one is to warm up
-            seconds = {"forward": backbone + sum(others), "extraction": again, "whole": decoding + again}
+            seconds = {"forward": backbone + sum(others), "extraction": again, "whole": decoding + again,
+                       "backbone": backbone, "embed": embed}  # fmt: skip
             for name, spent in seconds.items():
-                found[name].append(round(len(bare) * count / spent, 1))
-            found["backbone"].append(round(count / backbone, 1))
-            found["embed"].append(round(count / embed, 1))
+                extractors = 1 if name in ("backbone", "embed") else len(bare)
+                found[name].append(round(extractors * count / spent, 1))
     shares = {name: statistics.median(e / f for e, f in zip(found[name], found[alone], strict=True))
               for name, alone in ALONE.items()}  # fmt: skip
     return {

@@ -117,10 +117,11 @@ def embed(
     embedder = open_embedder(model, layer)
     source = open_source(spec, image_size=embedder.image_size, config=embedder.data)
     splits = splits_of(source, split)
-    dim, chunk = embedder.dim(batch_size), whole_batches(chunk, batch_size)
+    chunk = whole_batches(chunk, batch_size)
     job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
     folder = out.with_name(f".{out.name}.parts")
     _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk}, resume)
+    dim = embedder.dim(batch_size)
     own = {name: _own(strategy, folder, name, source.count(name), chunk) for name in splits}
     total, done = sum(photos for parts in own.values() for _, photos in parts.values()), 0
     for name in splits:

@@ -50,13 +50,13 @@ class Job(NamedTuple):
             UserError: they are others than those where the pipeline was begun.
         """
         embedder, source = _open(self.model, self.spec, self.layer)
-        embedder.dim(self.batch_size)
         for what, here, there in (
             (f"weights in {self.model}", embedder.digest, self.digest),
             (f"photos of {self.spec}", source.fingerprint, self.fingerprint),
         ):
             if here != there:
                 raise UserError(f"every worker must see the same files; received: other {what} than at the start")
+        embedder.dim(self.batch_size)
         return embedder, source
 
     def rows(self, embedder: Embedder, source: Source, split: str, first: int) -> Iterator[dict[str, Any]]:

@@ -165,11 +165,15 @@ def share_rows(extract: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def shared(images: Any) -> Any:
         given = tf.convert_to_tensor(images)
-        copies = tf.repeat(given[-1:], -len(given) % replicas, axis=0)
-        found = of_all(tf.concat([given, copies], axis=0))
+        found = of_all(fill_up(given, len(given) + -len(given) % replicas))
         return tf.nest.map_structure(lambda values: values[: len(given)], found)
 
     return shared
+
+
+def fill_up(rows: Any, count: int) -> tf.Tensor:
+    """`rows` and copies of the last one, `count` in all."""
+    return tf.concat([rows, tf.repeat(rows[-1:], count - len(rows), axis=0)], axis=0)
 
 
 # --- among workers ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_spot.ahead import one_at_a_time
 from tf_spot.errors import UserError
-from tf_spot.strategies import share_rows
+from tf_spot.strategies import fill_up, share_rows
 
 Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
 KINDS = ("average", "max")
@@ -146,7 +146,7 @@ def _full_batches(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any]
         count = len(images)
         most = max(most, count)
         if count < most:
-            images = tf.concat([images, tf.repeat(images[-1:], most - count, axis=0)], axis=0)
+            images = fill_up(images, most)
         return {name: values[:count] for name, values in vectors_of(images).items()}
 
     return filled
