@@ -2,8 +2,8 @@
 
 Writes results/benchmarks/inference.json: Keras predict, SavedModel, TFLite and ONNX Runtime in float32 and int8 and,
 where `--torch-python` names a Python with torch and NumPy, a PyTorch twin with the same weights, as it is usually
-written and in the layout channels-last. They take turns for some seconds at each batch size (turns.py). Figures are
-medians over the rounds; ratios are to the better of the two twins.
+written and in the layout channels-last. They take turns for some seconds at each batch size (take_turns.py). Figures
+are medians over the rounds; ratios are to the better of the two twins.
 
 The weights are random: they do not change the work. Photos are the embedded ones.
 """
@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from turns import CORES, on_two_cores, started, take_turns  # noqa: E402
+from take_turns import CORES, on_two_cores, started, take_turns  # noqa: E402
 
 TARGET = ROOT / "results" / "benchmarks" / "inference.json"
 BATCHES = (1, 32)
@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
     on_two_cores()
-    from tf_spot.runs import provenance, version_of, write_json
+    from tf_spot.storage.files import write_json
+    from tf_spot.storage.provenance import provenance, version_of
 
     with tempfile.TemporaryDirectory() as folder:
         commands = prepare(Path(folder), options)
@@ -68,9 +69,9 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, list[str]]:
 
     from tf_spot.config import preset
     from tf_spot.exporters import export
-    from tf_spot.exporters.bundle import CALIBRATION_PHOTOS
-    from tf_spot.exporters.parts import sample_photos
-    from tf_spot.training import build_autoencoder, build_spotter
+    from tf_spot.exporters.export import CALIBRATION_PHOTOS
+    from tf_spot.exporters.signature import sample_photos
+    from tf_spot.models.from_config import build_autoencoder, build_spotter
 
     config = preset("stl10").replace(**{"data.image_size": options.size, "network.width": options.width})
     spotter = build_spotter(config, build_autoencoder(config))
@@ -78,20 +79,20 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, list[str]]:
     reference = folder / "reference.npz"
     np.savez(reference, photos=photos[:8], allow_pickle=False, **known_of(spotter.backbone, photos[:8]))
     spotter.backbone.save(folder / "backbone.keras")
-    ours = [sys.executable, str(ROOT / "benchmarks" / "contestant.py")]
+    ours = [sys.executable, str(ROOT / "benchmarks" / "exported_contestant.py")]
     commands = {"Keras predict": [*ours, "keras", str(folder / "backbone.keras"), str(reference)]}
     for name, (kind, quantization) in ARTIFACTS.items():
         bundle = folder / f"{kind}-{quantization}"
         manifest = export(spotter, bundle, format=kind, quantize=quantization, photos=photos, config=config)
         commands[name] = [*ours, kind, str(bundle / manifest["artifact"]), str(reference)]
     if options.torch_python:
-        twin = [str(options.torch_python), str(ROOT / "benchmarks" / "torch_twin.py"), str(reference)]
+        twin = [str(options.torch_python), str(ROOT / "benchmarks" / "torch_inference.py"), str(reference)]
         commands |= {name: [*twin, *words] for name, words in TWINS.items()}
     return commands
 
 
 def known_of(backbone: Any, photos: Any) -> dict[str, Any]:
-    """What the twin needs: see torch_twin.py."""
+    """What the twin needs: see torch_inference.py."""
     import numpy as np
 
     from tf_spot.config import IMAGE_MEAN, RESPONSE_NORM

@@ -2,9 +2,9 @@
 
 Writes results/benchmarks/KIND/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. KIND is
 `bfloat16` on a processor that computes in bfloat16, else `float32`: their ratios are not alike. Where there are
-competitors they take turns (turns.py), and every figure is a median over the rounds, a ratio that of the ratios within
-a round. `--check` writes nothing; it compares the ratios with the committed ones of this kind of processor and fails
-where one fell by more than 10 % or a limit is passed.
+competitors they take turns (take_turns.py), and every figure is a median over the rounds, a ratio that of the ratios
+within a round. `--check` writes nothing; it compares the ratios with the committed ones of this kind of processor and
+fails where one fell by more than 10 % or a limit is passed.
 
 The rival, PyTorch, needs a Python of its own with torch (`--torch-python`) and, for the adversarial step, the script
 that runs it (`--torch-step`); without them its rows are left out.
@@ -22,14 +22,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from turns import CORES, child, on_two_cores, started, take_turns  # noqa: E402
+from take_turns import CORES, child, on_two_cores, started, take_turns  # noqa: E402
 
-from tf_spot.doctor import examine  # noqa: E402
-from tf_spot.runs import provenance, write_json  # noqa: E402
+from tf_spot.commands.doctor import examine  # noqa: E402
+from tf_spot.storage.files import write_json  # noqa: E402
+from tf_spot.storage.provenance import provenance  # noqa: E402
 
 RESULTS = ROOT / "results" / "benchmarks"
 HERE = ROOT / "benchmarks"
-STEP = [sys.executable, str(HERE / "step.py")]
+STEP = [sys.executable, str(HERE / "training_step.py")]
 BATCH = 32
 TORCH_MODES = {
     "float32": [],
@@ -72,7 +73,7 @@ def before(file: Path) -> dict[str, Any]:
 
 def training_step(options: argparse.Namespace) -> dict[str, Any]:
     """The adversarial step of preset `stl10` beside PyTorch, and the rate of plain matrix products."""
-    torch = [sys.executable, HERE / "anew.py", options.torch_python, options.torch_step, "--steps", "2"]
+    torch = [sys.executable, HERE / "restart_each_turn.py", options.torch_python, options.torch_step, "--steps", "2"]
     return beside_twin_and_products("spotter", torch, rounds=3, seconds=4)
 
 
@@ -90,7 +91,7 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
     """In each precision, ours beside PyTorch and beside plain matrix products.
 
     Args:
-        stage: see step.py.
+        stage: see training_step.py.
         torch: the command of the twin, which is left out where a word was not given: None.
         rounds: of turns.
         seconds: of a turn, and at least one step.
@@ -98,7 +99,7 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
     commands = {}
     for precision, chosen in precisions().items():
         commands[f"ours, {precision}"] = [*STEP, "--stage", stage, "--turns", *chosen]
-        commands[f"matrix product, {precision}"] = [sys.executable, str(HERE / "product.py"), precision]
+        commands[f"matrix product, {precision}"] = [sys.executable, str(HERE / "matrix_product.py"), precision]
     if None not in torch:
         commands |= torch_modes(list(map(str, torch)))
     with started(commands) as contestants:
@@ -126,7 +127,7 @@ def beside_twin_and_products(stage: str, torch: list[Any], rounds: int, seconds:
 
 def input_pipeline(options: argparse.Namespace) -> dict[str, Any]:
     """Training images a core-second against libjpeg-turbo, and the share of a training's time spent waiting."""
-    run = child([sys.executable, str(HERE / "pipeline.py")])
+    run = child([sys.executable, str(HERE / "input_pipeline.py")])
     share = run["pipeline_images_per_core_second"] / run["libjpeg_turbo_images_per_core_second"]
     ratios = {"pipeline / libjpeg-turbo": round(share, 3), "time not waiting": 1 - run["share_of_time_waiting"]}
     return run | {"ratios": ratios, "limits": {"share_of_time_waiting": 0.02}}
@@ -140,7 +141,7 @@ def start_up(options: argparse.Namespace) -> dict[str, Any]:
 
 def profile(options: argparse.Namespace) -> dict[str, Any]:
     """Where the time of a step goes."""
-    return {"image_size": 96, "batch": BATCH} | child([sys.executable, str(HERE / "operations.py")])
+    return {"image_size": 96, "batch": BATCH} | child([sys.executable, str(HERE / "profile_step.py")])
 
 
 def growth(options: argparse.Namespace) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TRAIN = """
 import sys, time
 from tf_spot.config import preset
-from tf_spot.training import train
+from tf_spot.training.train import train
 def done(*_):
     print(time.time())
     raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 """The autoencoder's training step in PyTorch, in turns: PYTHON benchmarks/torch_autoencoder.py [--channels-last]
 
-The twin of `benchmarks/step.py --stage autoencoder`: the same layers, loss and optimizer, on a constant random batch.
+The twin of `benchmarks/training_step.py --stage autoencoder`: the same layers, loss and optimizer, on a constant
+random batch.
 Needs torch and NumPy alone.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 import argparse
 
 import torch
+from take_turns import answer
 from torch import nn
-from turns import answer
 
 CHANNELS = (32, 64, 128, 256, 512)
 

@@ -1,6 +1,7 @@
 """The backbone's forward pass in PyTorch, in turns: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
 
-The twin of `benchmarks/step.py --stage backbone`: the same layers with random weights, on a constant random batch.
+The twin of `benchmarks/training_step.py --stage backbone`: the same layers with random weights, on a constant random
+batch.
 Needs torch and NumPy alone.
 """
 
@@ -10,8 +11,8 @@ import argparse
 
 import numpy as np
 import torch
-from torch_twin import Backbone
-from turns import answer
+from take_turns import answer
+from torch_inference import Backbone
 
 CHANNELS = (3, 96, 256, 384, 384, 256)
 KERNELS = (11, 5, 3, 3, 3)

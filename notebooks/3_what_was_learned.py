@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tf_spot
-from tf_spot.spot import overlay, spot
+from tf_spot.inference.heat_map import overlay, spot
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 steps = (

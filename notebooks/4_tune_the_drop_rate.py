@@ -26,7 +26,7 @@ from pathlib import Path
 from IPython.display import Image
 
 import tf_spot
-from tf_spot.tuning import format_search
+from tf_spot.experiments.tuning import format_search
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 config = tf_spot.preset("tiny")

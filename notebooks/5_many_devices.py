@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_spot
-from tf_spot.strategies import make_strategy
+from tf_spot.distributed.strategies import make_strategy
 
 tf.get_logger().setLevel("WARNING")
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps

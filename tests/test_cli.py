@@ -15,7 +15,7 @@ from PIL import Image
 
 from tf_spot.cli import build_parser, main
 from tf_spot.commands import train as train_command
-from tf_spot.commands.verb import tell
+from tf_spot.commands.shared_options import format_metrics
 from tf_spot.config import Config, preset
 
 TINY = {
@@ -291,4 +291,9 @@ def test_a_recipe_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pyt
 
 def test_figures_are_told_in_few_digits() -> None:
     figures = {"run": "mine", "images_seen": 12345678, "learning_rate": 9.999999747378752e-06, "loss": 0.123456789}
-    assert [line.split()[-1] for line in tell(figures).splitlines()] == ["mine", "12345678", "1e-05", "0.123457"]
+    assert [line.split()[-1] for line in format_metrics(figures).splitlines()] == [
+        "mine",
+        "12345678",
+        "1e-05",
+        "0.123457",
+    ]

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import screenshot
 
 import tf_spot
+from tests.support.browser import screenshot
 from tf_spot.cli import build_parser
 from tf_spot.config import PRESETS, Config
 

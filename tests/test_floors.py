@@ -4,97 +4,65 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "tf_spot"
+from studies import structure
 
-# From the ground up. A module may import those of lower floors, and of its own folder. `tf_spot` itself (the version)
-# is open to all.
-FLOORS = (
-    ("errors", "hardware"),
-    (
-        "adam",
-        "backend",
-        "cluster",
-        "config",
-        "convolutions",
-        "layers",
-        "losses",
-        "distribution",
-        "fitting",
-        "recompute",
-    ),
-    ("backbones",),
-    ("micro_batches", "networks", "history", "data", "runs", "strategies", "checkpoints", "progress", "health"),
-    ("ahead", "autoencoder", "doctor", "packing", "rescaling"),
-    ("spotter", "gan", "pictures", "projector"),
-    ("callbacks", "authors"),
-    ("stages",),
-    ("finetuning", "training"),
-    ("baselines", "embedding", "evaluation", "exporters", "serving", "spot"),
-    ("charts", "embedding_beam", "neighbours", "results"),
-    ("report",),
-    ("ablation", "comparing", "protocols", "tuning"),
-    ("demo",),
-    ("commands",),
-    ("cli",),
-    ("__main__", "__init__"),
-)
-BESIDE = {  # within one floor: who may import whom
-    "baselines": {"evaluation"},
-    "embedding": {"evaluation", "exporters"},
-    "exporters": {"evaluation"},
-    "fitting": {"config"},
-    "adam": {"layers"},
-    "layers": {"convolutions", "distribution"},
-    "losses": {"distribution"},
-    "checkpoints": {"runs"},
-    "gan": {"spotter"},
-}
+ROOT = Path(__file__).parent.parent
+GRAPH = structure.imports(ROOT)
+MOST_FLOORS = 13
+LIGHT = "import sys, tf_spot; tf_spot.{name}; print(sorted(name for name in sys.modules if name.startswith({heavy!r})))"
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def test_rooms_stand_on_floors() -> None:
+    """No two rooms import each other, however long the way round, and the house stays low."""
+    assert max(structure.floors(structure.rooms(GRAPH)).values()) <= MOST_FLOORS
 
 
-def room(path: Path) -> str:
-    """The file's first name below the package: `data` for tf_spot/data/folder.py."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+@pytest.mark.parametrize("room", sorted({structure.room(module) for module in GRAPH}))
+def test_files_of_a_room_stand_on_floors(room: str) -> None:
+    assert structure.floors(structure.inside(GRAPH, room))
 
 
-def imported_rooms(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tf_spot":
-            parts = node.module.split(".")
-            names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
-            found |= {name for name in names if name != "__version__"}
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-    return found
+def test_the_architecture_page_shows_the_imports_there_are() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (diagram,) = re.findall("```mermaid\n(.*?)\n```", page, re.DOTALL)
+    assert diagram == structure.mermaid(ROOT), "run: python studies/structure.py --mermaid"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down(path: Path) -> None:
-    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
-    here = room(path)
-    assert here in floor, f"tf_spot/{here} has no floor: add it to FLOORS"
-    for target in imported_rooms(path) - {here}:
-        assert target in floor, f"{path} imports tf_spot.{target}, which has no floor"
-        beside = target in BESIDE.get(here, ())
-        assert floor[target] < floor[here] or beside, f"{here} must not import {target}"
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_pages_name_every_room(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = {structure.room(name) for name in structure.modules(ROOT) if "." in name}
+    assert [name for name in sorted(folders) if f"`{name}/`" not in text] == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_module_says_what_it_is(path: Path) -> None:
+def test_a_circle_is_found() -> None:
+    with pytest.raises(ValueError, match="a -> b -> a"):
+        structure.floors({"a": {"b"}, "b": {"a"}})
+
+
+@pytest.mark.parametrize("name", ["load_spotter", "load_classifier", "load_autoencoder"])
+def test_loading_a_model_imports_no_trainer(name: str) -> None:
+    heavy = ("tf_spot.training", "tf_spot.distributed.strategies", "tf_spot.data", "tensorboard", "matplotlib")
+    code = LIGHT.format(name=name, heavy=heavy)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_every_module_says_what_it_is(name: str) -> None:
+    path = structure.modules(ROOT)[name]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     assert path.stem not in ("utils", "helpers", "common")
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level], "relative import"
 
 
 def test_help_is_quick_and_light() -> None:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import CONFIG
 
-from tf_spot import hardware
-from tf_spot.training import build_autoencoder, build_spotter
+from tests.training.test_train import CONFIG
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.ops import cpu_features as hardware
 
 GPU = bool(tf.config.list_physical_devices("GPU"))
 STEPS = 3
 
 
 def test_nothing_else_decides_about_xla() -> None:
-    package = Path(hardware.__file__).parent
+    package = Path(hardware.__file__).parents[1]
     found = {path.name: re.findall(r"jit_compile=(\w+)", path.read_text()) for path in package.rglob("*.py")}
     assert {name: set(values) for name, values in found.items() if set(values) - {"JIT_COMPILE"}} == {}
     assert sum(map(len, found.values())) >= 5

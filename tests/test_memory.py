@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 TRAIN = """
 import resource, sys
-from runner import CONFIG
-from tf_spot.training import train
+from tests.support.runner import CONFIG
+from tf_spot.training.train import train
 train(CONFIG, sys.argv[1], sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -35,7 +35,7 @@ def generate(folder, count):
 
 def peak_memory(photos, run):
     """KiB at the peak of a training of both stages in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": f"{HERE.parent}:{HERE}", "TF_CPP_MIN_LOG_LEVEL": "3",
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3",
                                 "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
     command = [sys.executable, "-c", TRAIN, f"folder:{photos}", str(run)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)

@@ -19,8 +19,8 @@ import pytest
 
 import tf_spot
 from tf_spot.config import preset
-from tf_spot.runs import Run
-from tf_spot.training import build_autoencoder, build_spotter
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 INFO = f"tf_spot-{tf_spot.__version__}.dist-info"

@@ -9,16 +9,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import CONFIG, spec  # noqa: F401 (the fixture)
 
-from tf_spot import training
-from tf_spot.autoencoder import Autoencoder
+from tests.training.test_train import CONFIG, spec  # noqa: F401 (the fixture)
 from tf_spot.config import Config
+from tf_spot.distributed.strategies import make_strategy
 from tf_spot.errors import UserError
-from tf_spot.layers import BatchNorm
-from tf_spot.runs import Run
-from tf_spot.spotter import ArtifactSpotter
-from tf_spot.strategies import make_strategy
+from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.models.layers import BatchNorm
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.runs.load import load_spotter
+from tf_spot.runs.run import Run
+from tf_spot.training import train as training
 
 # Keras itself converts its variables in numpy 1's way when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -34,7 +36,7 @@ def pictures(count: int = 4, seed: int = 0) -> np.ndarray:
 
 
 def build(config: Config) -> ArtifactSpotter:
-    return training.build_spotter(config, training.build_autoencoder(config))
+    return build_spotter(config, build_autoencoder(config))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +162,7 @@ def test_two_devices_train_as_one() -> None:
 @pytest.mark.slow
 def test_a_whole_run_and_what_is_done_with_it(spec: str, tmp_path: Path) -> None:  # noqa: F811
     """Both stages with health, pictures, checkpoints; the loaded spotter computes in float32, so it exports."""
-    from tf_spot.exporters.parts import Part
+    from tf_spot.exporters.signature import Part
 
     path = tmp_path / "run"
     spotter = training.train(BF16, spec, path)
@@ -169,7 +171,7 @@ def test_a_whole_run_and_what_is_done_with_it(spec: str, tmp_path: Path) -> None
     assert all(np.isfinite(v) for line in Run(path).metrics() for v in line.values() if isinstance(v, float))
     assert {layer.compute_dtype for layer in all_layers(spotter)} == {"float32"}
     (path / "spotter.keras").unlink()
-    images, from_checkpoint = pictures(2), training.load_spotter(path)
+    images, from_checkpoint = pictures(2), load_spotter(path)
     np.testing.assert_array_equal(from_checkpoint(images)["conv5"], spotter(images)["conv5"])
     exported = Part(spotter, "features").images(images * 127.5 + 127.5)
     np.testing.assert_allclose(exported["conv5"], spotter(images)["conv5"], atol=1e-4)

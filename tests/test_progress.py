@@ -5,7 +5,7 @@ import io
 import pytest
 
 from tf_spot import progress as module
-from tf_spot.progress import PlainLines, duration, progress
+from tf_spot.progress import PlainLines, duration, show_progress
 
 
 def test_lines_come_at_the_ends_of_a_phase_and_every_ten_seconds_between_with_the_time_left():
@@ -26,7 +26,7 @@ def test_lines_come_at_the_ends_of_a_phase_and_every_ten_seconds_between_with_th
 
 def test_a_stream_that_is_no_terminal_gets_plain_lines():
     stream = io.StringIO()
-    with progress(stream) as tell:
+    with show_progress(stream) as tell:
         tell(1, 2, "autoencoder")
     assert stream.getvalue() == "autoencoder: 1/2\n"
 
@@ -37,7 +37,7 @@ def test_a_terminal_gets_one_bar_a_phase_with_the_counts():
             return True
 
     stream = Terminal()
-    with progress(stream) as tell:
+    with show_progress(stream) as tell:
         assert isinstance(tell, module.Bars)
         tell(1, 4, "autoencoder (9 images/s)")
         tell(4, 4, "autoencoder (8 images/s)")

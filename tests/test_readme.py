@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TABLES = runpy.run_path(str(ROOT / "results" / "tables.py"))
+TABLES = runpy.run_path(str(ROOT / "studies" / "tables.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", TABLES["PAGES"], ids=lambda page: page.name)
 def test_tables_are_generated_from_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert TABLES["render"](text) == text, "run: python results/tables.py"
+    assert TABLES["render"](text) == text, "run: python studies/tables.py"
     written = [table for mark in TABLES["MARK"].finditer(text) for table in TABLES["tables"](mark[1])]
     assert text.count("```text") == len(written), "a table that no mark stands for"
 

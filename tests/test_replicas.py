@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_spot.autoencoder import Autoencoder
-from tf_spot.distribution import example_uniform, gather_rows, global_sum, own_rows
-from tf_spot.layers import BatchNorm
-from tf_spot.networks import Discriminator
-from tf_spot.spotter import ArtifactSpotter
-from tf_spot.strategies import make_strategy
+from tf_spot.distributed.replicas import example_uniform, gather_rows, global_sum, own_rows
+from tf_spot.distributed.strategies import make_strategy
+from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.layers import BatchNorm
+from tf_spot.models.networks import Discriminator
+from tf_spot.models.spotter import ArtifactSpotter
 
 STEPS, BATCH, SIZE = 3, 8, 16
 # Both compute the same sums in another order, a float32 rounding (6e-8) apart. Adam divides a gradient by its size, so

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_spot.runs import Run
+from tf_spot.runs.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def train(*words, precision="float32"):
     """Runs the tiny training to its end, or to the signal it sends itself; returns exit code, what it told, stderr."""
     environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment["PRECISION"] = precision
-    command = [sys.executable, str(HERE / "runner.py"), *map(str, words)]
+    command = [sys.executable, str(HERE / "support" / "runner.py"), *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout.splitlines(), done.stderr
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import two_workers
 
+from tests.support import two_workers
+from tf_spot.distributed.strategies import make_strategy
 from tf_spot.errors import UserError
-from tf_spot.runs import STAGES, Run, sole_writer
-from tf_spot.strategies import make_strategy
-from tf_spot.training import train
+from tf_spot.runs.run import STAGES, Run, sole_writer
+from tf_spot.training.train import train
 
 ROOT = Path(__file__).parent.parent
 replicas = two_workers.replicas  # the committed comparison: the same recipe, photos and launch
@@ -235,8 +235,8 @@ def test_a_worker_that_never_comes_and_a_port_in_use_are_one_line_each(photos: P
 
 DIES_AFTER_MEETING = """
 import os, sys
-from tf_spot.cluster import meet, read_cluster
-from tf_spot.strategies import make_strategy
+from tf_spot.distributed.rendezvous import meet, read_cluster
+from tf_spot.distributed.strategies import make_strategy
 if read_cluster().worker == int(sys.argv[1]):
     meet(read_cluster(), 300)
     os._exit(9)
@@ -259,7 +259,7 @@ def test_a_worker_that_dies_right_after_the_meeting_does_not_make_the_other_hang
 def test_a_second_training_may_not_write_the_same_folder(tmp_path: Path) -> None:
     """Held by another process, which is then killed: the folder is free at once."""
     code = (
-        "import sys, time; from tf_spot.runs import sole_writer\n"
+        "import sys, time; from tf_spot.runs.run import sole_writer\n"
         "with sole_writer(sys.argv[1]): print('held', flush=True); time.sleep(100)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

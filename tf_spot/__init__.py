@@ -10,20 +10,23 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tf_spot.authors import load_authors_checkpoint
-    from tf_spot.autoencoder import Autoencoder
     from tf_spot.config import Config, preset
-    from tf_spot.data import open_source as load
-    from tf_spot.embedding import embed
+    from tf_spot.data import load
+    from tf_spot.data.shard_writer import pack
     from tf_spot.errors import UserError
     from tf_spot.evaluation import knn_probe, linear_probe
+    from tf_spot.experiments.ablation import ablate
+    from tf_spot.experiments.comparison import compare
+    from tf_spot.experiments.tuning import tune
     from tf_spot.exporters import export_onnx, export_saved_model, export_tflite
-    from tf_spot.finetuning import Classifier, load_classifier
-    from tf_spot.networks import Discriminator
-    from tf_spot.packing import pack
-    from tf_spot.spotter import ArtifactSpotter
-    from tf_spot.training import load_spotter, train
-    from tf_spot.tuning import tune
+    from tf_spot.inference.embed import embed
+    from tf_spot.models.authors_checkpoint import load_authors_checkpoint
+    from tf_spot.models.autoencoder import Autoencoder
+    from tf_spot.models.classifier import Classifier
+    from tf_spot.models.networks import Discriminator
+    from tf_spot.models.spotter import ArtifactSpotter
+    from tf_spot.runs.load import load_autoencoder, load_classifier, load_spotter
+    from tf_spot.training.train import train
 
 __version__ = "0.1.0"
 
@@ -34,6 +37,8 @@ __all__ = [
     "Config",
     "Discriminator",
     "UserError",
+    "ablate",
+    "compare",
     "export_onnx",
     "export_saved_model",
     "export_tflite",
@@ -42,6 +47,7 @@ __all__ = [
     "linear_probe",
     "load",
     "load_authors_checkpoint",
+    "load_autoencoder",
     "load_classifier",
     "load_spotter",
     "pack",
@@ -59,34 +65,36 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
-    "ArtifactSpotter": "spotter",
-    "Autoencoder": "autoencoder",
-    "Classifier": "finetuning",
-    "Discriminator": "networks",
+    "ArtifactSpotter": "models.spotter",
+    "Autoencoder": "models.autoencoder",
+    "Classifier": "models.classifier",
+    "Discriminator": "models.networks",
+    "ablate": "experiments.ablation",
+    "compare": "experiments.comparison",
     "export_onnx": "exporters",
     "export_saved_model": "exporters",
     "export_tflite": "exporters",
-    "embed": "embedding",
+    "embed": "inference.embed",
     "knn_probe": "evaluation",
     "linear_probe": "evaluation",
     "load": "data",
-    "load_authors_checkpoint": "authors",
-    "load_classifier": "finetuning",
-    "load_spotter": "training",
-    "pack": "packing",
-    "train": "training",
-    "tune": "tuning",
+    "load_authors_checkpoint": "models.authors_checkpoint",
+    "load_autoencoder": "runs.load",
+    "load_classifier": "runs.load",
+    "load_spotter": "runs.load",
+    "pack": "data.shard_writer",
+    "train": "training.train",
+    "tune": "experiments.tuning",
 }
-_ALIASES = {"load": "open_source"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HEAVY:
-        importlib.import_module("tf_spot.backend").require_tensorflow()
+        importlib.import_module("tf_spot.startup").require_tensorflow()
     elif name not in _LIGHT:
         raise AttributeError(f"module 'tf_spot' has no attribute {name!r}")
     module = importlib.import_module(f"tf_spot.{(_LIGHT | _HEAVY)[name]}")
-    return getattr(module, _ALIASES.get(name, name))
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -18,9 +18,9 @@ from types import FrameType
 from typing import NoReturn
 
 from tf_spot import __version__
-from tf_spot.backend import QuietTensorFlow, require_tensorflow
-from tf_spot.commands.verb import INTERRUPTED, TERMINATED, USER_ERROR
+from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, USER_ERROR
 from tf_spot.errors import UserError
+from tf_spot.startup import QuietTensorFlow, require_tensorflow
 
 # Files of tf_spot/commands, in the order of --help.
 VERBS = (

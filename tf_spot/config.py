@@ -28,6 +28,7 @@ Repair = Literal["distributed", "local", "none", "gan"]
 Update = Literal["alternating", "simultaneous"]
 Precision = Literal["float32", "mixed_bfloat16"]
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")  # of every backbone, whatever its own layers are called
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-Sink = Callable[[int, int, str], None]  # done, total, text
+Progress = Callable[[int, int, str], None]  # done, total, text
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def progress(stream: TextIO | None = None) -> Iterator[Sink]:
-    """Opens a sink to be told `(done, total, text)`, where the first word of `text` names the phase.
+def show_progress(stream: TextIO | None = None) -> Iterator[Progress]:
+    """Opens a on_progress to be told `(done, total, text)`, where the first word of `text` names the phase.
 
     Args:
         stream: stderr by default; a bar if it is a terminal, plain lines if not.

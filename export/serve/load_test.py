@@ -211,7 +211,7 @@ def figures(options: argparse.Namespace, found: Found, memory: list[float], seco
 
 def record(result: dict[str, Any], command: list[str]) -> dict[str, Any]:
     """The figures with what is needed to judge and repeat them."""
-    from tf_spot.runs import provenance
+    from tf_spot.storage.provenance import provenance
 
     told = provenance(" ".join(["python", "export/serve/load_test.py", *command]))
     told["versions"] |= {name: version(name) for name in PACKAGES}

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, built
-from tf_spot.layers import register
+from tf_spot.ops.registry import register
 
 BIN = 10.0  # width of a colour bin, in units of a and b
 BINS = 22  # along each of a and b, from -110 to 110

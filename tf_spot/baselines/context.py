@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tf_spot.baselines.patches import cut, whole_numbers
 from tf_spot.baselines.pretext import Pretext, classification, head_on
-from tf_spot.distribution import example_uniform
-from tf_spot.layers import register
+from tf_spot.distributed.replicas import example_uniform
+from tf_spot.ops.registry import register
 
 # Eight neighbours of the middle, as (row, column) in units of patch and gap.
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, built
-from tf_spot.layers import UpConv, register
+from tf_spot.models.layers import UpConv
+from tf_spot.ops.registry import register
 
 SLOPE = 0.2  # of the decoder's leaky ReLUs
 BORDER_WEIGHT = 10.0  # of the hole's border, which is shown, against its inside

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tf_spot.baselines.patches import cut, whole_numbers
 from tf_spot.baselines.pretext import Pretext, classification, head_on
-from tf_spot.distribution import example_uniform
-from tf_spot.layers import register
+from tf_spot.distributed.replicas import example_uniform
+from tf_spot.ops.registry import register
 
 PERMUTATIONS = 64
 GREY_SHARE = 0.3  # of the images, made grey

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from tf_spot.config import IMAGE_MEAN
-from tf_spot.rescaling import unit_variance
+from tf_spot.models.data_dependent_init import unit_variance
 
 IMAGES = 256  # that the weights are fitted to
 PATCHES = 20_000

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_spot.backbones import Backbone
-from tf_spot.layers import BatchNorm, register
-from tf_spot.losses import weight_penalty
+from tf_spot.models.backbones import Backbone
+from tf_spot.models.layers import BatchNorm
+from tf_spot.models.losses import weight_penalty
+from tf_spot.ops.registry import register
 
 
 class Pretext(keras.Model):

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, classification, head_on
-from tf_spot.layers import register
+from tf_spot.ops.registry import register
 
 
 @register

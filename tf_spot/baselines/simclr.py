@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, classification, head_on
-from tf_spot.distribution import example_uniform
-from tf_spot.layers import register
+from tf_spot.distributed.replicas import example_uniform
+from tf_spot.ops.registry import register
 
 TEMPERATURE = 0.5
 PROJECTION = 128  # units of the projection

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, built, classification
 from tf_spot.data.labelled import LabelledPhotos
-from tf_spot.layers import register
+from tf_spot.ops.registry import register
 
 
 @register

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, verb
 from tf_spot.config import ABLATIONS, PRESETS, preset
 
 
@@ -25,11 +25,11 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
-    from tf_spot.ablation import ablate, format_ablation
-    from tf_spot.progress import progress
+    from tf_spot.experiments.ablation import ablate, format_ablation
+    from tf_spot.progress import show_progress
 
     rows = list(ABLATIONS) if options.rows == "all" else options.rows.split(",")
-    with progress() as sink:
+    with show_progress() as on_progress:
         result = ablate(
             config,
             options.data,
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             rows,
             seeds=options.seeds,
             num_values=options.num_values,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     print(format_ablation(result))
     return result, FAILED if result["failed"] else DONE

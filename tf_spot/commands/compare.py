@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.baselines import METHODS
-from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, verb
 from tf_spot.config import PRESETS, preset
 
 
@@ -33,10 +33,10 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
-    from tf_spot.comparing import Budget, compare, format_comparison
-    from tf_spot.progress import progress
+    from tf_spot.experiments.comparison import Budget, compare, format_comparison
+    from tf_spot.progress import show_progress
 
-    with progress() as sink:
+    with show_progress() as on_progress:
         result = compare(
             config,
             options.data,
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             seeds=options.seeds,
             budget=Budget(options.budget_images, options.budget_seconds),
             num_values=options.num_values,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     print(format_comparison(result))
     return result, FAILED if result["failed"] else DONE

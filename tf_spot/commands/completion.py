@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, verb
+from tf_spot.commands.shared_options import DONE, verb
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tf_spot.commands.verb import DONE, verb
+from tf_spot.commands.shared_options import DONE, verb
+from tf_spot.config import Config, preset
+from tf_spot.errors import UserError
+from tf_spot.progress import Progress, show_progress
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tf_spot.models.spotter import ArtifactSpotter
+
+SPEC, PRESET = "photos", "tiny"
+NUM_VALUES = 2_000  # a layer is pooled to: fewer than the 2,560 training patches, so that the probe takes seconds
+SHOWN = ("china", "flower")  # whose patches are spotted: repairs that hide well, and repairs that do not
 
 
 def add(verbs: Any) -> None:
@@ -15,12 +29,85 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from tf_spot.demo import demo
     from tf_spot.evaluation import format_table
-    from tf_spot.progress import progress
 
-    with progress() as sink:
-        result = demo(options.out, sink)
+    with show_progress() as on_progress:
+        result = demo(options.out, on_progress)
     print(format_table(result))
     print(f"\nlook at {options.out / 'report.html'}: tables, curves, pictures, heat maps")
     return result, DONE
+
+
+def demo(out: Path, on_progress: Progress | None = None, config: Config | None = None) -> dict[str, Any]:
+    """Makes a run folder with both stages, a linear probe, heat maps and report.html.
+
+    Args:
+        out: the run folder: new, empty, or that of an earlier demo, which is replaced.
+        on_progress: told (done, total, text).
+        config: the recipe, by default the preset `tiny`.
+
+    Returns:
+        the result of the probe, see `evaluate_run`, with `spotted`, see `spot_files`, and `report`, the page's path.
+
+    Raises:
+        UserError: `out` holds something else.
+    """
+    from tf_spot.evaluation.evaluate_run import evaluate_run
+    from tf_spot.inference.heat_map import spot_files
+    from tf_spot.report import report
+    from tf_spot.training.train import train
+
+    _clear(out)
+    config = config or preset(PRESET)
+    spotter = train(config, SPEC, out, on_progress=on_progress)
+    result = evaluate_run(out, SPEC, "linear", num_values=NUM_VALUES, on_progress=on_progress)
+    spotted = spot_files(spotter, _draw_examples(spotter, config, out / "examples"), out / "heat_maps")
+    return result | {"spotted": spotted, "report": str(report(out))}
+
+
+def _clear(out: Path) -> None:
+    """Removes an earlier demo, and nothing else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        config, data = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("config.json", "data.json"))
+        earlier = (config["preset"], data["spec"]) == (PRESET, SPEC)
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = False
+    if not earlier:
+        raise UserError(f"--out must be a new folder or that of an earlier demo; received: {out}; give another --out")
+    shutil.rmtree(out)
+
+
+def _draw_examples(spotter: ArtifactSpotter, config: Config, folder: Path) -> list[Path]:
+    """Test patches as two files each: only autoencoded, and with dropped cells repaired."""
+    import tensorflow as tf
+
+    from tf_spot.visualization.pictures import save_png, to_uint8
+
+    names, patches = _most_varied(config)
+    corrupted = spotter.corrupt(patches, tf.constant(0))
+    paths = []
+    for kind, images in (("autoencoded", corrupted.decoded), ("repaired", corrupted.repaired)):
+        for name, image in zip(names, images.numpy(), strict=True):
+            paths.append(folder / f"{name}-{kind}.png")
+            save_png(paths[-1], to_uint8(image))
+    return sorted(paths)
+
+
+def _most_varied(config: Config) -> tuple[list[str], tf.Tensor]:
+    """Of each of the `SHOWN` photos the test patch with the largest standard deviation: a plain wall shows nothing."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tf_spot.data import open_source
+    from tf_spot.evaluation.evaluate_run import BATCH
+
+    source = open_source(SPEC, config)
+    batches = [(images.numpy(), labels.numpy()) for images, labels in source.labelled("test", BATCH)]
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    chosen = []
+    for name in SHOWN:
+        places = np.flatnonzero(labels == (source.class_names or []).index(name))
+        chosen.append(images[places[images[places].std(axis=(1, 2, 3)).argmax()]])
+    return list(SHOWN), tf.stack(chosen)

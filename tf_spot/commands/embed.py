@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, share, tell, verb
+from tf_spot.commands.shared_options import DONE, format_metrics, share, verb
 from tf_spot.errors import UserError
 
 
@@ -30,12 +30,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             f"devices share the work of a run folder, not of an exported model; received: --strategy mirrored and "
             f"{options.run}; leave the option out, or give the run"
         )
-    from tf_spot.embedding import embed
-    from tf_spot.progress import progress
-    from tf_spot.strategies import lost_workers, make_strategy
+    from tf_spot.distributed.strategies import lost_workers, make_strategy
+    from tf_spot.inference.embed import embed
+    from tf_spot.progress import show_progress
 
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
-    with lost_workers(strategy), strategy.scope(), progress() as sink:
+    with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
         figures = embed(
             options.run,
             options.data,
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             split=options.split,
             batch_size=options.batch_size,
             resume=options.resume,
-            on_progress=sink,
+            on_progress=on_progress,
         )
-    print(tell(figures))
+    print(format_metrics(figures))
     return figures, DONE

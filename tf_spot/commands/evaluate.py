@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, share, verb
+from tf_spot.commands.shared_options import DONE, share, verb
 
 PROBES = ("linear", "knn")
 PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-detection", "voc-segmentation")
@@ -58,14 +58,14 @@ def _numbers(text: str) -> list[int]:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    from tf_spot.distributed.strategies import is_chief, leave, lost_workers, make_strategy
     from tf_spot.evaluation import format_table
-    from tf_spot.progress import progress
-    from tf_spot.runs import write_json
-    from tf_spot.strategies import is_chief, leave, lost_workers, make_strategy
+    from tf_spot.progress import show_progress
+    from tf_spot.storage.files import write_json
 
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
-    with lost_workers(strategy), strategy.scope(), progress() as sink:
-        result = (_protocol if options.task in PROTOCOLS else _probe)(options, sink)
+    with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
+        result = (_protocol if options.task in PROTOCOLS else _probe)(options, on_progress)
         leave(strategy)
     if options.out and is_chief(strategy):
         write_json(options.out, result)
@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     return result, DONE
 
 
-def _probe(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
-    from tf_spot.results import evaluate_run
+def _probe(options: argparse.Namespace, on_progress: Any) -> dict[str, Any]:
+    from tf_spot.evaluation.evaluate_run import evaluate_run
 
     return evaluate_run(
         options.run,
@@ -89,13 +89,13 @@ def _probe(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
         solver=options.solver,
         epochs=options.epochs,
         seed=options.seed,
-        on_progress=sink,
+        on_progress=on_progress,
     )
 
 
-def _protocol(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
+def _protocol(options: argparse.Namespace, on_progress: Any) -> dict[str, Any]:
     from tf_spot.evaluation.finetune import Recipe
-    from tf_spot.protocols import run_protocol
+    from tf_spot.evaluation.protocols import run_protocol
 
     given = {name: value for name in RECIPE if (value := getattr(options, name)) is not None}
     return run_protocol(
@@ -108,5 +108,5 @@ def _protocol(options: argparse.Namespace, sink: Any) -> dict[str, Any]:
         scales=options.scales,
         test_scale=options.test_scale,
         seed=options.seed,
-        on_progress=sink,
+        on_progress=on_progress,
     )

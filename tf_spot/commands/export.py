@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.commands.shared_options import DONE, format_metrics, verb
 from tf_spot.errors import UserError
 
 
@@ -42,9 +42,8 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.exporters import export
-    from tf_spot.finetuning import load_classifier
-    from tf_spot.runs import Run
-    from tf_spot.training import load_spotter
+    from tf_spot.runs.load import load_classifier, load_spotter
+    from tf_spot.runs.run import Run
 
     if options.probe and options.data is None:
         raise UserError("--probe wants labelled photos with a test split; received no --data; add --data SPEC")
@@ -70,13 +69,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         figures["stays_float"] = ", ".join(manifest["float_operations"]) or "nothing"
     if "linear_probe" in manifest:
         figures |= {f"probe_{name}": manifest["linear_probe"][name] for name in ("float32", "artifact", "stderr")}
-    print(tell(figures))
+    print(format_metrics(figures))
     return figures, DONE
 
 
 def _photos(run: Any, spec: str | None) -> Any:
-    from tf_spot.exporters.bundle import CALIBRATION_PHOTOS
-    from tf_spot.exporters.parts import sample_photos
+    from tf_spot.exporters.export import CALIBRATION_PHOTOS
+    from tf_spot.exporters.signature import sample_photos
 
     if spec is not None:
         return sample_photos(spec, run.config, CALIBRATION_PHOTOS)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, verb
+from tf_spot.commands.shared_options import DONE, verb
 
 
 def add(verbs: Any) -> None:
@@ -23,10 +23,10 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from tf_spot.neighbours import neighbours
-    from tf_spot.progress import progress
+    from tf_spot.inference.neighbours import neighbours
+    from tf_spot.progress import show_progress
 
-    with progress() as sink:
+    with show_progress() as on_progress:
         found = neighbours(
             options.run,
             options.data,
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             count=options.count,
             layer=options.layer,
             seed=options.seed,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     for entry in found["queries"]:
         near = ", ".join(f"{hit['path']} {hit['similarity']:.3f}" for hit in entry["learned"])

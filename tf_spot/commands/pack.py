@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, FAILED, tell, verb
+from tf_spot.commands.shared_options import DONE, FAILED, format_metrics, verb
 from tf_spot.errors import UserError
 
 LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is read
@@ -28,24 +28,24 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         return _verify(options)
     if options.data is None or options.out is None:
         raise UserError("pack wants --data SPEC and --out DIR, or --verify DIR alone; received neither pair")
-    from tf_spot.data import open_source
-    from tf_spot.packing import pack
-    from tf_spot.progress import progress
+    from tf_spot.data import load
+    from tf_spot.data.shard_writer import pack
+    from tf_spot.progress import show_progress
 
-    source = open_source(options.data, image_size=LARGEST)
-    with progress() as sink:
+    source = load(options.data, image_size=LARGEST)
+    with show_progress() as on_progress:
         index = pack(
             source,
             options.out,
             shard_mb=options.shard_mb,
             workers=options.workers,
             strict=options.strict,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     shards = index["shards"]
     figures = {**index["splits"], "shards": len(shards), "bytes": sum(shard["bytes"] for shard in shards)}
     figures["bad_files"] = index["bad_files"]
-    print(tell(figures))
+    print(format_metrics(figures))
     if index["bad_files"]:
         print(f"tf-spot: unreadable photos are listed in {options.out / 'bad_files.txt'}", file=sys.stderr)
     return figures, DONE
@@ -54,10 +54,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 def _verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.data is not None or options.out is not None:
         raise UserError("--verify DIR stands alone; received --data or --out with it; leave them out")
-    from tf_spot.packing import verify
-    from tf_spot.progress import progress
+    from tf_spot.data.shard_writer import verify
+    from tf_spot.progress import show_progress
 
-    with progress() as sink:
-        damaged = verify(options.verify, sink)
+    with show_progress() as on_progress:
+        damaged = verify(options.verify, on_progress)
     print("\n".join(damaged.values()) or "every shard is as it was packed")
     return {"damaged": damaged}, FAILED if damaged else DONE

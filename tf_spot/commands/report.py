@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, verb
+from tf_spot.commands.shared_options import DONE, verb
 
 
 def add(verbs: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tf_spot.commands.verb import INTERRUPTED, TERMINATED, verb
+from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, verb
 
 if TYPE_CHECKING:
     from tf_spot.serving.server import Listening
@@ -34,7 +34,7 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from tf_spot.serving.failures import missing_extra
+    from tf_spot.serving.errors import missing_extra
 
     try:
         from tf_spot.serving.server import ServerOptions, serve

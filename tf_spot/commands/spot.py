@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, USER_ERROR, verb
+from tf_spot.commands.shared_options import DONE, USER_ERROR, verb
 
 
 def add(verbs: Any) -> None:
@@ -18,8 +18,8 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from tf_spot.spot import spot_files
-    from tf_spot.training import load_spotter
+    from tf_spot.inference.heat_map import spot_files
+    from tf_spot.runs.load import load_spotter
 
     found = spot_files(load_spotter(options.run), options.images, options.out)
     for entry in found["images"]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, share, tell, verb
+from tf_spot.commands.shared_options import DONE, format_metrics, share, verb
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
 
@@ -37,15 +37,15 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = _config(options)
-    from tf_spot.progress import progress
-    from tf_spot.runs import Run
-    from tf_spot.strategies import make_strategy
-    from tf_spot.training import train
+    from tf_spot.distributed.strategies import make_strategy
+    from tf_spot.progress import show_progress
+    from tf_spot.runs.run import Run
+    from tf_spot.training.train import train
 
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
     plan = _plan(config, options)
-    print(tell(plan), file=sys.stderr)
-    with progress() as sink:
+    print(format_metrics(plan), file=sys.stderr)
+    with show_progress() as on_progress:
         train(
             config,
             options.data,
@@ -54,25 +54,19 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             strict=options.strict,
             autoencoder=options.autoencoder,
             strategy=strategy,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     last = Run(options.out).metrics()[-1]
-    print(tell({"run": str(options.out)} | last))
+    print(format_metrics({"run": str(options.out)} | last))
     return {"run": str(options.out), "plan": plan, "last": last}, DONE
 
 
 def _plan(config: Config, options: argparse.Namespace) -> dict[str, Any]:
     """What a training is going to do, in numbers."""
     from tf_spot.data import open_source
-    from tf_spot.training import build_autoencoder, build_discriminator
+    from tf_spot.models.from_config import build_autoencoder, build_discriminator
 
-    source = open_source(
-        options.data,
-        image_size=config.data.image_size,
-        strict=options.strict,
-        config=config.data,
-        seed=config.training.seed,
-    )
+    source = open_source(options.data, config, strict=options.strict)
     autoencoder = build_autoencoder(config)
     return {
         "data": f"{source.name} ({source.spec})",

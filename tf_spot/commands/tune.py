@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, verb
 from tf_spot.config import PRESETS, preset
 
 SPACES = ("drop_rate", "mask_weight", "adversarial_loss", "learning_rates", "width")
@@ -30,10 +30,10 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
-    from tf_spot.progress import progress
-    from tf_spot.tuning import format_search, tune
+    from tf_spot.experiments.tuning import format_search, tune
+    from tf_spot.progress import show_progress
 
-    with progress() as sink:
+    with show_progress() as on_progress:
         result = tune(
             config,
             options.data,
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             autoencoder=options.autoencoder,
             num_values=options.num_values,
             strategy=options.strategy,
-            on_progress=sink,
+            on_progress=on_progress,
         )
     if "worker" in result:
         return result, DONE

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.verb import DONE, tell, verb
+from tf_spot.commands.shared_options import DONE, format_metrics, verb
 
 
 def add(verbs: Any) -> None:
@@ -18,5 +18,5 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.exporters import verify
 
     figures = verify(options.folder)
-    print(tell(figures))
+    print(format_metrics(figures))
     return figures, DONE

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from tf_spot.config import PAPER, DataConfig
+import importlib
+
+from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-FORMS = ("photos", "folder:PATH", "stl10:PATH", "places:PATH", "tfds:NAME", "shards:PATH")
+# Kind of source: how it is written. Each stands in a file of its own, imported when asked for.
+FORMS = {
+    "photos": "photos",
+    "folder": "folder:PATH",
+    "stl10": "stl10:PATH",
+    "places": "places:PATH",
+    "tfds": "tfds:NAME",
+    "shards": "shards:PATH",
+}
 
 
-def open_source(
-    spec: str, *, image_size: int, strict: bool = False, config: DataConfig = PAPER.data, seed: int = 0
-) -> Source:
-    """Opens the photos that `spec` names.
+def open_source(spec: str, config: Config, *, strict: bool = False) -> Source:
+    """Open the photos that `spec` names as a configuration wants them, see `load`."""
+    return load(
+        spec,
+        image_size=config.data.image_size,
+        strict=strict,
+        config=config.data,
+        seed=config.training.seed,
+    )
+
+
+def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig = PAPER.data, seed: int = 0) -> Source:
+    """Open the photos that `spec` names.
 
     Args:
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
@@ -29,35 +48,14 @@ def open_source(
         UserError: the form is unknown, or the source is missing, empty or unreadable.
     """
     kind, _, where = spec.partition(":")
-    if kind == "photos" and not where:
-        from tf_spot.data.photos import open_photos
-
-        source = open_photos(image_size=image_size, config=config, seed=seed)
-    elif kind == "folder" and where:
-        from tf_spot.data.folder import open_folder
-
-        source = open_folder(where, image_size=image_size, config=config, seed=seed)
-    elif kind == "stl10" and where:
-        from tf_spot.data.stl10 import open_stl10
-
-        source = open_stl10(where, image_size=image_size, config=config, seed=seed)
-    elif kind == "places" and where:
-        from tf_spot.data.places import open_places
-
-        source = open_places(where, image_size=image_size, config=config, seed=seed)
-    elif kind == "tfds" and where:
-        from tf_spot.data.tfds import open_tfds
-
-        source = open_tfds(where, image_size=image_size, config=config, seed=seed)
-    elif kind == "shards" and where:
-        from tf_spot.data.shards import open_shards
-
-        source = open_shards(where, image_size=image_size, config=config, seed=seed)
-    else:
-        raise UserError(f"unknown data source; allowed: {', '.join(FORMS)}; received: {spec!r}")
+    if kind not in FORMS or bool(where) != (kind != "photos"):
+        raise UserError(f"unknown data source; allowed: {', '.join(FORMS.values())}; received: {spec!r}")
+    module = importlib.import_module(f"tf_spot.data.{'bundled_photos' if kind == 'photos' else kind}")
+    place = (where,) if where else ()
+    source: Source = getattr(module, f"open_{kind}")(*place, image_size=image_size, config=config, seed=seed)
     if strict:
         source.check()
     return source
 
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "load", "open_source"]

@@ -26,6 +26,7 @@ from tf_spot.config import DataConfig
 from tf_spot.data.images import BadImage, read_image
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.storage.files import file_digest
 
 FORMAT = "tf_spot shards 1"
 INDEX = "index.json"
@@ -174,12 +175,6 @@ def damage(folder: Path, entry: dict[str, Any], full: bool) -> str | None:
         if digest is not None and file_digest(file) != digest:
             return f"{name} was altered: its SHA-256 differs"
     return None
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_places(folder: Path, entry: dict[str, Any]) -> Places:

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
+from tf_spot.data.exit_guard import READING
 from tf_spot.data.images import BadImage, Images
-from tf_spot.data.quick import read_plain
-from tf_spot.data.reading import READING
+from tf_spot.data.plain_jpeg import read_plain
 from tf_spot.errors import UserError
 
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant

@@ -11,16 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.config import LAYERS
 from tf_spot.data.labelled import LabelledPhotos
 from tf_spot.errors import UserError
-from tf_spot.evaluation.comparison import require_labelled_test
-from tf_spot.evaluation.parts import Parts
-from tf_spot.finetuning import LAYERS, NORMS, Classifier
-from tf_spot.hardware import JIT_COMPILE
-from tf_spot.rescaling import unit_variance
-from tf_spot.runs import write_file
+from tf_spot.evaluation.beside_controls import require_labelled_test
+from tf_spot.evaluation.result_cache import Parts
+from tf_spot.models.classifier import NORMS, Classifier
+from tf_spot.models.data_dependent_init import unit_variance
+from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.progress import Progress
+from tf_spot.storage.files import write_file
 
-Sink = Callable[[int, int, str], None]
 Tell = Callable[[float], None]  # share of a training that is done
 HELD_OUT_EVERY = 10  # one in so many training labels chooses the epoch
 RESCALED_TO = 256  # images
@@ -33,7 +34,7 @@ class Recipe:
     Adam, its rate falling along half a cosine; the epoch with the best score on the held-out labels is kept.
     """
 
-    trained_layers: int = LAYERS  # convolutions besides the head, from the top
+    trained_layers: int = len(LAYERS)  # convolutions besides the head, from the top
     norms: str = "adapt"  # see `Classifier`
     rescale: bool = False  # every channel to mean 0 and variance 1 first, see `rescaling`
     learning_rate: float = 1e-3
@@ -42,9 +43,9 @@ class Recipe:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.trained_layers <= LAYERS:
+        if not 0 <= self.trained_layers <= len(LAYERS):
             raise UserError(
-                f"--trained-layers must be from 0 (the head alone) to {LAYERS}; received: {self.trained_layers}"
+                f"--trained-layers must be from 0 (the head alone) to {len(LAYERS)}; received: {self.trained_layers}"
             )
         if self.norms not in NORMS:
             raise UserError(f"--norms must be {' or '.join(NORMS)}; received: {self.norms}")
@@ -203,10 +204,10 @@ def share_right(classifier: Classifier, batches: Any) -> tuple[float, int]:
 
 
 class Stretch:
-    """Progress of several trainings of equal length, told to one sink."""
+    """Progress of several trainings of equal length, told to one on_progress."""
 
-    def __init__(self, sink: Sink | None, count: int, size: int = 1_000) -> None:
-        self.sink, self.count, self.size, self.done, self.text = sink, count, size, 0, ""
+    def __init__(self, on_progress: Progress | None, count: int, size: int = 1_000) -> None:
+        self.on_progress, self.count, self.size, self.done, self.text = on_progress, count, size, 0, ""
 
     def begin(self, text: str) -> Tell:
         self.text = text
@@ -218,8 +219,8 @@ class Stretch:
         self._tell(0.0)
 
     def _tell(self, share: float) -> None:
-        if self.sink is not None:
-            self.sink(round((self.done + share) * self.size), self.count * self.size, self.text)
+        if self.on_progress is not None:
+            self.on_progress(round((self.done + share) * self.size), self.count * self.size, self.text)
 
 
 def beside_random(
@@ -241,7 +242,13 @@ def beside_random(
 
 
 def finetune(
-    backbone: keras.Model, source: Any, recipe: Recipe, parts: Parts, *, seed: int = 0, sink: Sink | None = None
+    backbone: keras.Model,
+    source: Any,
+    recipe: Recipe,
+    parts: Parts,
+    *,
+    seed: int = 0,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains a classifier from the backbone and one from random weights, in the same way; each meets the test set once.
 
@@ -251,7 +258,7 @@ def finetune(
         recipe: of both.
         parts: keeps what is finished; the classifier of the backbone lies there as `spot.keras`.
         seed: see `fit_classifier`; also of the random weights.
-        sink: told (done, total, text).
+        on_progress: told (done, total, text).
 
     Returns:
         the figures of a result file that follow from the training; `value` is the test accuracy in percent.
@@ -262,7 +269,7 @@ def finetune(
     require_labelled_test(source)
     if not source.class_names:
         raise UserError(f"a classifier needs the names of its classes; received {source.spec}, which has none")
-    stretch = Stretch(sink, 2)
+    stretch = Stretch(on_progress, 2)
     read = functools.cache(lambda: LabelledPhotos.of(source))  # when the first training that is not finished begins
 
     def train_and_test(method: str) -> dict[str, Any]:

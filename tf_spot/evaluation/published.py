@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+from tf_spot.config import LAYERS
 
 
 class Published(NamedTuple):

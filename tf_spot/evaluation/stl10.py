@@ -22,18 +22,19 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
+from tf_spot.config import LAYERS
 from tf_spot.data.labelled import LabelledPhotos
 from tf_spot.errors import UserError
-from tf_spot.evaluation.comparison import require_labelled_test
-from tf_spot.evaluation.examples import HELD_OUT_EVERY
-from tf_spot.evaluation.finetune import Recipe, Sink, Stretch, Tell, fit_classifier, share_right, untrained
-from tf_spot.evaluation.linear import Classifier
-from tf_spot.evaluation.parts import Parts
-from tf_spot.evaluation.pooling import Pooling, pooled
+from tf_spot.evaluation.beside_controls import require_labelled_test
+from tf_spot.evaluation.finetune import Recipe, Stretch, Tell, fit_classifier, share_right, untrained
+from tf_spot.evaluation.probes.examples import HELD_OUT_EVERY
+from tf_spot.evaluation.probes.ridge import Classifier
+from tf_spot.evaluation.result_cache import Parts
+from tf_spot.features.pooling import Pooling, pooled
+from tf_spot.progress import Progress
 
 FOLDS = 10
 BATCH = 256  # photos at a time
-LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 NUM_VALUES = 9_216  # all of conv5 at the paper's size: 6 x 6 x 256
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # shares of the Gram matrix's mean diagonal
 OFFICIAL = {  # MD5 of the files in the official archive
@@ -53,7 +54,7 @@ def stl10(
     layers: Sequence[str] | None = None,
     finetuned: bool = True,
     seed: int = 0,
-    sink: Sink | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every fold: a linear classifier on each frozen layer and, if wished, the whole network trained from the backbone.
 
@@ -68,7 +69,7 @@ def stl10(
         layers: frozen ones to classify on; all five by default.
         finetuned: also train the network, from the backbone and from random weights.
         seed: of everything drawn.
-        sink: told (done, total, text).
+        on_progress: told (done, total, text).
 
     Returns:
         the figures of a result file: by layer (and `finetuned`) the mean over the folds in percent, `by_layer`, the
@@ -82,7 +83,7 @@ def stl10(
     chosen = list(LAYERS if layers is None else layers)
     if unknown := set(chosen) - set(LAYERS):
         raise UserError(f"unknown layer; allowed: {', '.join(LAYERS)}; received: {', '.join(sorted(unknown))}")
-    stretch = Stretch(sink, 2 * (1 + (len(folds) if finetuned else 0)))
+    stretch = Stretch(on_progress, 2 * (1 + (len(folds) if finetuned else 0)))
     found: dict[str, dict[str, list[float]]] = {"spot": {}, "random": {}}
     for method, shares in found.items():
         start = backbone if method == "spot" else untrained(backbone, seed)

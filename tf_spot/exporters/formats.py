@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tf_spot.config import Config
-from tf_spot.exporters.bundle import export
-from tf_spot.exporters.parts import Model
+from tf_spot.exporters.export import export
+from tf_spot.exporters.signature import Model
 
 
 def export_saved_model(

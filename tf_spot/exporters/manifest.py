@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tf_spot.errors import UserError
-from tf_spot.exporters import runtimes
-from tf_spot.exporters.parts import OUTPUTS, Part
-from tf_spot.runs import versions, write_json, write_text
+from tf_spot.exporters import requirements as runtimes
+from tf_spot.exporters.signature import OUTPUTS, Part
+from tf_spot.storage.files import file_digest, write_json, write_text
+from tf_spot.storage.provenance import versions
 
 MANIFEST, SUMS, REFERENCE, CARD = "manifest.json", "SHA256SUMS", "reference.npz", "README.md"
 _KEYS = ("part", "format", "quantization", "artifact", "inputs", "class_names", "config", "parity", "reference_parity")
@@ -73,7 +73,7 @@ def write_bundle(
     full = manifest | {"size_bytes": size}
     write_json(folder / MANIFEST, full)
     write_text(folder / CARD, _card(full))
-    lines = [f"{_sum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files(folder)]
+    lines = [f"{file_digest(file)}  {file.relative_to(folder).as_posix()}\n" for file in files(folder)]
     write_text(folder / SUMS, "".join(lines))
     return full
 
@@ -111,18 +111,13 @@ def check_sums(folder: Path) -> int:
             raise UserError(f"{name} is missing from {folder}; copy or export it again")
         if name not in listed:
             raise UserError(f"{name} is not in {SUMS} of {folder}; remove it")
-        if _sum(present[name]) != listed[name]:
+        if file_digest(present[name]) != listed[name]:
             raise UserError(f"{name} in {folder} was changed after the export; copy or export it again")
     return len(listed)
 
 
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _card(manifest: dict[str, Any]) -> str:

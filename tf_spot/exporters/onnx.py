@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.exporters.parts import Part
+from tf_spot.exporters.signature import Part
 
 OPSET = 18
 QUANTIZATIONS = ("none", "int8")

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.exporters import reopen
-from tf_spot.exporters.parts import Part
+from tf_spot.exporters import run_artifact as reopen
+from tf_spot.exporters.signature import Part
 
 TOLERANCE = 1e-4  # float32: largest difference as a share of the output's largest absolute value
 WORST_QUANTIZED = 0.25  # relative rms error of a quantised output: more is of no use; one that is always 0 has 1

@@ -11,8 +11,9 @@ from tf_spot.data import Source, open_source
 from tf_spot.data.images import BadImage
 from tf_spot.errors import UserError
 from tf_spot.exporters.parity import keras_answers
-from tf_spot.exporters.parts import Part
-from tf_spot.exporters.reopen import Model
+from tf_spot.exporters.run_artifact import Model
+from tf_spot.exporters.signature import Part
+from tf_spot.visualization.pictures import to_uint8
 
 MOST = {"train": 2000, "test": 1000}  # photos
 _BATCH = 64
@@ -28,7 +29,7 @@ def open_labelled(spec: str, config: Config) -> Source:
     Raises:
         UserError: no labels, no test split, or photos that can only be read in order.
     """
-    source = open_source(spec, image_size=config.data.image_size, config=config.data, seed=config.training.seed)
+    source = open_source(spec, config)
     if not source.has_labels or not source.has_test:
         raise UserError(f"--probe wants labelled photos with a test split; received: {spec}; give others as --data")
     source.pools()
@@ -52,7 +53,7 @@ def probe_both(part: Part, artifact: Model, source: Source) -> dict[str, Any]:
     Raises:
         UserError: labels that cannot be probed.
     """
-    from tf_spot.evaluation import linear_probe  # SciPy and all
+    from tf_spot.evaluation import linear_probe
 
     train, test = ([_embeddings(part, artifact, source, split)] for split in ("train", "test"))
 
@@ -87,4 +88,4 @@ def _photos(source: Source, split: str, places: np.ndarray) -> tuple[np.ndarray,
         except BadImage:
             continue
         good.append(place)
-    return np.clip(np.round((np.array(photos) + 1.0) * 127.5), 0, 255).astype(np.uint8), good
+    return to_uint8(photos), good

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_spot.errors import UserError
 from tf_spot.exporters.decoding import decoded
-from tf_spot.exporters.parts import Part
+from tf_spot.exporters.signature import Part
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks
 _XLA = b"_XlaMustCompile"  # a stock TensorFlow Serving refuses functions that ask for it

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.exporters.parts import Part
 from tf_spot.exporters.saved_model import write_plain
+from tf_spot.exporters.signature import Part
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int8-integer")
 

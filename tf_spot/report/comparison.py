@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_spot import charts
-from tf_spot.baselines.rows import Budget
-from tf_spot.report import markup
+from tf_spot.report import html as markup
 from tf_spot.report.tables import BEST, cells
-from tf_spot.runs import write_text
+from tf_spot.storage.files import write_text
+from tf_spot.visualization import charts
 
 
-def report_comparison(folder: Path, result: dict[str, Any]) -> Path:
+def report_comparison(folder: Path, result: dict[str, Any], budget: str) -> Path:
     """Writes FOLDER/report.html, which needs nothing but itself.
 
     Args:
         folder: of the comparison.
-        result: what `tf_spot.comparing.compare` returns.
+        result: what `tf_spot.compare` returns.
+        budget: of each method, in words.
     """
     config = result["config"]
     sections = {
@@ -32,9 +32,7 @@ def report_comparison(folder: Path, result: dict[str, Any]) -> Path:
     }
     path = folder / "report.html"
     title = f"tf_spot: {len(result['methods'])} methods on {result['data']['name']}"
-    subtitle = (
-        f"{Budget(**result['budget'])} a method, {config['data']['image_size']} pixels, preset {config['preset']}"
-    )
+    subtitle = f"{budget} a method, {config['data']['image_size']} pixels, preset {config['preset']}"
     write_text(path, markup.page(title, subtitle, sections))
     return path
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from tf_spot import charts
 from tf_spot.data.images import BadImage, read_image
-from tf_spot.report import markup
-from tf_spot.runs import Run
+from tf_spot.report import html as markup
+from tf_spot.runs.run import Run
+from tf_spot.visualization import charts
 
 SIDE = 480  # pixels, the longest side of a picture
 

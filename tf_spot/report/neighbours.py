@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tf_spot import charts
-from tf_spot.report import markup
-from tf_spot.report.photos import Photos, thumbnail
-from tf_spot.runs import Run
+from tf_spot.features.nearest import nearest_neighbours
+from tf_spot.report import html as markup
+from tf_spot.report.held_out_photos import Photos, thumbnail
+from tf_spot.runs.run import Run
+from tf_spot.visualization import charts
 
 QUERIES = 6
 NEAREST = 8  # neighbours shown of each
@@ -58,9 +59,7 @@ def nearest_others(directions: np.ndarray) -> np.ndarray:
     Args:
         directions: (photos, dim), of length 1.
     """
-    likeness = directions @ directions.T
-    np.fill_diagonal(likeness, -np.inf)
-    return np.argsort(-likeness, axis=1, kind="stable")[:, :NEAREST]
+    return nearest_neighbours(directions, directions, NEAREST, excluded=np.eye(len(directions), dtype=bool))[1]
 
 
 def same_class(nearest: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:

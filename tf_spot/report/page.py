@@ -8,18 +8,19 @@ from typing import Any
 
 from PIL import Image
 
-from tf_spot import charts
 from tf_spot.errors import UserError
-from tf_spot.pictures import conv1_filters
-from tf_spot.report import markup
-from tf_spot.report.feature_map import feature_map
+from tf_spot.report import html as markup
 from tf_spot.report.heat_maps import heat_maps
+from tf_spot.report.held_out_photos import held_out_photos
 from tf_spot.report.neighbours import neighbours
-from tf_spot.report.photos import held_out_photos
 from tf_spot.report.tables import results
-from tf_spot.report.timeline import pictures
-from tf_spot.runs import Run, write_text
-from tf_spot.training import load_spotter
+from tf_spot.report.training_pictures import pictures
+from tf_spot.report.tsne_plot import feature_map
+from tf_spot.runs.load import load_spotter
+from tf_spot.runs.run import Run
+from tf_spot.storage.files import write_text
+from tf_spot.visualization import charts
+from tf_spot.visualization.pictures import conv1_filters
 
 
 def report(run_path: str | Path) -> Path:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_spot.report import markup
-from tf_spot.runs import Run
+from tf_spot.report import html as markup
+from tf_spot.runs.run import Run
 
 BEST = "best"  # the column of the best layer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 from tf_spot.serving.metrics import Metrics
 from tf_spot.serving.servable import Arrays, Servable
 

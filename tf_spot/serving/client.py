@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tf_spot.errors import UserError
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 
 Arrays = dict[str, np.ndarray]
 Images = np.ndarray | Sequence[bytes] | Mapping[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.serving.failures import MessageTooLarge, ServingError, missing_extra
+from tf_spot.serving.errors import MessageTooLarge, ServingError, missing_extra
 
 Arrays = dict[str, np.ndarray]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.serving.failures import MessageTooLarge, ServingError, code_of_http, missing_extra
+from tf_spot.serving.errors import MessageTooLarge, ServingError, code_of_http, missing_extra
 
 Arrays = dict[str, np.ndarray]
 _BYTES = "bytes"

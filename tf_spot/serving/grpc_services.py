@@ -21,9 +21,9 @@ from tensorflow_serving.apis import (
 )
 
 from tf_spot.serving.batching import Batcher
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 from tf_spot.serving.metrics import Metrics
-from tf_spot.serving.model import Model
+from tf_spot.serving.versions import Model
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 
 Arrays = dict[str, np.ndarray]
 _BYTES_SUFFIX = "_bytes"  # outputs so named hold bytes that are not text

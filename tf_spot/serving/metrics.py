@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 
 
 class Metrics:

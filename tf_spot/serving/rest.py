@@ -18,10 +18,10 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from tf_spot.serving.batching import Batcher
-from tf_spot.serving.failures import MessageTooLarge, ServingError
+from tf_spot.serving.errors import MessageTooLarge, ServingError
 from tf_spot.serving.json_tensors import parse_body, read_inputs, write_outputs
 from tf_spot.serving.metrics import Metrics
-from tf_spot.serving.model import Model
+from tf_spot.serving.versions import Model
 
 log = logging.getLogger(__name__)
 

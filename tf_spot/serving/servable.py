@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tf_spot.serving.failures import ServingError
+from tf_spot.serving.errors import ServingError
 
 Arrays = dict[str, np.ndarray]
 

@@ -21,8 +21,8 @@ from tf_spot.errors import UserError
 from tf_spot.serving.batching import Batcher
 from tf_spot.serving.grpc_services import add_services
 from tf_spot.serving.metrics import Metrics
-from tf_spot.serving.model import Model
 from tf_spot.serving.rest import rest_app
+from tf_spot.serving.versions import Model
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,109 @@
+"""One training step, timed: python benchmarks/training_step.py --stage spotter --batch 32 --size 96 [--turns]
+
+On a constant random batch, so that the step alone is timed. Prints one line of JSON: images a second (median), seconds
+of each step, floating-point operations a step (as the layers are defined: forms that need fewer do not count as less
+work), and the peak memory of the process. With `--turns` the step is made whenever asked for, see take_turns.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import tf_spot  # noqa: E402, F401, I001  (its settings of the environment come before TensorFlow)
+import tensorflow as tf  # noqa: E402
+from take_turns import answer  # noqa: E402
+from count_flops import flop  # noqa: E402
+
+from tf_spot.config import preset  # noqa: E402
+from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
+from tf_spot.ops import convolutions  # noqa: E402
+
+Computed = Callable[[tf.Tensor], Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", choices=("autoencoder", "spotter", "backbone"), default="spotter")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--turns", action="store_true")
+    options = parser.parse_args()
+    computed, images = step_of(options)
+    if options.turns:
+        step = ready(computed, images)
+        answer(lambda batch: lambda: step(images), gflop=gflop_of(computed, images))
+    else:
+        print(json.dumps(measure(computed, images, options.steps)))
+
+
+def step_of(options: argparse.Namespace) -> tuple[Computed, tf.Tensor]:
+    """What is to be timed, and the images to give it."""
+    fields = {"data.image_size": options.size, "network.width": options.width, "training.batch_size": options.batch}
+    config = preset("stl10").replace(**fields).override(options.set)
+    images = tf.random.uniform((options.batch, options.size, options.size, 3), -1, 1, seed=0)
+    return _computed(options.stage, config), images
+
+
+def ready(computed: Computed, images: tf.Tensor) -> Computed:
+    """As a graph, traced, and with what is allocated at first use."""
+    step = tf.function(computed)
+    for _ in range(2):
+        step(images)
+    return step
+
+
+def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]:
+    step = ready(computed, images)
+    seconds = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        step(images)
+        seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {
+        "images_per_second": round(len(images) / statistics.median(seconds), 3),
+        "seconds": [round(value, 4) for value in seconds],
+        "gflop": gflop_of(computed, images),
+        "peak_mib": peak,
+    }
+
+
+def gflop_of(computed: Computed, images: tf.Tensor) -> float:
+    """10^9 floating-point operations of a step whose layers are what they say they are."""
+    on_cpu, convolutions.on_cpu = convolutions.on_cpu, lambda: False
+    try:
+        return round(flop(tf.function(computed).get_concrete_function(images)) / 1e9, 3)
+    finally:
+        convolutions.on_cpu = on_cpu
+
+
+def _computed(stage: str, config: Any) -> Computed:
+    """A function of images that returns something computed last, so that it can be waited for."""
+    autoencoder = build_autoencoder(config)
+    if stage == "autoencoder":
+        return lambda images: _waited(autoencoder.train_step(images))
+    spotter = build_spotter(config, autoencoder)
+    if stage == "spotter":
+        return lambda images: _waited(spotter.train_step(images))
+    return lambda images: tf.add_n([tf.reduce_sum(maps) for maps in spotter.backbone(images).values()])
+
+
+def _waited(logs: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.add_n(list(logs.values()))
+
+
+if __name__ == "__main__":
+    main()

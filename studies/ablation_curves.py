@@ -1,0 +1,83 @@
+"""Curves of rows of the ablation table: writes results/ablation-curves.json and docs/images/ablation-curves.png.
+
+    python studies/ablation_curves.py baseline=OUT/baseline-1 a=OUT/a-1 c=OUT/c-1 k=OUT/k-1 l=OUT/l-1
+
+OUT is the folder of the `tf-spot ablate` whose command stands in results/ablation-imagenette96-seed1/ablation.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from studies.healthy import record  # noqa: E402
+from tf_spot.config import ABLATIONS  # noqa: E402
+from tf_spot.storage.files import write_json  # noqa: E402
+from tf_spot.storage.provenance import provenance  # noqa: E402
+
+PANELS = {
+    "decoded_accuracy": "Real photos told as real",
+    "repaired_accuracy": "Repaired photos told as repaired",
+    "held_out_mask_auc": "Dropped cells found, AUC",
+    "knn_accuracy": "kNN accuracy of the features",
+}
+
+
+def title(row: str) -> str:
+    """What the table of rows calls it."""
+    says = ABLATIONS[row].says
+    return f"({row}) {says}" if len(row) == 1 else says
+
+
+def table(result: dict[str, Any]) -> str:
+    """The panels' values at the first and the last step, a line a row."""
+    lines = [" " * 40 + "   told as real  told as repaired       mask AUC            kNN",
+             " " * 40 + "    first  last       first  last    first  last    first  last"]  # fmt: skip
+    for row, run in result["runs"].items():
+        ends = [[line[name] for line in run["curve"] if line[name] is not None] for name in PANELS]
+        cells = [f"{values[0]:.2f}  {values[-1]:.2f}" if values else "-" for values in ends]
+        lines.append(f"{title(row):<40}{cells[0]:>15}{cells[1]:>18}{cells[2]:>15}{cells[3]:>15}")
+    return "\n".join(lines)
+
+
+def draw(runs: dict[str, dict[str, Any]], picture: Path) -> None:
+    """A panel a signal, a line a row."""
+    with plt.rc_context({"font.size": 10, "axes.grid": True, "grid.alpha": 0.3}):
+        figure, panels = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharex=True)
+        for axes, (name, what) in zip(panels.flat, PANELS.items(), strict=True):
+            for row, run in runs.items():
+                points = [(line["step"], line[name]) for line in run["curve"] if line[name] is not None]
+                steps, values = zip(*points, strict=True) if points else ((), ())
+                axes.plot(steps, values, marker="o", markersize=3, label=title(row))
+            axes.set_title(what)
+            axes.spines[["top", "right"]].set_visible(False)
+        for axes in panels[1]:
+            axes.set_xlabel("steps of the game")
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+        figure.savefig(picture, dpi=110, metadata={"Software": None})
+        plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", metavar="ROW=RUN", nargs="+")
+    options = parser.parse_args()
+    named = dict(text.split("=", 1) for text in options.runs)
+    runs = {row: record(Path(path)) for row, path in named.items()}
+    words = [f"{row}=OUT/{Path(path).name}" for row, path in named.items()]
+    command = " ".join(["python", "studies/ablation_curves.py", *words])
+    result = {"task": "ablation-curves", "runs": runs} | provenance(command)
+    write_json(ROOT / "results" / "ablation-curves.json", result)
+    draw(runs, ROOT / "docs" / "images" / "ablation-curves.png")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

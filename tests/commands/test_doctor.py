@@ -1,0 +1,54 @@
+"""`tf-spot doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tf_spot.cli import main
+from tf_spot.commands import doctor
+
+
+def test_it_tells_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--out", str(tmp_path / "not" / "yet"), "--json"]) == 0
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    assert found["versions"]["tensorflow"] == tf.__version__ and found["problems"] == []
+    assert found["devices"]["CPU"] >= 1 and found["disk_free_gib"] > 0 and found["cpu_cores"] >= 1
+    assert f"tensorflow             {tf.__version__}" in out
+
+
+def test_a_missing_extra_names_its_command() -> None:
+    extra = doctor._extra("onnx", ["numpy", "no-such-package"])
+    assert extra == {"missing": ["no-such-package"], "install": "pip install tf-spot[onnx]"}
+    found = {"versions": {}, "cpu_cores": 2, "memory_gib": 1.0, "disk_free_gib": 2.0, "extras": {"onnx": extra}}
+    text = doctor.format_findings(found | {"problems": ["something"]})
+    assert "missing no-such-package; install with: pip install tf-spot[onnx]" in text and "problem: something" in text
+
+
+def test_extras_are_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "numpy>=2",
+        "onnx; extra == 'onnx'",
+        'keras-tuner[bayesian]; extra == "tune"',
+        "tf2onnx>1; extra == 'onnx'",
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
+    assert doctor.extras_of("anything") == {"onnx": ["onnx", "tf2onnx"], "tune": ["keras-tuner"]}
+    monkeypatch.undo()
+    assert doctor.extras_of("no-such-distribution") == {}
+
+
+def test_too_little_disk_and_a_missing_package_are_problems(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = type("usage", (), {"free": 2**29})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(doctor, "CORE", (*doctor.CORE, "no-such-package"))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "problem: less than 1 GiB is free" in out and "problem: no-such-package is not installed" in out

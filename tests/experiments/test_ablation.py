@@ -1,0 +1,92 @@
+"""`tf-spot ablate`: rows, sharing, going on, failing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.tiny_recipe import TINY
+from tf_spot.cli import main
+from tf_spot.config import ABLATIONS, PAPER, preset
+from tf_spot.errors import UserError
+from tf_spot.experiments.ablation import _rank_correlation, ablate, format_ablation
+
+CONFIG = preset("tiny").replace(**TINY | {"training.steps_per_epoch": 2})
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("photos")
+    numbers = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 6)):
+        for i in range(2 * count):
+            path = folder / split / "ab"[i % 2] / f"{i:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(numbers.integers(0, 256, (20, 20, 3), np.uint8)).save(path)
+    return f"folder:{folder}"
+
+
+def test_each_row_changes_what_the_paper_changed() -> None:
+    changed = {row: PAPER.replace(**ablation.changes) for row, ablation in ABLATIONS.items()}
+    assert list(changed) == ["baseline", *"abcdefghijkl"] and changed["baseline"] == PAPER
+    assert len({config.to_json() for config in changed.values()}) == 13
+    assert [changed[row].game.drop_rate for row in "cdef"] == [0.1, 0.3, 0.7, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"), [((1, 2, 3, 4), 1.0), ((4, 3, 2, 1), -1.0), ((2, 1, 3, 4), 0.8), ((1, 1, 1, 1), None)]
+)
+def test_rank_correlation_is_spearmans(values: tuple[int, ...], wanted: float | None) -> None:
+    """One swap of neighbours: 1 - 6 * 2 / (4 * 15) = 0.8. The untrained network has no figure in the paper."""
+    paper = [70.0, 75.0, 80.0, 81.0]
+    rows = {str(i): {"value": value, "paper": paper[i]} for i, value in enumerate(values)}
+    assert _rank_correlation(rows | {"random": {"value": 99, "paper": None}}) == wanted
+    assert _rank_correlation({name: rows[name] for name in "012"}) is None
+
+
+@pytest.mark.slow
+def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Path) -> None:
+    (tmp_path / "c-0").mkdir()
+    (tmp_path / "c-0" / "holiday.txt").write_text("not a run")
+    told: list[Any] = []
+    arguments: dict[str, Any] = {"num_values": 32, "on_progress": lambda *words: told.append(words)}
+    rows = ("baseline", "c", "h", "k", "l")
+    first = ablate(CONFIG, spec, tmp_path, rows, **arguments)
+    assert list(first["rows"]) == ["random", "baseline", "h", "k", "l"]
+    assert list(first["failed"]) == ["c-0"] and "holds other files" in first["failed"]["c-0"]
+    assert "Traceback" in (tmp_path / "c-0" / "error.txt").read_text()
+    trained = {text.split("/")[0] for _, _, text in told if "autoencoder" in text}
+    assert trained == {"baseline-0", "h-0"}, "only h has an autoencoder of its own"
+    assert first["rows"]["k"]["images_seen"] == first["rows"]["baseline"]["images_seen"] == 2 * 4 + 2 * 4
+    assert first["rows"]["baseline"]["mask_auc"][0] is not None and first["rows"]["l"]["mask_auc"] == [None]
+    assert set(first["rows"]["l"]["by_layer"]) == {"conv1", "conv2", "conv3", "conv4", "conv5"}
+
+    for name in ("holiday.txt", "error.txt"):
+        (tmp_path / "c-0" / name).unlink()
+    told.clear()
+    second = ablate(CONFIG, spec, tmp_path, rows, **arguments)
+    assert {text.split("/")[0] for _, _, text in told} == {"c-0"}, "finished rows ran again"
+    assert not second["failed"] and second["rows"]["baseline"] == first["rows"]["baseline"]
+    assert json.loads((tmp_path / "ablation.json").read_text())["rows"] == second["rows"]
+    table = format_ablation(second).splitlines()
+    ranked = second["rank_correlation"] is not None
+    assert len(table) == 2 + 6 + ranked and table[-1].startswith("rank correlation") == ranked
+    assert table[4].startswith("(c) drop rate 0.1") and table[4].endswith("70.92")
+
+    changed = CONFIG.replace(**{"game.mask_weight": 0.3})
+    with pytest.raises(UserError, match="another configuration"):
+        ablate(changed.replace(**{"network.width": 0.25}), spec, tmp_path, ("baseline",), **arguments)
+
+
+def test_mistakes_are_named(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="--rows wants some of baseline,a,b.*received: m, 1"):
+        ablate(CONFIG, spec, tmp_path, ("baseline", "m"))
+    with pytest.raises(UserError, match="labelled photos with a test split; received: folder:"):
+        ablate(CONFIG, f"{spec}/train/a", tmp_path)
+    assert main(["ablate", "--data", spec, "--out", str(tmp_path / "x"), "--rows", "z", "--preset", "tiny"]) == 2
+    assert "received: z" in capsys.readouterr().err

@@ -1,0 +1,105 @@
+"""The run folder: begun once, gone on with only as it was, never half written."""
+
+import json
+import re
+
+import pytest
+
+from tf_spot.config import preset
+from tf_spot.errors import UserError
+from tf_spot.runs.run import Run
+from tf_spot.storage.files import write_file, write_text
+from tf_spot.storage.provenance import versions
+
+CONFIG = preset("tiny")
+DATA = {"spec": "folder:a", "name": "a", "fingerprint": "1f", "counts": {"train": 7}}
+
+
+def test_a_new_run_records_what_was_run_on_what_with_what(tmp_path):
+    run = Run.create(tmp_path / "deep" / "run", CONFIG.replace(**{"game.drop_rate": 0.25}), DATA)
+    assert run.config.game.drop_rate == 0.25
+    assert run.data == DATA
+    recorded = json.loads((run.path / "versions.json").read_text())
+    assert recorded["packages"]["tensorflow"] and recorded["packages"]["keras"]
+    assert recorded["python"].startswith("3.") and recorded["cpus"] >= 1
+
+
+def test_versions_name_the_commit_of_the_checkout():
+    commit = versions()["commit"]
+    assert commit is None or re.fullmatch("[0-9a-f]{40}", commit)
+
+
+def test_training_into_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="new or empty folder.*--resume"):
+        Run.create(tmp_path, CONFIG, DATA)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(UserError, match="holds other files"):
+        Run.resume(tmp_path, CONFIG, DATA)
+
+
+def test_resume_refuses_another_configuration_and_names_the_fields(tmp_path):
+    Run.create(tmp_path, CONFIG, DATA)
+    changed = CONFIG.replace(**{"game.drop_rate": 0.9, "training.spotter_steps": 601})
+    with pytest.raises(UserError, match=r"game.drop_rate: 0.5 -> 0.9; training.spotter_steps: 600 -> 601"):
+        Run.resume(tmp_path, changed, DATA)
+
+
+def test_resume_refuses_other_data_but_not_another_place_of_the_same(tmp_path):
+    Run.create(tmp_path, CONFIG, DATA)
+    Run.resume(tmp_path, CONFIG, DATA | {"spec": "folder:moved"})
+    with pytest.raises(UserError, match="whose files differ"):
+        Run.resume(tmp_path, CONFIG, DATA | {"fingerprint": "2e"})
+
+
+def test_resume_begins_a_run_that_was_killed_before_its_config_was_written(tmp_path):
+    (tmp_path / "versions.json").write_text("{}")
+    (tmp_path / ".writing-data.json").write_text('{"sp')
+    assert Run.resume(tmp_path, CONFIG, DATA).data == DATA
+    assert Run.resume(tmp_path / "absent", CONFIG, DATA).config == CONFIG
+
+
+def test_opening_a_folder_without_a_run_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="config.json"):
+        Run(tmp_path)
+
+
+def test_metrics_are_cut_back_to_the_checkpoint_in_the_order_of_stages(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    for stage, step in (("autoencoder", 10), ("autoencoder", 20), ("spotter", 10), ("spotter", 20)):
+        run.add_metrics({"stage": stage, "step": step, "loss": float("nan") if step == 20 else 0.5})
+    run.truncate_metrics("spotter", 15)
+    assert [(line["stage"], line["step"], line["loss"]) for line in run.metrics()] == [
+        ("autoencoder", 10, 0.5),
+        ("autoencoder", 20, None),
+        ("spotter", 10, 0.5),
+    ]
+    run.truncate_metrics("autoencoder", 0)
+    assert run.metrics() == []
+
+
+def test_a_line_of_metrics_cut_short_by_a_kill_is_left_out_and_then_dropped(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    run.add_metrics({"stage": "spotter", "step": 10})
+    with run.metrics_path.open("a") as file:
+        file.write('{"stage": "spotter", "st')
+    assert run.metrics() == [{"stage": "spotter", "step": 10}]
+    run.truncate_metrics("spotter", 10)
+    run.add_metrics({"stage": "spotter", "step": 20})
+    assert [line["step"] for line in run.metrics()] == [10, 20]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def fail(aside):
+        aside.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_file(path, fail)
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]

@@ -1,0 +1,115 @@
+"""One loaded version: what it refuses, its warm-up requests, and how one version follows another."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tests.support.serving_models import write_version
+from tf_spot.serving.errors import ServingError
+from tf_spot.serving.servable import Servable
+from tf_spot.serving.versions import Model
+
+IMAGES = np.zeros((2, 4, 4, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_version(tmp_path_factory.mktemp("model"), 7)
+
+
+@pytest.fixture(scope="module")
+def servable(path: Path) -> Servable:
+    return Servable(path, 7)
+
+
+def test_it_runs(servable: Servable) -> None:
+    servable.check("serving_default", {"images": IMAGES})
+    outputs = servable.run("serving_default", {"images": IMAGES})
+    assert outputs["score"].tolist() == [7, 7] and outputs["name"].tolist() == [b"7", b"7"]
+    assert set(servable.signature_defs) == {"serving_default", "image_bytes", "slow", "fixed"}
+
+
+def test_which_signatures_are_batched(servable: Servable) -> None:
+    assert servable.batched("serving_default") and servable.batched("image_bytes")
+    assert not servable.batched("fixed")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({}, r"takes inputs \['images'\], received \[\]"),
+        ({"images": IMAGES.astype(np.uint8)}, "must be float32, received uint8"),
+        ({"images": np.array([b"a"], object)}, "must be float32, received string"),
+        ({"images": IMAGES[0]}, r"must have shape \(any, 4, 4, 3\), received \(4, 4, 3\)"),
+        ({"images": IMAGES[..., :2]}, r"received \(2, 4, 4, 2\)"),
+    ],
+)
+def test_inputs_that_do_not_fit(servable: Servable, inputs: dict, told: str) -> None:
+    with pytest.raises(ServingError, match=told) as caught:
+        servable.check("serving_default", inputs)
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_what_the_model_says_is_told_in_one_line(servable: Servable) -> None:
+    with pytest.raises(ServingError) as caught:
+        servable.run("image_bytes", {"image_bytes": np.array([b"no image"], object)})
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert "PNG" in caught.value.message and "\n" not in caught.value.message and "node" not in caught.value.message
+
+
+def test_warm_up_requests_are_run(path: Path) -> None:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["images"].CopyFrom(tf.make_tensor_proto(IMAGES))
+    file = path / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    for signature, fits in (("", True), ("serving_default", True), ("image_bytes", False)):
+        log.predict_log.request.model_spec.signature_name = signature
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            writer.write(log.SerializeToString())
+        if fits:
+            assert Servable(path, 7).version == 7
+        else:
+            with pytest.raises(ServingError, match="takes inputs"):
+                Servable(path, 7)
+
+
+def test_the_folder_that_export_writes(tmp_path: Path) -> None:
+    version = tmp_path / "bundle" / "features" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    (tmp_path / "bundle" / "manifest.json").touch()
+    for folder in (tmp_path / "bundle", tmp_path / "bundle" / "features"):
+        model = Model(folder)
+        assert (model.name, model.folder) == ("features", version.parent)
+    assert Model(tmp_path / "bundle", name="mine").name == "mine"
+    assert Model(tmp_path).folder == tmp_path  # no model one floor down: it may still come
+
+
+def test_a_version_goes_only_when_those_that_came_with_its_end_are_loaded(tmp_path: Path) -> None:
+    model = Model(tmp_path, name="model")
+
+    async def swap() -> list[list[int]]:
+        await model.poll()
+        (tmp_path / "1").rename(tmp_path / ".1")
+        write_version(tmp_path, 2)
+        looking, seen = asyncio.create_task(model.poll()), []
+        while not looking.done():
+            seen.append(model.available)
+            await asyncio.sleep(0)
+        return seen
+
+    write_version(tmp_path, 1)
+    seen = asyncio.run(swap())
+    assert [1] in seen and all(seen) and model.available == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xff", b"text"])
+def test_a_folder_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(ServingError) as caught:
+        Servable(tmp_path, 1)
+    assert caught.value.code == "DATA_LOSS"

@@ -1,0 +1,274 @@
+"""`train` on a small folder, in this process."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_spot.config import preset
+from tf_spot.errors import UserError
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.runs import checkpoints
+from tf_spot.runs.load import load_autoencoder, load_spotter, restore
+from tf_spot.runs.run import Run
+from tf_spot.training import train as training
+from tf_spot.training.callbacks import NonFiniteLoss
+
+CONFIG = preset("tiny").replace(
+    **{
+        "data.image_size": 16,
+        "data.held_out_share": 0.25,
+        "network.width": 0.125,
+        "network.fc_units": 16,
+        "game.history_batches": 2,
+        "training.deterministic": False,  # it cannot be switched off again in this process
+        "training.batch_size": 4,
+        "training.autoencoder_steps": 5,
+        "training.spotter_steps": 5,
+        "training.steps_per_epoch": 3,
+        "training.checkpoint_steps": 2,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    numbers = np.random.default_rng(0)
+    for i in range(30):
+        (folder / "ab"[i % 2]).mkdir(exist_ok=True)
+        small = numbers.integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(small).resize((24, 24)).save(folder / "ab"[i % 2] / f"{i:02d}.png")
+    (folder / "a" / "broken.png").write_bytes(b"no picture")
+    return f"folder:{folder}"
+
+
+@pytest.fixture(scope="module")
+def trained(spec, tmp_path_factory):
+    """A finished run, what `train` gave back, and what progress was told."""
+    path, told = tmp_path_factory.mktemp("runs") / "run", []
+    spotter = training.train(CONFIG, spec, path, on_progress=lambda *words: told.append(words))
+    return Run(path), spotter, told
+
+
+@pytest.mark.slow
+def test_a_run_has_all_its_parts(trained, spec):
+    run, _, told = trained
+    parts = [".lock", "autoencoder.keras", "bad_files.txt", "checkpoints", "config.json", "data.json", "metrics.jsonl",
+             "pictures", "spotter.keras", "tensorboard", "versions.json"]  # fmt: skip
+    assert sorted(path.name for path in run.path.iterdir()) == parts
+    assert [(done, total) for done, total, _ in told] == [(i, 5) for i in range(1, 6)] * 2
+    assert run.data["spec"] == spec and set(run.data["counts"]) == {"train", "test"}
+    assert (run.path / "bad_files.txt").read_text().startswith("a/broken.png: ")
+    assert {path.name for path in run.path.glob("pictures/*")} == {
+        f"{stage}-000{epoch}.png" for stage in ("autoencoder", "spotter") for epoch in (1, 2)
+    }
+
+
+@pytest.mark.slow
+def test_metrics_have_losses_and_health_of_each_epoch(trained):
+    lines = trained[0].metrics()
+    assert [(line["stage"], line["epoch"], line["step"]) for line in lines] == [
+        ("autoencoder", 1, 3), ("autoencoder", 2, 5), ("spotter", 1, 3), ("spotter", 2, 5),
+    ]  # fmt: skip
+    assert {"reconstruction_loss", "held_out_reconstruction_loss", "learning_rate"} < set(lines[0])
+    health = {"held_out_decoded_accuracy", "held_out_repaired_accuracy", "held_out_mask_auc", "feature_std",
+              "effective_rank", "knn_accuracy"}  # fmt: skip
+    assert health | {"discriminator_loss", "repair_loss", "mask_loss"} < set(lines[-1])
+    assert all(0 <= lines[-1][name] <= 1 for name in health - {"feature_std", "effective_rank"})
+
+
+@pytest.mark.slow
+def test_the_finished_run_loads_from_its_files_and_from_its_checkpoints(trained, tmp_path):
+    run, spotter, _ = trained
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
+    conv5 = spotter.backbone(images)["conv5"]
+    (run.path / "spotter.keras").rename(tmp_path / "aside")
+    try:
+        from_checkpoint = load_spotter(run.path)
+    finally:
+        (tmp_path / "aside").rename(run.path / "spotter.keras")
+    np.testing.assert_array_equal(from_checkpoint.backbone(images)["conv5"], conv5)
+    np.testing.assert_array_equal(load_spotter(run).backbone(images)["conv5"], conv5)
+    decoded = load_autoencoder(run)(images)
+    np.testing.assert_allclose(spotter.autoencoder(images), decoded, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_resuming_a_finished_run_trains_nothing(trained, spec):
+    run = trained[0]
+    before = run.metrics_path.read_bytes()
+    told = []
+    training.train(CONFIG, spec, run.path, resume=True, on_progress=lambda *words: told.append(words))
+    assert told == [] and run.metrics_path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_lacks_a_part_of_the_model_is_refused(trained):
+    """Keras would leave the part out with a warning and train on from a new one."""
+    checkpoint, _ = checkpoints.newest_good(trained[0].checkpoints("autoencoder"))
+    autoencoder = build_autoencoder(CONFIG)
+    autoencoder.compile(keras.optimizers.SGD(0.1))
+    with pytest.raises(UserError, match="does not fit this model.*optimizer"):
+        restore(autoencoder, checkpoint)
+    moved = checkpoint._replace(step=4)
+    with pytest.raises(UserError, match="is of step 4, but optimizer adam.* of 5"):
+        restore(build_autoencoder(CONFIG), moved)
+
+
+@pytest.mark.slow
+def test_a_loss_that_stops_being_finite_stops_the_run_and_names_the_step(spec, tmp_path):
+    """A rate so large that the first update throws the weights out of range."""
+    config = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e38})
+    with pytest.raises(NonFiniteLoss, match=r"at step [123] of stage autoencoder"):
+        training.train(config, spec, tmp_path / "run")
+    assert not (tmp_path / "run" / "autoencoder.keras").exists()
+
+
+def test_training_without_resume_into_a_run_is_refused(spec, tmp_path):
+    Run.create(tmp_path, CONFIG, {})
+    with pytest.raises(UserError, match="--resume"):
+        training.train(CONFIG, spec, tmp_path)
+
+
+def test_an_untrained_run_gives_no_spotter(tmp_path):
+    Run.create(tmp_path, CONFIG, {})
+    with pytest.raises(UserError, match="neither spotter.keras nor a checkpoint"):
+        load_spotter(tmp_path)
+
+
+def test_strict_refuses_a_photo_that_cannot_be_read(spec, tmp_path):
+    with pytest.raises(UserError, match="broken.png"):
+        training.train(CONFIG, spec, tmp_path / "run", strict=True)
+
+
+def test_the_rate_falls_in_a_line_and_then_stays():
+    """From 2e-3 to a tenth of it over 80 of 100 steps: 1.1e-3 half way."""
+    changes = {"autoencoder_learning_rate": 2e-3, "final_learning_rate_share": 0.1, "decay_share": 0.8,
+               "autoencoder_steps": 100, "adam_beta_1": 0.25, "adam_epsilon": 1e-3}  # fmt: skip
+    autoencoder = build_autoencoder(CONFIG.replace(**{f"training.{k}": v for k, v in changes.items()}))
+    optimizer = autoencoder.optimizer
+    rates = []
+    for step in (0, 40, 80, 100):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates == pytest.approx([2e-3, 1.1e-3, 2e-4, 2e-4], rel=1e-5)  # float32
+    assert (optimizer.beta_1, optimizer.epsilon) == (0.25, 1e-3)
+
+
+FIELDS = {  # field: (a value that is not the default, where it must arrive)
+    "data.image_size": (32, lambda s: s.autoencoder.image_size),
+    "network.width": (0.25, lambda s: s.autoencoder.width),
+    "network.encoder_kernel": (3, lambda s: s.autoencoder.encoder_kernel),
+    "network.negative_slope": (0.1, lambda s: s.autoencoder.negative_slope),
+    "network.norm_momentum": (0.9, lambda s: s.discriminator.backbone.norms[0].momentum),
+    "network.norm_epsilon": (0.01, lambda s: s.discriminator.backbone.norms[0].epsilon),
+    "network.stem_kernel": (7, lambda s: s.backbone.convs[0].kernel_size[0]),
+    "network.fc_units": (24, lambda s: s.discriminator.fc1.units),
+    "network.dropout_rate": (0.25, lambda s: s.discriminator.dropout.rate),
+    "game.drop_rate": (0.25, lambda s: s.damage.drop_rate),
+    "game.fill": ("zero", lambda s: s.damage.fill),
+    "game.gated": (False, lambda s: s.repair.blocks[0].gated),
+    "game.real_images": ("original", lambda s: s.real_images),
+    "game.history_batches": (3, lambda s: s.past.batches),
+    "game.adversarial_loss": ("minimax", lambda s: s.adversarial_loss),
+    "game.mask_targets": ("both", lambda s: s.mask_targets),
+    "game.mask_weight": (0.3, lambda s: s.mask_weight),
+    "game.kept_weight": (3.0, lambda s: s.kept_weight),
+    "game.repair_mask_loss": (True, lambda s: s.repair_mask_loss),
+    "game.weight_decay": (1e-3, lambda s: s.weight_decay),
+    "training.reconstruction_weight": (3.0, lambda s: s.autoencoder.reconstruction_weight),
+    "training.batch_size": (6, lambda s: s.batch_size),
+    "training.precision": ("mixed_bfloat16", lambda s: s.backbone.convs[0].dtype_policy.name),
+    "training.micro_batches": (2, lambda s: s.micro_batches),
+    "training.recompute": (True, lambda s: s.repair.recompute),
+    "training.seed": (5, lambda s: s.damage.seed),
+    "training.discriminator_learning_rate": (0.5, lambda s: float(s.optimizer.learning_rate)),
+    "training.repair_learning_rate": (0.5, lambda s: float(s.optimizer_of_repair.learning_rate)),
+}
+
+
+def test_every_field_reaches_its_part_of_the_models():
+    config = CONFIG.replace(**{name: value for name, (value, _) in FIELDS.items()})
+    spotter = build_spotter(config, build_autoencoder(config))
+    default = build_spotter(CONFIG, build_autoencoder(CONFIG))
+    for name, (value, read) in FIELDS.items():
+        assert read(spotter) == value, name
+        assert read(default) != value, name
+
+
+def test_switches_that_remove_a_part_reach_the_models():
+    config = CONFIG.replace(**{"game.predict_mask": False, "game.history_batches": 0, "game.update": "simultaneous",
+                               "network.trunk_norm": "response"})  # fmt: skip
+    spotter = build_spotter(config, build_autoencoder(config))
+    assert spotter.discriminator.mask_head is None and spotter.past is None and spotter.update == "simultaneous"
+    assert spotter.backbone.response_norm is not None
+
+
+def test_the_seed_fixes_the_first_weights():
+    first, again = (build_autoencoder(CONFIG).get_weights() for _ in range(2))
+    other = build_autoencoder(CONFIG.replace(**{"training.seed": 1})).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.slow
+def test_the_autoencoder_of_another_run_is_taken_and_its_origin_kept(trained, spec, tmp_path):
+    run, _, _ = trained
+    told = []
+    config = CONFIG.replace(**{"game.drop_rate": 0.3})
+    training.train(config, spec, tmp_path / "b", autoencoder=run.path, on_progress=lambda *words: told.append(words))
+    second = Run(tmp_path / "b")
+    assert {text.split()[0] for _, _, text in told} == {"spotter"}, "stage 1 was run again"
+    assert second.model_path("autoencoder").read_bytes() == run.model_path("autoencoder").read_bytes()
+    origin = json.loads((second.path / "autoencoder.json").read_text())
+    assert origin["run"] == str(run.path) and origin["config"] == run.config.to_dict()
+
+
+@pytest.mark.slow
+def test_an_autoencoder_that_does_not_fit_is_refused_before_anything_is_written(trained, spec, tmp_path):
+    run, _, _ = trained
+    config = CONFIG.replace(**{"network.encoder_kernel": 3, "data.image_size": 24})
+    with pytest.raises(UserError, match="image_size 16, not 24; encoder_kernel 2, not 3"):
+        training.train(config, spec, tmp_path / "b", autoencoder=run.path)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "config.json").write_text(CONFIG.to_json())
+    with pytest.raises(UserError, match=r"a run with autoencoder\.keras; received: .*unfinished"):
+        training.train(CONFIG, spec, tmp_path / "b", autoencoder=tmp_path / "unfinished")
+    assert not (tmp_path / "b").exists()
+
+
+class Watcher(keras.callbacks.Callback):
+    """A user's callback: what it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append((type(self.model).__name__, epoch, set(logs)))
+
+
+@pytest.mark.slow
+def test_users_callbacks_see_each_epoch_with_its_health_signals(spec, tmp_path):
+    """Those of a stage are asked for when it is trained, and not for one that is finished."""
+    both, asked = Watcher(), []
+
+    def of_stage(stage):
+        asked.append(stage)
+        return [both]
+
+    training.train(CONFIG, spec, tmp_path / "run", callbacks=of_stage)
+    assert asked == ["autoencoder", "spotter"]
+    assert [place[:2] for place in both.seen] == [
+        ("Autoencoder", 0), ("Autoencoder", 1), ("ArtifactSpotter", 0), ("ArtifactSpotter", 1),
+    ]  # fmt: skip
+    assert {"reconstruction_loss", "held_out_reconstruction_loss"} <= both.seen[0][2]
+    assert {"mask_loss", "held_out_mask_auc", "knn_accuracy"} <= both.seen[-1][2]
+    listed = Watcher()
+    training.train(CONFIG, spec, tmp_path / "other", autoencoder=tmp_path / "run", callbacks=[listed])
+    assert [place[:2] for place in listed.seen] == [("ArtifactSpotter", 0), ("ArtifactSpotter", 1)]
+    projected = tmp_path / "run" / "tensorboard" / "spotter" / "projector"
+    assert {path.name for path in projected.iterdir()} == {"features.tsv", "labels.tsv", "photos.png"}

@@ -1,0 +1,112 @@
+"""The linear probe by stochastic gradient descent: softmax on features that lie in a file, by a published schedule.
+
+Source: the authors' follow-up code (Jenni and Favaro, CVPR 2020), as the paper's own schedule is not known.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_spot.errors import UserError
+from tf_spot.evaluation.probes.ridge import Classifier
+
+EPOCHS = 100  # the follow-up code has 900 on STL-10; on ImageNet others have 35 (RotNet) to 90 (DeepCluster)
+BATCH = 64
+RATES = (0.1, 0.01, 0.002, 0.0004, 0.00008)  # one after the other ...
+CHANGES = (0.08, 0.4, 0.7, 0.9)  # ... at these shares of the steps
+MOMENTUM = 0.9  # Nesterov's
+DECAY = 5e-4  # of the weights: the loss has half of it times their squares
+NORM_MOMENTUM, EPSILON = 0.975, 1e-3  # of the batch norm before the classifier, without scale or offset
+
+
+def feature_file(path: Path, rows: int, values: int) -> np.ndarray:
+    """A new file of float32 (rows, values) that is written and read like an array; memory holds what is in use.
+
+    Raises:
+        UserError: no room for the file.
+    """
+    needed, free = 4 * rows * values, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise UserError(
+            f"--solver sgd needs {needed / 1e9:.1f} GB in {path.parent} for the features of one layer; free: "
+            f"{free / 1e9:.1f} GB; set TMPDIR to a folder with more room, lower --num-values, or probe fewer --layers"
+        )
+    return np.memmap(path, np.float32, "w+", shape=(rows, values))
+
+
+def rate(step: int, steps: int) -> float:
+    """The learning rate of a step."""
+    return RATES[sum(step >= share * steps for share in CHANGES)]
+
+
+class State(NamedTuple):
+    """What a step changes."""
+
+    weights: tf.Tensor  # (values, classes)
+    bias: tf.Tensor  # (classes,)
+    weights_velocity: tf.Tensor
+    bias_velocity: tf.Tensor
+    mean: tf.Tensor  # (values,) moving, from zero
+    variance: tf.Tensor  # (values,) moving, from zero
+
+
+def fit_softmax(
+    features: np.ndarray,
+    classes: np.ndarray,
+    num_classes: int,
+    *,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    tell: Callable[[], Any] = lambda: None,
+) -> Classifier:
+    """Trains a softmax classifier behind a batch norm; reads `features` by a batch at a time.
+
+    Args:
+        features: float32 (examples, values), in memory or in a file.
+        classes: (examples,), numbers 0, 1, ...
+        num_classes: how many there are.
+        epochs: passes over the examples, each in an order of its own; the last ones short of a batch wait.
+        seed: of the order.
+        tell: called after every epoch.
+    """
+    count, values = features.shape
+    batch = min(BATCH, count)
+    steps, numbers = count // batch, np.random.default_rng(seed)
+    weights, bias = tf.zeros((values, num_classes)), tf.zeros(num_classes)
+    state = State(weights, bias, weights, bias, tf.zeros(values), tf.zeros(values))
+    for epoch in range(epochs):
+        order = numbers.permutation(count)
+        for step in range(steps):
+            rows = np.sort(order[step * batch : (step + 1) * batch])  # a disk reads forward best
+            now = tf.constant(rate(epoch * steps + step, epochs * steps), tf.float32)
+            state = _step(state, features[rows], classes[rows].astype(np.int32), now)
+        tell()
+    weight = 1 - NORM_MOMENTUM ** (epochs * steps)  # what the moving averages have seen: little in a short training
+    scale = tf.math.rsqrt(state.variance / weight + EPSILON)
+    return Classifier((state.mean / weight).numpy(), (state.weights * scale[:, None]).numpy(), state.bias.numpy())
+
+
+@tf.function(reduce_retracing=True)
+def _step(state: State, features: tf.Tensor, classes: tf.Tensor, now: tf.Tensor) -> State:
+    """One step of Nesterov's descent; softmax and its gradient written out, so that no variable needs a strategy."""
+    mean, variance = tf.nn.moments(features, axes=0)
+    inputs = (features - mean) * tf.math.rsqrt(variance + EPSILON)
+    shares = tf.nn.softmax(inputs @ state.weights + state.bias)
+    error = (shares - tf.one_hot(classes, tf.shape(state.bias)[0])) / tf.cast(tf.shape(features)[0], tf.float32)
+    gradient = tf.matmul(inputs, error, transpose_a=True) + DECAY * state.weights
+    weights, weights_velocity = _moved(state.weights, state.weights_velocity, gradient, now)
+    bias, bias_velocity = _moved(state.bias, state.bias_velocity, tf.reduce_sum(error, axis=0), now)
+    kept = NORM_MOMENTUM
+    return State(weights, bias, weights_velocity, bias_velocity,
+                 kept * state.mean + (1 - kept) * mean, kept * state.variance + (1 - kept) * variance)  # fmt: skip
+
+
+def _moved(value: Any, velocity: Any, gradient: Any, now: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    velocity = MOMENTUM * velocity - now * gradient
+    return value + MOMENTUM * velocity - now * gradient, velocity

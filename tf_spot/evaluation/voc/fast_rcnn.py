@@ -1,0 +1,131 @@
+"""Fast R-CNN on the backbone: the class of a region and a better box for it.
+
+Source: Girshick, "Fast R-CNN", ICCV 2015.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.config import LAYERS
+from tf_spot.data.voc import CLASSES
+
+NAMES = ("background", *CLASSES)
+CELLS = 6  # a side of a pooled region, as AlexNet's last pooling gives
+DROPOUT = 0.5  # after each large layer. Source: AlexNet
+SPREAD = (0.1, 0.1, 0.2, 0.2)  # of the four offsets, so that all are about as large as 1
+
+
+class Detector(keras.Model):
+    """RoI pooling on conv5, two large layers, and the two heads.
+
+    The large layers start anew, as pre-training does not give them.
+
+    Args:
+        backbone: gives {"conv5": (batch, h, w, channels)}; used, not copied.
+        units: of each large layer; 4,096 in AlexNet.
+        norms: batch norm while training, see `finetuning.Classifier`.
+        trained_layers: convolutions that are trained, from the top.
+
+    Call arguments:
+        inputs: images (batch, height, width, 3) in [-1, 1]; boxes (regions, 4): top, left, bottom, right as shares of
+            the image's sides; owners (regions,): the image that a region is in.
+
+    Returns:
+        logits (regions, 21) and offsets (regions, 21, 4), see `moved`.
+    """
+
+    def __init__(self, backbone: Any, *, units: int, norms: str, trained_layers: int) -> None:
+        super().__init__(name="detector")
+        self.backbone, self.norms = backbone, norms
+        for layer in itertools.chain(*backbone.stages[: len(LAYERS) - trained_layers]):
+            layer.trainable = False
+        self.large = [keras.layers.Dense(units, "relu", kernel_initializer="he_normal") for _ in range(2)]
+        self.dropout = keras.layers.Dropout(DROPOUT)
+        normal = keras.initializers.RandomNormal
+        self.classes = keras.layers.Dense(len(NAMES), kernel_initializer=normal(stddev=0.01))
+        self.offsets = keras.layers.Dense(4 * len(NAMES), kernel_initializer=normal(stddev=0.001))
+
+    def call(self, inputs: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        images, boxes, owners = inputs
+        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]
+        pooled = pool_regions(maps, boxes, owners)
+        x = tf.reshape(pooled, (-1, CELLS * CELLS * pooled.shape[-1]))
+        for layer in self.large:
+            x = self.dropout(layer(x), training=training)
+        return self.classes(x), tf.reshape(self.offsets(x), (-1, len(NAMES), 4))
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> tf.Tensor:
+        return detection_loss(*y, *y_pred)
+
+
+def pool_regions(maps: Any, boxes: Any, owners: Any) -> tf.Tensor:
+    """Each region as a grid of `CELLS` x `CELLS`: two bilinear samples a cell and side, of which the largest stays.
+
+    `tf.image.crop_and_resize`, then `tf.nn.max_pool2d`. Girshick's pooling takes the largest of all values in a cell,
+    after rounding the region to whole values of the map: too coarse for the small maps of small images.
+
+    Args:
+        maps: (images, h, w, channels).
+        boxes, owners: see `Detector`.
+
+    Returns:
+        (regions, CELLS, CELLS, channels).
+    """
+    samples = 2 * CELLS
+    size = tf.cast(tf.shape(maps)[1:3], tf.float32)
+    corner, end = boxes[:, :2] * size, boxes[:, 2:] * size
+    step = (end - corner) / samples
+    first = corner + step / 2 - 0.5  # the centre of the first sample, where the centre of the map's first value is 0
+    # One value is repeated at each edge: beyond the edges of the map itself `crop_and_resize` would read zeros.
+    padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    places = tf.concat([first + 1, first + 1 + step * (samples - 1)], axis=1) / tf.tile(size + 1, [2])
+    crops = tf.image.crop_and_resize(padded, places, owners, (samples, samples))
+    return tf.nn.max_pool2d(crops, 2, 2, "VALID")
+
+
+def detection_loss(classes: Any, targets: Any, logits: Any, offsets: Any) -> tf.Tensor:
+    """Cross-entropy, and for regions that hold an object the smooth absolute error of its class's offsets.
+
+    Args:
+        classes: whole numbers (regions,), 0 = background.
+        targets: (regions, 4), see `offsets_to`.
+        logits, offsets: see `Detector`.
+
+    Returns:
+        a scalar, the mean over all regions.
+    """
+    classes = tf.cast(classes, tf.int32)
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+    error = tf.abs(tf.gather(offsets, classes, batch_dims=1) - targets)
+    smooth = tf.reduce_sum(tf.where(error < 1, error**2 / 2, error - 0.5), axis=1)
+    return tf.reduce_mean(entropy + tf.where(classes > 0, smooth, 0.0))
+
+
+def offsets_to(boxes: Any, objects: Any) -> tf.Tensor:
+    """What turns boxes into objects, both (n, 4): (n, 4).
+
+    Moves of the centre in heights and widths of the box, then logarithms of the growth of both, over `SPREAD`.
+    """
+    (centre, size), (wanted, extent) = _centred(boxes), _centred(objects)
+    return tf.concat([(wanted - centre) / size, tf.math.log(extent / size)], axis=-1) / SPREAD
+
+
+def moved(boxes: Any, offsets: Any) -> tf.Tensor:
+    """Boxes (n, 4) by the offsets (n, classes, 4) of every class: (n, classes, 4), within the image."""
+    centre, size = (part[:, None] for part in _centred(boxes))
+    offsets = offsets * SPREAD
+    middle = centre + offsets[..., :2] * size
+    half = size * tf.exp(tf.minimum(offsets[..., 2:], 4.0)) / 2  # a wild offset must not overflow
+    return tf.clip_by_value(tf.concat([middle - half, middle + half], axis=-1), 0.0, 1.0)
+
+
+def _centred(boxes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    boxes = tf.convert_to_tensor(boxes)
+    return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]

@@ -1,0 +1,1 @@
+"""Tables of several trainings: ablation, comparison, search."""

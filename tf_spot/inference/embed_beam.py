@@ -1,0 +1,170 @@
+"""The rows of `embed` as an Apache Beam pipeline, for more photos than one machine is to work through.
+
+    python -m tf_spot.inference.embed_beam RUN --data SPEC --out PREFIX [--runner NAME ...]
+
+Every worker opens the model and the photos itself and makes the rows of some chunks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_spot.data import Source, load
+from tf_spot.data.split import whole_batches
+from tf_spot.errors import UserError
+from tf_spot.inference.embed import CHUNK, Embedder, check_options, open_embedder, rows_of, schema, splits_of
+from tf_spot.startup import require_tensorflow
+
+USER_ERROR = 2  # exit code, as of `tf-spot`
+
+
+class Job(NamedTuple):
+    """What a worker must know."""
+
+    model: str
+    spec: str
+    layer: str
+    batch_size: int
+    chunk: int  # photos, whole batches
+    digest: str  # of the model's weights
+    fingerprint: str  # of the photos
+
+    def open(self) -> tuple[Embedder, Source]:
+        """The model and the photos, as this worker sees them.
+
+        Raises:
+            UserError: they are others than those where the pipeline was begun.
+        """
+        embedder, source = _open(self.model, self.spec, self.layer)
+        for what, here, there in (
+            (f"weights in {self.model}", embedder.digest, self.digest),
+            (f"photos of {self.spec}", source.fingerprint, self.fingerprint),
+        ):
+            if here != there:
+                raise UserError(f"every worker must see the same files; received: other {what} than at the start")
+        embedder.dim(self.batch_size)
+        return embedder, source
+
+    def rows(self, embedder: Embedder, source: Source, split: str, first: int) -> Iterator[dict[str, Any]]:
+        """A row a readable photo of the chunk that begins at place `first`."""
+        batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
+        part = rows_of(embedder, source, split, batches)
+        for number, path, vector in zip(part.id.tolist(), part.path.tolist(), part.embedding, strict=True):
+            yield {"id": number, "path": path, "embedding": vector}
+
+
+def embed(
+    model: str | Path,
+    spec: str,
+    out: str | Path,
+    *,
+    layer: str = "conv5",
+    split: str = "all",
+    batch_size: int = 64,
+    chunk: int = CHUNK,
+    options: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Writes the rows of `tf_spot.embedding.embed` as files PREFIX-00000-of-0000N.parquet, in no order.
+
+    Args:
+        model: see `tf_spot.embedding.embed`; every worker must see it there.
+        spec: photos, see `tf_spot.load`; every worker must see them there.
+        out: PREFIX, on this machine or in any file system that Beam knows.
+        layer: the map to average.
+        split: `train`, `test`, or `all`: both.
+        batch_size: images at a time.
+        chunk: photos that a worker takes at a time, rounded up to whole batches.
+        options: Beam's own, such as ["--runner=DirectRunner", "--direct_num_workers=2"].
+
+    Returns:
+        `rows`, as Beam counts them, `dim`, and `unreadable` (photos left out).
+
+    Raises:
+        UserError: Beam is missing, an unknown layer or split, no run, or files of an earlier job.
+    """
+    check_options(split, batch_size, chunk)
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError("a pipeline needs apache-beam, which is missing; run pip install tf-spot[beam]")
+    embedder, source = _open(str(model), spec, layer)
+    splits, chunk = splits_of(source, split), whole_batches(chunk, batch_size)
+    job = Job(str(model), spec, layer, batch_size, chunk, embedder.digest, source.fingerprint)
+    dim = embedder.dim(batch_size)
+    # Beam finds no files by a name alone, without a folder.
+    prefix = str(out) if "://" in str(out) else os.path.abspath(out)
+    rows = _run(job, chunks(source, splits, chunk), prefix, dim, options)
+    return {"rows": rows, "dim": dim, "unreadable": sum(source.count(name) for name in splits) - rows}
+
+
+def chunks(source: Source, splits: Sequence[str], size: int) -> list[tuple[str, int]]:
+    """(split, place of its first photo) of every chunk of `size` photos; the last one of a split may hold less."""
+    return [(name, first) for name in splits for first in range(0, source.count(name), size)]
+
+
+def _open(model: str, spec: str, layer: str) -> tuple[Embedder, Source]:
+    embedder = open_embedder(model, layer)
+    return embedder, load(spec, image_size=embedder.image_size, config=embedder.data)
+
+
+def _run(job: Job, places: list[tuple[str, int]], out: str, dim: int, options: Sequence[str]) -> int:
+    """Runs the pipeline to its end; the rows that it wrote."""
+    import apache_beam as beam
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    class Rows(beam.DoFn):
+        def setup(self) -> None:
+            self.opened = job.open()
+
+        def process(self, place: tuple[str, int]) -> Iterator[dict[str, Any]]:
+            for row in job.rows(*self.opened, *place):
+                counter.inc()
+                yield row
+
+    given = PipelineOptions(list(options))
+    (earlier,) = FileSystems.match([f"{out}-*-of-*.parquet"])
+    if earlier.metadata_list:
+        raise UserError(f"--out must be a new name; received: {out}, of which there are files; remove them")
+    counter = beam.metrics.Metrics.counter("tf_spot", "rows")
+    pipeline = beam.Pipeline(options=given)
+    made = pipeline | "chunks" >> beam.Create(places) | beam.Reshuffle() | "rows" >> beam.ParDo(Rows())
+    made | "files" >> beam.io.WriteToParquet(out, schema(dim), file_name_suffix=".parquet")
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query(beam.metrics.MetricsFilter().with_name("rows"))["counters"]
+    return sum(metric.result for metric in found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives the exit code: 0 done, 2 the user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tf_spot.inference.embed_beam",
+        description="features of many photos as Parquet files, by an Apache Beam pipeline",
+        epilog="All other options are Beam's, such as --runner and --direct_num_workers; they come after RUN.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN", help="run folder, or one that tf-spot export wrote")
+    parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
+    parser.add_argument("--out", metavar="PREFIX", required=True, help="of files PREFIX-00000-of-0000N.parquet")
+    parser.add_argument("--layer", metavar="LAYER", default="conv5", help="conv1 to conv5 (conv5)")
+    parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
+    parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
+    own, beams = parser.parse_known_args(arguments)
+    words = {"layer": own.layer, "split": own.split, "batch_size": own.batch_size, "options": beams}
+    try:
+        require_tensorflow()
+        figures = embed(own.run, own.data, own.out, **words)
+    except UserError as error:
+        print(f"tf-spot: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    print("\n".join(f"{name:26} {value}" for name, value in figures.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

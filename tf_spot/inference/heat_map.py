@@ -1,0 +1,144 @@
+"""Where an image looks repaired: an artifact score and a heat map.
+
+The discriminator learned on autoencoded images and repaired ones. A photo that was never autoencoded is sharper than
+either, so its score says less than the difference between two versions of an image. A mask head that was trained on
+repaired images alone (`mask_targets="repaired"`, the paper's) expects the usual share of repaired cells in every image:
+what counts is where a heat map is brighter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tf_spot.data.images import MAX_PIXELS, BadImage, read_image
+from tf_spot.errors import UserError
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.storage.files import write_json
+from tf_spot.visualization.pictures import save_png
+
+LONGEST_SIDE = 16  # times the model's image size: a strip longer than that is squeezed, which bounds the memory
+COLOR_MAP = "inferno"  # dark: intact, bright: repaired
+
+
+class Spot(NamedTuple):
+    """What a spotter sees in one image."""
+
+    score: float  # probability that the image was repaired, in [0, 1]
+    heat_map: np.ndarray  # (h, w) float32: probability that the cell was repaired, in [0, 1]
+
+
+def spot(spotter: ArtifactSpotter, image: Any) -> Spot:
+    """How repaired an image of any size looks, as a whole and cell by cell.
+
+    The score comes from the whole image squeezed into the square that the realness head asks for. The mask head is
+    convolutional, so the heat map comes from the image in its own shape, its short side scaled to the model's size.
+
+    Args:
+        spotter: a trained `ArtifactSpotter` with a mask head.
+        image: uint8 (height, width, 3), RGB.
+
+    Returns:
+        the score and the heat map, whose cells cover the image evenly.
+
+    Raises:
+        UserError: the spotter was trained without a mask head, or `image` is not uint8 (height, width, 3).
+    """
+    discriminator = spotter.discriminator
+    if discriminator.mask_head is None:
+        raise UserError("a heat map needs the mask head; received: a spotter trained with game.predict_mask=false")
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(f"image must be uint8 (height, width, 3); received: {image.dtype} {image.shape}")
+    size = discriminator.image_size
+    answers = discriminator(_resized(image, size, size))
+    score = tf.nn.softmax(answers["realness_logits"])[0, 0]
+    height, width = _window(image.shape[0], image.shape[1], size, size // discriminator.grid_size)
+    mask_logits = discriminator.mask_head(discriminator.backbone(_resized(image, height, width))["conv5"])
+    return Spot(float(score), tf.sigmoid(-mask_logits)[0, :, :, 0].numpy())
+
+
+def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """The heat map in colour over the grey image, at the image's own size: uint8 (height, width, 3).
+
+    Colours mean the same in every image: `COLOR_MAP` from 0 to 1.
+    """
+    import matplotlib
+
+    height, width = image.shape[:2]
+    heat = Image.fromarray(np.asarray(heat_map, np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    colors = matplotlib.colormaps[COLOR_MAP](np.clip(np.asarray(heat), 0, 1), bytes=True)[..., :3]
+    grey = Image.fromarray(image).convert("L").convert("RGB")
+    return np.asarray(Image.blend(grey, Image.fromarray(np.ascontiguousarray(colors)), opacity))
+
+
+def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Spots image files: the overlay goes to `out`/NAME.png, its numbers to `out`/NAME.json, all to `out`/spot.json.
+
+    Returns:
+        what spot.json holds: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
+    """
+    images: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    taken = {"spot"}  # spot.json is the list
+    for path in paths:
+        try:
+            image = read_image(path, MAX_PIXELS)  # at its own size
+        except BadImage as error:
+            failed.append({"path": _readable(path), "reason": str(error)})
+            continue
+        name = _free_name(path, taken)
+        seen = spot(spotter, image)
+        save_png(out / f"{name}.png", overlay(image, seen.heat_map))
+        entry = _entry(path, f"{name}.png", image, seen)
+        write_json(out / f"{name}.json", entry)
+        images.append(entry)
+    result = {"images": images, "failed": failed}
+    write_json(out / "spot.json", result)
+    return result
+
+
+def _entry(path: Path, overlay_name: str, image: np.ndarray, seen: Spot) -> dict[str, Any]:
+    return {
+        "path": _readable(path.absolute()),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "score": round(seen.score, 6),
+        "heat_map_mean": round(float(seen.heat_map.mean()), 6),
+        "heat_map_max": round(float(seen.heat_map.max()), 6),
+        "heat_map": np.round(seen.heat_map.astype(np.float64), 6).tolist(),
+        "overlay": overlay_name,
+    }
+
+
+def _free_name(path: Path, taken: set[str]) -> str:
+    """The file's name without its ending, numbered if another image has it already."""
+    stem = _readable(Path(path.stem))
+    name = next(n for n in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))) if n not in taken)
+    taken.add(name)
+    return name
+
+
+def _readable(path: Path) -> str:
+    """The path as text; bytes that are not UTF-8 are spelled out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> tf.Tensor:
+    """(1, height, width, 3) in [-1, 1]."""
+    resized = tf.image.resize(image[None], (height, width), antialias=True)
+    return tf.clip_by_value(resized, 0.0, 255.0) / 127.5 - 1.0
+
+
+def _window(height: int, width: int, size: int, cell: int) -> tuple[int, int]:
+    """The image's shape with its short side scaled to `size`, both sides to whole cells."""
+    scale = size / min(height, width)
+    sides = [min(round(side * scale / cell), LONGEST_SIDE * size // cell) * cell for side in (height, width)]
+    return sides[0], sides[1]

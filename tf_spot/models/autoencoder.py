@@ -1,0 +1,148 @@
+"""Stage 1: an autoencoder learns to copy photos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.config import PAPER
+from tf_spot.distributed.compile_checks import check_compile, fixed_batch
+from tf_spot.distributed.replicas import per_replica, step_logs
+from tf_spot.models.gradient_accumulation import mean_over_parts
+from tf_spot.models.losses import reconstruction_loss, weight_penalty
+from tf_spot.models.networks import Decoder, Encoder
+from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.fused_adam import FusedAdam
+from tf_spot.ops.registry import register
+
+
+def default_optimizer(learning_rate: Any) -> keras.optimizers.Optimizer:
+    """Adam with the authors' beta_1 and epsilon."""
+    training = PAPER.training
+    return FusedAdam(learning_rate, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
+
+
+@register
+class Autoencoder(keras.Model):
+    """Encoder and decoder, trained with the squared error of the copy.
+
+    Args:
+        image_size: pixels, a multiple of 2^levels.
+        width: factor on the channel counts of the paper.
+        levels: stride-2 layers of the encoder; an encoding has image_size / 2^levels cells a side.
+        encoder_kernel: of the stride-2 layers; 2 keeps cells apart, 3 is ablation (h).
+        negative_slope: of the leaky ReLUs.
+        norm_momentum, norm_epsilon: of batch norm.
+        reconstruction_weight: factor on the mean squared error.
+        weight_decay: factor on half the squared norm of the kernels.
+
+    Call arguments:
+        images: float32 (batch, image_size, image_size, 3) in [-1, 1].
+
+    Returns:
+        decoded images, like `images`.
+
+    Source: paper, section 3; sizes and weights from the authors' code.
+    """
+
+    def __init__(
+        self,
+        image_size: int = PAPER.data.image_size,
+        width: float = PAPER.network.width,
+        levels: int = PAPER.network.levels,
+        encoder_kernel: int = PAPER.network.encoder_kernel,
+        negative_slope: float = PAPER.network.negative_slope,
+        norm_momentum: float = PAPER.network.norm_momentum,
+        norm_epsilon: float = PAPER.network.norm_epsilon,
+        reconstruction_weight: float = PAPER.training.reconstruction_weight,
+        weight_decay: float = PAPER.game.weight_decay,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        if image_size % 2**levels:
+            raise ValueError(
+                f"image_size must be a multiple of {2**levels} with levels={levels}. Received: {image_size}"
+            )
+        self.image_size, self.width, self.levels, self.encoder_kernel = image_size, width, levels, encoder_kernel
+        self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
+        self.reconstruction_weight, self.weight_decay = reconstruction_weight, weight_decay
+        norm: dict[str, Any] = {
+            "negative_slope": negative_slope,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+            "dtype": self.dtype_policy,
+        }
+        self.encoder = Encoder(levels, width, encoder_kernel, **norm)
+        self.decoder = Decoder(levels, width, **norm)
+        self.reconstruction = keras.metrics.Mean(name="reconstruction_loss")
+        self.micro_batches = 1
+        self.built = True
+
+    @property
+    def grid_size(self) -> int:
+        """Cells a side of an encoding."""
+        return int(self.image_size // 2**self.levels)
+
+    def compile(self, optimizer: Any = None, *, micro_batches: int = 1, recompute: bool = False, **kwargs: Any) -> None:
+        """Like `keras.Model.compile`.
+
+        Args:
+            optimizer: by default the authors' Adam.
+            micro_batches: equal parts of a batch, computed one after the other to save memory; one update from all of
+                them. Batch norm takes its moments over a part. One device only.
+            recompute: compute the decoder again in the backward pass, to save memory.
+        """
+        with self.distribute_strategy.scope():
+            optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
+            check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
+            super().compile(optimizer=optimizer, jit_compile=JIT_COMPILE, **kwargs)
+            self.optimizer.build(self.trainable_variables)
+        self.micro_batches, self.decoder.recompute = micro_batches, recompute
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
+        fixed_batch(self, x, kwargs.get("batch_size"))
+        return super().fit(x, *args, **kwargs)
+
+    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+        return self.decoder(self.encoder(images, training=training), training=training)
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        return [self.reconstruction]
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        gradients, reconstruction = mean_over_parts(self._gradients, (images,), self.micro_batches)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.reconstruction.update_state(reconstruction)
+        return step_logs({"reconstruction_loss": self.reconstruction.result()})
+
+    def _gradients(self, images: Any) -> tuple[list[Any], tf.Tensor]:
+        """This replica's share of the gradients, and the squared error."""
+        with tf.GradientTape() as tape:
+            reconstruction = reconstruction_loss(images, self(images, training=True))
+            penalty = self.weight_decay * weight_penalty(self.trainable_variables)
+            loss = per_replica(self.reconstruction_weight * reconstruction + penalty)
+        return tape.gradient(loss, self.trainable_variables), reconstruction
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        self.reconstruction.update_state(reconstruction_loss(images, self(images)))
+        return step_logs({"reconstruction_loss": self.reconstruction.result()})
+
+    def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, "micro_batches": self.micro_batches, "recompute": self.decoder.recompute}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**config | {"optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("image_size", "width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon",
+                 "reconstruction_weight", "weight_decay")  # fmt: skip
+        return super().get_config() | {name: getattr(self, name) for name in names}

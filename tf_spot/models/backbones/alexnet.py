@@ -1,0 +1,118 @@
+"""AlexNet, as the authors' discriminator has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.config import IMAGE_MEAN, RESPONSE_NORM, TRUNK_BIAS, TRUNK_CHANNELS, TRUNK_GROUPS, TRUNK_KERNELS
+from tf_spot.models.backbones.base import Backbone, scaled
+from tf_spot.models.layers import BatchNorm, LocalResponseNorm
+from tf_spot.ops.convolutions import Conv2D
+
+
+@keras.saving.register_keras_serializable("tf_spot", name="Backbone")  # its name in saved files
+class AlexNet(Backbone):
+    """The paper's backbone.
+
+    AlexNet in the order convolution, ReLU, pooling, response norm, with SAME padding and without the last pooling.
+
+    Args:
+        trunk_norm: `response`: local response norm after the pooled conv1 and conv2, batch norm in conv5 alone (paper);
+            `batch`: batch norm in every convolution, no response norm.
+
+    Call arguments, Returns:
+        see `Backbone`; every map is after the layer's ReLU, before any pooling.
+
+    Source: authors' code.
+    """
+
+    def __init__(
+        self,
+        width: float,
+        stem_kernel: int,
+        stem_stride: int,
+        trunk_norm: str,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "backbone",
+        **kwargs: Any,
+    ) -> None:
+        settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
+        norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+        super().__init__(settings | norm, name, **kwargs)
+        if trunk_norm not in ("response", "batch"):
+            raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
+        normed = (trunk_norm == "batch",) * 4 + (True,)
+        batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
+        self.convs, self.norms = [], []
+        for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
+            self.convs.append(
+                Conv2D(
+                    scaled(channels, width),
+                    kernel or stem_kernel,
+                    strides=stem_stride if i == 0 else 1,
+                    groups=groups,
+                    padding="same",
+                    use_bias=not normed[i],
+                    bias_initializer=keras.initializers.Constant(TRUNK_BIAS),
+                    dtype=self.dtype_policy,
+                    name=f"conv{i + 1}",
+                )
+            )
+            norm_layer = BatchNorm(**batch_norm, scale=False, dtype=self.dtype_policy, name=f"norm{i + 1}")
+            self.norms.append(norm_layer if normed[i] else None)
+        self.response_norm = LocalResponseNorm(**RESPONSE_NORM, dtype="float32") if trunk_norm == "response" else None
+        self.build((None, None, None, 3))
+
+    def build(self, input_shape: Any) -> None:
+        channels = 3
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            if not conv.built:
+                conv.build((None, None, None, channels))
+            channels = conv.filters
+            if norm is not None and not norm.built:
+                norm.build((None, None, None, channels))
+
+    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+        return self.of_parts([pixels], training, update_statistics)
+
+    def of_parts(
+        self, parts: list[Any], training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        mean = tf.constant(IMAGE_MEAN)
+        xs = [tf.cast(part, tf.float32) - mean for part in parts]  # in float32: bfloat16 has 1 in 256 for 200
+        maps = {}
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
+            xs = [conv(x, training=training) for x in xs]
+            if norm is not None:  # it mixes images
+                xs = [norm(_joined(xs), training=training, update_statistics=update_statistics)]
+            xs = [tf.nn.relu(x) for x in xs]
+            maps[f"conv{i}"] = tf.cast(_joined(xs), tf.float32)
+            if i <= 2:
+                xs = [tf.nn.max_pool2d(x, 3, 2, "SAME") for x in xs]
+                if self.response_norm is not None:
+                    xs = [self.response_norm(x) for x in xs]
+        return maps
+
+    @property
+    def stages(self) -> list[list[Any]]:
+        pairs = zip(self.convs, self.norms, strict=True)
+        return [[layer for layer in pair if layer is not None] for pair in pairs]
+
+    @property
+    def first_conv(self) -> Any:
+        return self.convs[0]
+
+    @property
+    def channels(self) -> int:
+        return int(self.convs[-1].filters)
+
+    def grid_size(self, pixels: int) -> int:
+        return -(-pixels // (4 * self.convs[0].strides[0]))
+
+
+def _joined(parts: list[Any]) -> Any:
+    return tf.concat(parts, axis=0) if len(parts) > 1 else parts[0]

@@ -1,0 +1,88 @@
+"""A classifier on the backbone, trained with labels: its head alone, or with some or all of the convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.config import LAYERS
+from tf_spot.errors import UserError
+from tf_spot.ops.registry import register
+
+NORMS = ("adapt", "frozen")
+
+
+@register
+class Classifier(keras.Model):
+    """The backbone and a linear layer on all values of conv5.
+
+    The head starts near zero: truncated normal of deviation 0.005, no bias. Source: authors' code.
+
+    Args:
+        backbone: gives {"conv5": (batch, h, w, channels)}; used, not copied.
+        class_names: one name a class.
+        image_size: pixels, both sides of an image; fixes the head's inputs.
+        norms: how batch norm behaves while the classifier is trained. `adapt`: by the batch's moments, and its moving
+            statistics follow, whether the layer is trained or not (authors' code). `frozen`: as at inference.
+
+    Call arguments:
+        images: (batch, image_size, image_size, 3) in [-1, 1].
+        training: see `norms`.
+
+    Returns:
+        float32 logits (batch, classes).
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        class_names: Sequence[str],
+        *,
+        image_size: int,
+        norms: str = "adapt",
+        name: str = "classifier",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if norms not in NORMS:
+            raise ValueError(f"norms must be adapt or frozen. Received: norms={norms!r}")
+        self.backbone, self.image_size, self.norms = backbone, image_size, norms
+        self.class_names = [str(class_name) for class_name in class_names]
+        self.head = keras.layers.Dense(
+            len(self.class_names),
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.005),
+            dtype="float32",
+            name="head",
+        )
+        maps = backbone.compute_output_spec(keras.KerasTensor((None, image_size, image_size, 3)))["conv5"]
+        self.head.build((None, maps.shape[1] * maps.shape[2] * maps.shape[3]))
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]
+        return self.head(tf.reshape(maps, (-1, self.head.kernel.shape[0])))
+
+    def train_layers(self, count: int) -> None:
+        """Lets the top `count` convolutions be trained besides the head; the others are frozen.
+
+        With another backbone than AlexNet: the layers that make the top `count` of the five maps.
+
+        Raises:
+            UserError: there are not so many.
+        """
+        if not 0 <= count <= len(LAYERS):
+            raise UserError(f"0 (the head alone) to {len(LAYERS)} convolutions can be trained; received: {count}")
+        for number, layers in enumerate(self.backbone.stages, start=1):
+            for layer in layers:
+                layer.trainable = number > len(LAYERS) - count
+
+    def get_config(self) -> dict[str, Any]:
+        settings = {"class_names": list(self.class_names), "image_size": self.image_size, "norms": self.norms}
+        return super().get_config() | settings | {"backbone": keras.saving.serialize_keras_object(self.backbone)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Classifier:
+        return cls(**config | {"backbone": keras.saving.deserialize_keras_object(config["backbone"])})

@@ -1,0 +1,100 @@
+"""Build untrained networks from a configuration: the one place that spends its fields on the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tf_spot.config import Config
+from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.gan import GAN
+from tf_spot.models.networks import Discriminator
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.ops.fused_adam import FusedAdam
+
+
+def build_autoencoder(config: Config) -> Autoencoder:
+    """An untrained autoencoder, its optimizer set; the same weights for the same seed."""
+    network, training = config.network, config.training
+    keras.utils.set_random_seed(training.seed)
+    autoencoder = Autoencoder(
+        image_size=config.data.image_size,
+        width=network.width,
+        levels=network.levels,
+        encoder_kernel=network.encoder_kernel,
+        negative_slope=network.negative_slope,
+        norm_momentum=network.norm_momentum,
+        norm_epsilon=network.norm_epsilon,
+        reconstruction_weight=training.reconstruction_weight,
+        weight_decay=config.game.weight_decay,
+        dtype=training.precision,
+    )
+    optimizer = adam(config, training.autoencoder_learning_rate, training.autoencoder_steps)
+    autoencoder.compile(optimizer, micro_batches=training.micro_batches, recompute=training.recompute)
+    return autoencoder
+
+
+def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
+    """An untrained spotter around `autoencoder`, its optimizers set; the same weights for the same seed."""
+    game, training = config.game, config.training
+    keras.utils.set_random_seed(training.seed)
+    kind: dict[str, Any] = {} if game.repair == "gan" else {"repair": game.repair}
+    spotter = (GAN if game.repair == "gan" else ArtifactSpotter)(
+        autoencoder,
+        build_discriminator(config),
+        **kind,
+        drop_rate=game.drop_rate,
+        fill=game.fill,
+        gated=game.gated,
+        real_images=game.real_images,
+        history_batches=game.history_batches,
+        batch_size=training.batch_size,
+        update=game.update,
+        adversarial_loss=game.adversarial_loss,
+        mask_targets=game.mask_targets,
+        mask_weight=game.mask_weight,
+        kept_weight=game.kept_weight,
+        repair_mask_loss=game.repair_mask_loss,
+        weight_decay=game.weight_decay,
+        seed=training.seed,
+        dtype=training.precision,
+    )
+    spotter.compile(
+        adam(config, training.discriminator_learning_rate, training.spotter_steps),
+        adam(config, training.repair_learning_rate, training.spotter_steps),
+        micro_batches=training.micro_batches,
+        recompute=training.recompute,
+    )
+    return spotter
+
+
+def build_discriminator(config: Config) -> Discriminator:
+    """An untrained discriminator."""
+    network = config.network
+    return Discriminator(
+        image_size=config.data.image_size,
+        backbone=network.backbone,
+        width=network.width,
+        stem_kernel=network.stem_kernel,
+        stem_stride=network.stem_stride,
+        trunk_norm=network.trunk_norm,
+        norm_momentum=network.norm_momentum,
+        norm_epsilon=network.norm_epsilon,
+        fc_units=network.fc_units,
+        dropout_rate=network.dropout_rate,
+        predict_mask=config.game.predict_mask,
+        seed=config.training.seed,
+        dtype=config.training.precision,
+    )
+
+
+def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Adam whose rate falls in a line and then stays. The schedule counts the optimizer's own saved updates."""
+    training = config.training
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        learning_rate,
+        decay_steps=max(1, round(training.decay_share * steps)),
+        end_learning_rate=training.final_learning_rate_share * learning_rate,
+    )
+    return FusedAdam(schedule, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)

@@ -1,0 +1,80 @@
+"""Past corrupted images, so that the discriminator does not forget earlier repair networks.
+
+Source: paper (row (j) of Table 1) after Shrivastava et al., CVPR 2017: half of the corrupt images are past ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_spot.distributed.replicas import gather_rows, global_uniform, num_replicas, own_rows
+from tf_spot.ops.registry import register
+
+
+@register
+class History(keras.layers.Layer):
+    """For every place in the batch, `batches` past corrupted images with their keep masks.
+
+    At each step every second place takes a past image of its own and keeps its fresh one out of the buffer; the other
+    places pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one.
+    Places swap roles with the step. Every replica keeps the places of the whole global batch, so that the buffer, its
+    saved copy included, is the same however many devices share the batch.
+
+    Images are kept as float32: 8-bit rounding would be a mark by which the discriminator could tell past images.
+
+    Args:
+        batches: slots a place has.
+        seed: of the random slots.
+
+    Call arguments:
+        repaired: fresh corrupted images (batch, height, width, 3).
+        keep_mask: their masks (batch, h, w, 1).
+        step: scalar integer.
+
+    Returns:
+        images and masks like the arguments, half of them past ones once there are any.
+    """
+
+    def __init__(self, batches: int, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batches, self.seed = batches, seed
+
+    def build(self, input_shape: Any, mask_shape: Any) -> None:
+        """Makes the slots for batches of these full shapes, the batch size over all replicas included."""
+        local: dict[str, Any] = {"trainable": False, "initializer": "zeros"}
+        self.images = self.add_weight(shape=(self.batches, *input_shape), name="images", **local)
+        self.masks = self.add_weight(shape=(self.batches, *mask_shape), name="masks", **local)
+        self.stored = self.add_weight(shape=(input_shape[0],), dtype="int64", name="stored", **local)
+
+    def call(self, repaired: Any, keep_mask: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = self.images.shape[1]
+        repaired, keep_mask = gather_rows(repaired), gather_rows(keep_mask)
+        places = tf.range(rows, dtype=tf.int64)
+        stored = tf.convert_to_tensor(self.stored)
+        uniform = global_uniform(self.seed, 4, step, rows, (2,))
+        takes = tf.equal((places + tf.cast(step, tf.int64)) % 2, 0)
+
+        past = _cells(uniform[:, 0] * tf.cast(tf.minimum(stored, self.batches), tf.float32), places)
+        use_past = (takes & (stored > 0))[:, None, None, None]
+        images = tf.where(use_past, tf.gather_nd(self.images, past), repaired)
+        masks = tf.where(use_past, tf.gather_nd(self.masks, past), keep_mask)
+
+        slot = tf.where(stored < self.batches, tf.cast(stored, tf.float32), uniform[:, 1] * self.batches)
+        keeps = tf.where(~takes)[:, 0]
+        target = tf.gather(_cells(slot, places), keeps)
+        for buffer, fresh in ((self.images, repaired), (self.masks, keep_mask)):
+            buffer.assign(tf.tensor_scatter_nd_update(buffer, target, tf.gather(fresh, keeps)))
+        self.stored.assign(stored + tf.cast(~takes, tf.int64))
+        share = rows // num_replicas()
+        return own_rows(images, share), own_rows(masks, share)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"batches": self.batches, "seed": self.seed}
+
+
+def _cells(slots: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Indices (slot, place) into the buffer, (batch, 2)."""
+    return tf.stack([tf.cast(slots, tf.int64), places], axis=1)

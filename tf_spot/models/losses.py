@@ -1,0 +1,82 @@
+"""The losses: tensors in, scalar out. Means over the batch of this replica, not yet divided by the replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from tf_spot.distributed.replicas import global_sum, num_replicas
+
+CORRUPT, REAL = 0, 1  # classes of the realness head
+
+
+def reconstruction_loss(images: Any, decoded: Any) -> tf.Tensor:
+    """Mean squared error of the autoencoder; images in [-1, 1]. Source: authors' code (the paper writes a sum)."""
+    return tf.reduce_mean(tf.math.squared_difference(decoded, images))
+
+
+def realness_loss(real_logits: Any, corrupt_logits: Any) -> tf.Tensor:
+    """Two-way cross entropy, the mean over real and corrupt examples; logits (batch, 2). Source: paper, section 3."""
+    return (_cross_entropy(real_logits, REAL) + _cross_entropy(corrupt_logits, CORRUPT)) / 2
+
+
+def adversarial_loss(kind: str, real_logits: Any, corrupt_logits: Any) -> tf.Tensor:
+    """What the repair network minimises against the discriminator.
+
+    Args:
+        kind: `nonsaturating`: the discriminator's loss with both labels flipped (authors' intent); `minimax`: minus its
+            loss (the paper's formula); `confusion`: flipped plus unflipped, whose gradient pulls towards "undecided"
+            (what the authors' code does by accident).
+        real_logits: (batch, 2); they matter only through batch norm.
+        corrupt_logits: (batch, 2).
+    """
+    unflipped = realness_loss(real_logits, corrupt_logits)
+    if kind == "minimax":
+        return -unflipped
+    flipped = (_cross_entropy(real_logits, CORRUPT) + _cross_entropy(corrupt_logits, REAL)) / 2
+    return flipped + unflipped if kind == "confusion" else flipped
+
+
+def mask_loss(targets: str, real_mask_logits: Any, corrupt_mask_logits: Any, keep_mask: Any) -> tf.Tensor:
+    """Sigmoid cross entropy of "this cell was kept", mean over cells; all (batch, h, w, 1).
+
+    Args:
+        targets: `repaired`: corrupt images only (paper); `both`: real images too, all cells kept (authors' code).
+    """
+    corrupt = _sigmoid_cross_entropy(corrupt_mask_logits, keep_mask)
+    if targets == "repaired":
+        return corrupt
+    return (corrupt + _sigmoid_cross_entropy(real_mask_logits, tf.ones_like(keep_mask))) / 2
+
+
+def kept_loss(images: Any, repaired: Any, keep_mask: Any, kept_cells: Any = None) -> tf.Tensor:
+    """Mean squared error to the input over the pixels of kept cells; `keep_mask` (batch, h, w, 1).
+
+    The mean is over the kept values of the global batch. Source: authors' code; not in the paper.
+
+    Args:
+        kept_cells: what to divide by in place of this batch's own number of kept cells: for a part of a batch, the
+            batch's number over the number of parts.
+    """
+    factor = images.shape[1] // keep_mask.shape[1]
+    pixels = tf.repeat(tf.repeat(keep_mask, factor, axis=1), factor, axis=2)
+    squares = tf.reduce_sum(pixels * tf.math.squared_difference(repaired, images))
+    kept = global_sum(tf.reduce_sum(pixels)) if kept_cells is None else kept_cells * factor**2
+    count = kept * images.shape[-1]
+    return num_replicas() * tf.math.divide_no_nan(squares, count)
+
+
+def weight_penalty(variables: Iterable[Any]) -> tf.Tensor:
+    """Half the squared norm of every kernel (variables of rank 2 or more)."""
+    return tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables if len(v.shape) > 1])
+
+
+def _cross_entropy(logits: Any, label: int) -> tf.Tensor:
+    labels = tf.fill(tf.shape(logits)[:1], label)
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+def _sigmoid_cross_entropy(logits: Any, targets: Any) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits))

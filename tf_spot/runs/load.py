@@ -1,0 +1,135 @@
+"""Load what a run has trained, without the trainer: no callbacks, no strategies, no TensorBoard."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tf_spot.config import Config
+from tf_spot.errors import UserError
+from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.classifier import Classifier
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.runs import checkpoints
+from tf_spot.runs.run import Run
+
+
+def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoencoder:
+    """The autoencoder of a run: RUN/autoencoder.keras, else its newest good checkpoint.
+
+    Args:
+        run: the run, or its folder.
+        precision: of its computations, whatever it was trained in; weights are always float32.
+
+    Raises:
+        UserError: the run has neither.
+    """
+    run = _opened(run)
+    if run.model_path("autoencoder").exists():
+        finished: Autoencoder = _load(run.model_path("autoencoder"), precision)
+        return finished
+    autoencoder = build_autoencoder(_with_precision(run.config, precision))
+    restore(autoencoder, _newest(run, "autoencoder"))
+    return autoencoder
+
+
+def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
+    """The spotter of a run: RUN/spotter.keras, else its newest good checkpoint.
+
+    It computes in float32, whatever it was trained in, so that its features are the same everywhere.
+
+    Raises:
+        UserError: the run has neither.
+    """
+    run = _opened(run)
+    if run.model_path("spotter").exists():
+        finished: ArtifactSpotter = _load(run.model_path("spotter"), "float32")
+        return finished
+    checkpoint = _newest(run, "spotter")
+    spotter = build_spotter(_with_precision(run.config, "float32"), load_autoencoder(run))
+    restore(spotter, checkpoint)
+    return spotter
+
+
+def load_classifier(run: Run | str | Path) -> Classifier:
+    """The classifier of a run: RUN/classifier.keras.
+
+    Raises:
+        UserError: the run has none.
+    """
+    run = _opened(run)
+    path = run.model_path("classifier")
+    if not path.is_file():
+        raise UserError(
+            f"{run.path} has no classifier.keras; make one with: "
+            f"tf-spot evaluate {run.path} --task finetune --data SPEC"
+        )
+    classifier: Classifier = _load(path, "float32")
+    return classifier
+
+
+def restore(model: keras.Model, checkpoint: checkpoints.Checkpoint) -> None:
+    """Loads a checkpoint's weights into a model built as the one that wrote it.
+
+    Raises:
+        UserError: something was left out; Keras would only warn of that.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(checkpoint.weights_path)
+    except (ValueError, UserWarning) as error:
+        raise UserError(
+            f"{checkpoint.path} does not fit this model: {' '.join(str(error).split())}; go on with the version that "
+            "wrote it"
+        ) from error
+    for optimizer in optimizers(model):
+        if int(optimizer.iterations.numpy()) != checkpoint.step:
+            raise UserError(
+                f"{checkpoint.path} is of step {checkpoint.step}, but optimizer {optimizer.name} of "
+                f"{int(optimizer.iterations.numpy())}; go on with the version that wrote it"
+            )
+
+
+def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Every optimizer of a compiled model; Keras itself knows one only."""
+    found = {id(v): v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)}
+    return list(found.values())
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run(run)
+
+
+def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
+    checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
+    if checkpoint is None:
+        raise UserError(f"{run.path} has neither {stage}.keras nor a checkpoint of it; run: tf-spot train --resume")
+    return checkpoint
+
+
+def _with_precision(config: Config, precision: str) -> Config:
+    return config.replace(**{"training.precision": precision})
+
+
+def _load(path: Path, precision: str) -> Any:
+    """Load without optimizers: for use, not for more training. Keras only warns of weights it leaves out: an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model = keras.saving.load_model(path, compile=False)
+    if model.dtype_policy.name == precision:
+        return model
+    other = type(model).from_config(_computing_in(precision, model.get_config()))
+    other.set_weights(model.get_weights())
+    return other
+
+
+def _computing_in(precision: str, config: Any) -> Any:
+    """A model's configuration with another precision, also that of the models inside."""
+    if not isinstance(config, dict):
+        return config
+    return {k: precision if k == "dtype" else _computing_in(precision, value) for k, value in config.items()}

@@ -1,0 +1,1 @@
+"""Files on disk and where results come from."""

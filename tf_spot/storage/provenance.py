@@ -1,0 +1,63 @@
+"""What a result was made with: the command, the commit, package versions, the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "pillow", "scikit-learn", "scikit-image")
+
+
+def versions() -> dict[str, Any]:
+    """Commit, package versions, Python and machine, for the record."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "packages": {name: version_of(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "command": sys.argv,
+    }
+
+
+def provenance(command: str | None = None) -> dict[str, Any]:
+    """The command that is running, the commit, versions and machine: for a result file.
+
+    Args:
+        command: as it is typed; by default that of `tf-spot`.
+    """
+    now = versions()
+    return {
+        "command": command or shlex.join(["tf-spot", *sys.argv[1:]]),
+        "commit": now["commit"],
+        "changed_since_commit": now["changed_since_commit"],
+        "versions": now["packages"] | {"python": now["python"]},
+        "machine": {"platform": now["platform"], "cpus": now["cpus"]},
+    }
+
+
+def version_of(package: str) -> str | None:
+    """The installed version; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says about the checkout that holds this package; None where there is none."""
+    home = Path(__file__).resolve().parents[2]
+    if not (home / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

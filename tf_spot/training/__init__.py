@@ -1,0 +1,1 @@
+"""The training of a run: both stages, recorded and resumable."""
