@@ -102,7 +102,7 @@ def test_overrides_apply_in_order_and_leave_the_rest() -> None:
         ("game.weight_decay=-1", "game.weight_decay must be 0 or more"),
         ("training.discriminator_learning_rate=NaN", "must be a finite number; received: nan"),
         ("network.width=Infinity", "network.width must be a finite number"),
-        ("network.stem_stride=3", "network.stem_stride must be 1, 2, 4 or 8; received: 3"),
+        ("network.stem_stride=3", "network.stem_stride must be one of 1, 2, 4, 8; received: 3"),
         ("data.image_size=100", "data.image_size must be a multiple of 16 and at least 32.*received: 100"),
         ("data.image_size=16", "at least 32"),
         ("network.stem_stride=8", None),

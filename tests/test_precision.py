@@ -18,9 +18,9 @@ from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.layers import BatchNorm
 from tf_spot.models.spotter import ArtifactSpotter
-from tf_spot.runs.load import load_spotter
+from tf_spot.runs.load import _load, load_spotter
 from tf_spot.runs.run import Run
-from tf_spot.training import train as training
+from tf_spot.training.train import train
 
 # Keras itself converts its variables in numpy 1's way when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -120,7 +120,7 @@ def test_a_saved_model_computes_as_it_did(tmp_path: Path, spotters: dict[str, Ar
         assert (type(ours), ours.compute_dtype) == (type(theirs), theirs.compute_dtype)
     for name, value in spotter(images).items():
         np.testing.assert_array_equal(loaded(images)[name], value)
-    again = training._load(tmp_path / "spotter.keras", "float32")
+    again = _load(tmp_path / "spotter.keras", "float32")
     assert {layer.compute_dtype for layer in all_layers(again)} == {"float32"}
     for ours, theirs in zip(spotter.variables, again.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
@@ -165,7 +165,7 @@ def test_a_whole_run_and_what_is_done_with_it(spec: str, tmp_path: Path) -> None
     from tf_spot.exporters.signature import Part
 
     path = tmp_path / "run"
-    spotter = training.train(BF16, spec, path)
+    spotter = train(BF16, spec, path)
     assert "mixed_bfloat16" in (path / "config.json").read_text()
     assert keras.saving.load_model(Run(path).model_path("spotter")).backbone.convs[0].compute_dtype == "bfloat16"
     assert all(np.isfinite(v) for line in Run(path).metrics() for v in line.values() if isinstance(v, float))

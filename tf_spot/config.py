@@ -15,9 +15,11 @@ import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from tf_spot import fields
 from tf_spot.errors import UserError
+from tf_spot.fields import Range
 
 Fill = Literal["avg3", "global", "zero", "noise"]
 Norm = Literal["response", "batch"]
@@ -27,7 +29,15 @@ RealImages = Literal["decoded", "original"]
 Repair = Literal["distributed", "local", "none", "gan"]
 Update = Literal["alternating", "simultaneous"]
 Precision = Literal["float32", "mixed_bfloat16"]
+Stride = Literal[1, 2, 4, 8]
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
+Count = Annotated[int, Range("(0, inf)")]
+CountOrZero = Annotated[int, Range("[0, inf)")]
+Positive = Annotated[float, Range("(0, inf)")]
+NotNegative = Annotated[float, Range("[0, inf)")]
+Share = Annotated[float, Range("[0, 1]")]
+ShareOfSome = Annotated[float, Range("[0.01, 1]")]
+ShareBelowOne = Annotated[float, Range("[0, 1)")]
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")  # of every backbone, whatever its own layers are called
 
 
@@ -36,14 +46,14 @@ class DataConfig:
     """What a training image is and how it is varied. Source for all but `image_size`: code."""
 
     image_size: int = 96  # pixels, both sides
-    crop_area_min: float = 0.333  # share of the photo's area, random crop
-    crop_aspect_min: float = 0.75  # width / height of the crop; the largest is its inverse, 1.33
+    crop_area_min: ShareOfSome = 0.333  # share of the photo's area, random crop
+    crop_aspect_min: ShareOfSome = 0.75  # width / height of the crop; the largest is its inverse, 1.33
     flip: bool = True  # left-right, with probability 1/2
-    brightness: float = 32 / 255  # largest shift, images in [0, 1]
-    saturation: float = 0.5  # factor drawn from [1 - s, 1 + s]
-    center_crop: float = 0.85  # share of each side kept when testing
-    held_out_images: int = 512  # ours: photos kept from training for the health signals, at most
-    held_out_share: float = 0.05  # ours: and at most this share of them
+    brightness: NotNegative = 32 / 255  # largest shift, images in [0, 1]
+    saturation: Share = 0.5  # factor drawn from [1 - s, 1 + s]
+    center_crop: ShareOfSome = 0.85  # share of each side kept when testing
+    held_out_images: Count = 512  # ours: photos kept from training for the health signals, at most
+    held_out_share: Annotated[float, Range("[0, 0.5]")] = 0.05  # ours: and at most this share of them
 
 
 @dataclass(frozen=True)
@@ -51,16 +61,16 @@ class NetworkConfig:
     """Widths, strides and norms of the four networks."""
 
     backbone: str = "alexnet"  # what transfers (paper); resnet18 or a model of keras.applications: docs/backbones.md
-    width: float = 1.0  # factor on every channel count (ours; 1 is the paper's network)
-    stem_kernel: int = 11  # pixels, conv1 of alexnet (code)
-    stem_stride: int = 4  # pixels, conv1 of alexnet (code); fixes the encoder's depth: levels = 2 + log2(stem_stride)
-    encoder_kernel: int = 2  # pixels, E1...; 3 is ablation (h)
-    negative_slope: float = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
-    norm_momentum: float = 0.975  # batch norm (code)
-    norm_epsilon: float = 1e-3  # batch norm (code)
+    width: Positive = 1.0  # factor on every channel count (ours; 1 is the paper's network)
+    stem_kernel: Count = 11  # pixels, conv1 of alexnet (code)
+    stem_stride: Stride = 4  # pixels, conv1 of alexnet (code); the encoder has 2 + log2(stem_stride) levels
+    encoder_kernel: Count = 2  # pixels, E1...; 3 is ablation (h)
+    negative_slope: Share = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
+    norm_momentum: ShareBelowOne = 0.975  # batch norm (code)
+    norm_epsilon: Positive = 1e-3  # batch norm (code)
     trunk_norm: Norm = "response"  # alexnet: response norm after conv1, conv2 (code); "batch" after every conv (ours)
-    fc_units: int = 4096  # fc_1 of the realness head (code), not scaled by width
-    dropout_rate: float = 0.5  # after fc_1 (code)
+    fc_units: Count = 4096  # fc_1 of the realness head (code), not scaled by width
+    dropout_rate: ShareBelowOne = 0.5  # after fc_1 (code)
 
     @property
     def levels(self) -> int:
@@ -72,48 +82,48 @@ class NetworkConfig:
 class GameConfig:
     """Damage, the adversarial game and its loss weights."""
 
-    drop_rate: float = 0.5  # share of encoding cells dropped (paper, Table 1 baseline)
+    drop_rate: ShareBelowOne = 0.5  # share of encoding cells dropped (paper, Table 1 baseline)
     fill: Fill = "avg3"  # what a dropped cell becomes (code: 3x3 average of the undamaged encoding)
     repair: Repair = "distributed"  # blocks before every decoder layer (paper); all before the first is "local" (b),
     # "none" decodes the damage as it is (k), "gan" puts a generator's images in place of repaired ones (l)
     gated: bool = True  # repair lands in dropped cells only (paper; False is ablation (i))
     real_images: RealImages = "decoded"  # the "real" class (paper; "original" is ablation (a))
     predict_mask: bool = True  # mask head and its loss (paper; False is ablation (g))
-    history_batches: int = 10  # past corrupted batches kept (in the paper; size ours, as it states none); 0: none
+    history_batches: CountOrZero = 10  # past corrupted batches kept (paper; the size is ours, it states none); 0: none
     update: Update = "alternating"  # paper; "simultaneous" is code
     adversarial_loss: AdversarialLoss = "nonsaturating"  # authors' intent; "minimax" is the paper, "confusion" code
     mask_targets: MaskTargets = "repaired"  # paper: corrupt images only; "both" is code
-    mask_weight: float = 0.1  # code
-    kept_weight: float = 0.0  # pixel loss on kept cells against the input; 30 in code, absent from the paper
+    mask_weight: NotNegative = 0.1  # code
+    kept_weight: NotNegative = 0.0  # pixel loss on kept cells against the input; 30 in code, absent from the paper
     repair_mask_loss: bool = False  # code, by accident: the repair network also minimises the mask loss
-    weight_decay: float = 5e-5  # times half the squared norm of every kernel (code)
+    weight_decay: NotNegative = 5e-5  # times half the squared norm of every kernel (code)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Budget, optimizers, precision of record keeping. Steps are optimizer updates, one batch each."""
 
-    batch_size: int = 256  # images, over all replicas (code: 128 on each of two)
-    autoencoder_steps: int = 195_250  # code: 500 epochs of 100,000 photos
-    spotter_steps: int = 195_250  # code
-    autoencoder_learning_rate: float = 3e-4  # Adam (code)
-    discriminator_learning_rate: float = 3e-4  # Adam (code)
-    repair_learning_rate: float = 3e-4  # Adam (code)
-    final_learning_rate_share: float = 0.01  # code: linear to 1 % of the start ...
-    decay_share: float = 0.9  # ... over this share of the steps, then flat
-    adam_beta_1: float = 0.5  # code
-    adam_epsilon: float = 1e-5  # code
-    reconstruction_weight: float = 30.0  # code: 30 x mean squared error of images in [-1, 1]
+    batch_size: Count = 256  # images, over all replicas (code: 128 on each of two)
+    autoencoder_steps: Count = 195_250  # code: 500 epochs of 100,000 photos
+    spotter_steps: Count = 195_250  # code
+    autoencoder_learning_rate: Positive = 3e-4  # Adam (code)
+    discriminator_learning_rate: Positive = 3e-4  # Adam (code)
+    repair_learning_rate: Positive = 3e-4  # Adam (code)
+    final_learning_rate_share: Share = 0.01  # code: linear to 1 % of the start ...
+    decay_share: ShareOfSome = 0.9  # ... over this share of the steps, then flat
+    adam_beta_1: ShareBelowOne = 0.5  # code
+    adam_epsilon: Positive = 1e-5  # code
+    reconstruction_weight: Positive = 30.0  # code: 30 x mean squared error of images in [-1, 1]
     precision: Precision = "float32"  # code; "mixed_bfloat16" (ours): convolutions in bfloat16, half the memory
-    micro_batches: int = 1  # ours: equal parts of a batch, computed one after the other to save memory
+    micro_batches: Count = 1  # ours: equal parts of a batch, computed one after the other to save memory
     recompute: bool = False  # ours: decoder and repair network are computed again in the backward pass, to save memory
-    seed: int = 0  # of every random draw: weights, batches, damage, dropout
+    seed: CountOrZero = 0  # of every random draw: weights, batches, damage, dropout
     deterministic: bool = True  # same seed, same weights, bit for bit, on one device
-    steps_per_epoch: int = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
-    checkpoint_steps: int = 781  # steps between two checkpoints
-    keep_checkpoints: int = 2  # the newest ones of a stage
-    picture_epochs: int = 10  # epochs between two picture grids
-    probe_epochs: int = 10  # epochs between two health probes (kNN, effective rank)
+    steps_per_epoch: Count = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
+    checkpoint_steps: Count = 781  # steps between two checkpoints
+    keep_checkpoints: Count = 2  # the newest ones of a stage
+    picture_epochs: Count = 10  # epochs between two picture grids
+    probe_epochs: Count = 10  # epochs between two health probes (kNN, effective rank)
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,7 @@ class Config:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Config:
-        return _build(Config, values, "")
+        return fields.build(Config, values)
 
     @staticmethod
     def load(path: str | Path) -> Config:
@@ -182,69 +192,9 @@ def _parse(text: str) -> Any:
         return {"True": True, "False": False}.get(text, text)
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    unknown = set(values) - set(hints)
-    if unknown:
-        raise UserError(f"unknown field; allowed: {', '.join(hints)}; received: {prefix}{sorted(unknown)[0]}")
-    built = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            built[name] = _build(hints[name], value, f"{prefix}{name}.")
-        else:
-            built[name] = _typed(f"{prefix}{name}", hints[name], value)
-    return kind(**built)
-
-
-def _typed(name: str, hint: Any, value: Any) -> Any:
-    """`value` as `hint`, an int passing for a float; nothing else is converted."""
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise UserError(f"{name} must be one of {', '.join(typing.get_args(hint))}; received: {value!r}")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise UserError(f"{name} must be {hint.__name__}; received: {value!r} ({type(value).__name__})")
-    if hint is float and not math.isfinite(value):
-        raise UserError(f"{name} must be a finite number; received: {value!r}")
-    return value
-
-
-_POSITIVE = ("network.width", "network.stem_kernel", "network.encoder_kernel", "network.norm_epsilon",
-             "network.fc_units", "training.batch_size", "training.autoencoder_steps", "training.spotter_steps",
-             "training.autoencoder_learning_rate", "training.discriminator_learning_rate",
-             "training.repair_learning_rate", "training.adam_epsilon", "training.steps_per_epoch",
-             "training.checkpoint_steps", "training.keep_checkpoints", "training.picture_epochs",
-             "training.probe_epochs", "training.micro_batches", "training.reconstruction_weight",
-             "data.held_out_images")  # fmt: skip
-_NOT_NEGATIVE = ("game.history_batches", "game.mask_weight", "game.kept_weight", "game.weight_decay", "data.brightness",
-                 "training.seed")  # fmt: skip
-_SHARES = {  # name: (smallest, largest, largest allowed itself)
-    "game.drop_rate": (0, 1, False), "network.dropout_rate": (0, 1, False), "network.norm_momentum": (0, 1, False),
-    "network.negative_slope": (0, 1, True), "data.saturation": (0, 1, True), "data.crop_area_min": (0.01, 1, True),
-    "data.crop_aspect_min": (0.01, 1, True), "data.center_crop": (0.01, 1, True), "data.held_out_share": (0, 0.5, True),
-    "training.final_learning_rate_share": (0, 1, True), "training.decay_share": (0.01, 1, True),
-    "training.adam_beta_1": (0, 1, False),
-}  # fmt: skip
-
-
 def _check(config: Config) -> None:
-    def get(name: str) -> Any:
-        group, leaf = name.split(".")
-        return getattr(getattr(config, group), leaf)
-
-    for name in _POSITIVE:
-        if not get(name) > 0:
-            raise UserError(f"{name} must be above 0; received: {get(name)}")
-    for name in _NOT_NEGATIVE:
-        if get(name) < 0:
-            raise UserError(f"{name} must be 0 or more; received: {get(name)}")
-    for name, (low, high, closed) in _SHARES.items():
-        if not (low <= get(name) < high or (closed and get(name) == high)):
-            raise UserError(f"{name} must be in [{low}, {high}{']' if closed else ')'}; received: {get(name)}")
+    for group in ("data", "network", "game", "training"):
+        fields.check(getattr(config, group), f"{group}.")
     if config.game.update == "simultaneous" and config.game.history_batches:
         raise UserError(
             "game.update=simultaneous trains on fresh images only and wants game.history_batches=0; received: "
@@ -260,11 +210,8 @@ def _check(config: Config) -> None:
             "training.micro_batches must divide training.batch_size; received: "
             f"{config.training.micro_batches} parts of {config.training.batch_size} images"
         )
-    stride = config.network.stem_stride
-    if stride not in (1, 2, 4, 8):
-        raise UserError(f"network.stem_stride must be 1, 2, 4 or 8; received: {stride}")
     _check_backbone(config.network)
-    cell = 2**config.network.levels
+    cell, stride = 2**config.network.levels, config.network.stem_stride
     if config.data.image_size % cell or config.data.image_size < 2 * cell:
         raise UserError(
             f"data.image_size must be a multiple of {cell} and at least {2 * cell} with network.stem_stride={stride}; "

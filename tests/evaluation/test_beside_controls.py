@@ -118,7 +118,7 @@ def test_probes_are_seen_in_progress_and_layers_are_passed_on(networks: dict[str
     told: list[tuple[int, int, str]] = []
     result = evaluate_task(
         "linear", source=Stripes(), num_values=50, layers=["conv2", "conv5"], pooling="max",
-        progress=lambda *line: told.append(line), **networks,
+        on_progress=lambda *line: told.append(line), **networks,
     )  # fmt: skip
     assert list(result["by_layer"]) == list(result["rivals"]["random"]["by_layer"]) == ["conv2", "conv5"]
     assert list(dict.fromkeys(line[2] for line in told)) == [
@@ -139,10 +139,10 @@ def test_what_is_finished_is_not_done_again_after_a_stop(networks: dict[str, Any
 
     words = {"source": Stripes(), "num_values": 50, "layers": ["conv2", "conv5"]} | networks
     with pytest.raises(KeyboardInterrupt):
-        evaluate_task("linear", parts=Parts(tmp_path, {}), progress=stop_at_random, **words)
+        evaluate_task("linear", parts=Parts(tmp_path, {}), on_progress=stop_at_random, **words)
     told: list[tuple[int, int, str]] = []
     parts = Parts(tmp_path, {})
-    found = evaluate_task("linear", parts=parts, progress=lambda *line: told.append(line), **words)
+    found = evaluate_task("linear", parts=parts, on_progress=lambda *line: told.append(line), **words)
     assert parts.resumed == 1 and found == evaluate_task("linear", **words)
     assert [line[2] for line in told].count("probing spot") == 1, "told that it is there, nothing more"
     assert told[-1][0] == told[-1][1]

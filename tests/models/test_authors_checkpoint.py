@@ -138,7 +138,7 @@ def test_reference_itself_equals_the_authors() -> None:
 
 
 def test_narrow_golden_is_what_its_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("golden.reference.NARROW", tmp_path / "narrow.npz")
+    monkeypatch.setattr("tests.golden.reference.NARROW", tmp_path / "narrow.npz")
     main()
     with np.load(NARROW) as kept, np.load(tmp_path / "narrow.npz") as made:
         assert set(kept) == set(made)

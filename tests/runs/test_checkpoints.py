@@ -96,7 +96,7 @@ def test_damaged_ones_passed_over_are_dropped_when_the_run_goes_on(tmp_path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from tf_spot import checkpoints
+from tf_spot.runs import checkpoints
 from tf_spot.errors import UserError
 folder, size = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))

@@ -132,7 +132,7 @@ def test_seed_draws_the_held_out_part(probe: Any) -> None:
 @PROBES
 def test_progress_rises_to_its_total(probe: Any) -> None:
     told: list[tuple[int, int, str]] = []
-    probe(maps, dataset(*photos(200, 0)), dataset(*photos(50, 1)), progress=lambda *told_now: told.append(told_now))
+    probe(maps, dataset(*photos(200, 0)), dataset(*photos(50, 1)), on_progress=lambda *told_now: told.append(told_now))
     done = [line[0] for line in told]
     assert done == sorted(done) and len(set(done)) > 5
     assert {line[1] for line in told} == {done[-1]} == {2 * 200 + 50}

@@ -146,7 +146,7 @@ def test_memory_does_not_hold_the_features() -> None:
 def test_progress_rises_to_its_total_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     train, test = dataset(*clouds(200, 0)), dataset(*clouds(50, 1))
-    linear_probe(maps, train, test, solver="sgd", epochs=4, progress=lambda *now: told.append(now))
+    linear_probe(maps, train, test, solver="sgd", epochs=4, on_progress=lambda *now: told.append(now))
     done = [line[0] for line in told]
     assert done == sorted(done) and {line[1] for line in told} == {done[-1]} == {2 * 200 + 50}
     usage = namedtuple("usage", "total used free")

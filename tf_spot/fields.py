@@ -1,0 +1,115 @@
+"""Dataclass fields that carry their own range: declared once, checked wherever a value comes from.
+
+    drop_rate: Annotated[float, Range("[0, 1)")] = 0.5
+
+Literals are choices, a nested dataclass is a group of fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from tf_spot.errors import UserError
+
+Group = TypeVar("Group")
+
+
+class Range:
+    """The numbers a field allows, in the notation of intervals: `[0, 1)`, `(0, inf)`.
+
+    Args:
+        interval: a square bracket where the end itself is allowed, a round one where it is not.
+    """
+
+    def __init__(self, interval: str) -> None:
+        match = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", interval)
+        if match is None:
+            raise ValueError(f"an interval is written like [0, 1). Received: {interval!r}")
+        self.interval = interval
+        self.low, self.high = float(match[2]), float(match[3])
+        self.low_allowed, self.high_allowed = match[1] == "[", match[4] == "]"
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value < self.high) or (
+            (value == self.low and self.low_allowed) or (value == self.high and self.high_allowed)
+        )
+
+    def __str__(self) -> str:
+        if self.high < math.inf:
+            return f"in {self.interval}"
+        low = f"{self.low:g}"
+        return f"{low} or more" if self.low_allowed else f"above {low}"
+
+
+def hints(group: type) -> dict[str, Any]:
+    """{field: its annotation, the range included} of a dataclass."""
+    return typing.get_type_hints(group, include_extras=True)
+
+
+def kind_and_range(hint: object) -> tuple[Any, Range | None]:
+    """The type of an annotation, and its range if it has one."""
+    if typing.get_origin(hint) is Annotated:
+        kind, *extras = typing.get_args(hint)
+        return kind, next((extra for extra in extras if isinstance(extra, Range)), None)
+    return hint, None
+
+
+def build(group: type[Group], values: Mapping[str, Any], prefix: str = "") -> Group:
+    """Make a dataclass from nested dictionaries.
+
+    Args:
+        group: the dataclass.
+        values: by field; fields left out have their defaults.
+        prefix: of the names in messages, such as `game.`.
+
+    Raises:
+        UserError: an unknown field, or a value of another type or out of its range.
+    """
+    known = hints(group)
+    unknown = set(values) - set(known)
+    if unknown:
+        raise UserError(f"unknown field; allowed: {', '.join(known)}; received: {prefix}{sorted(unknown)[0]}")
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = dataclasses.is_dataclass(known[name])
+        built[name] = (
+            build(known[name], value, f"{prefix}{name}.") if nested else checked(f"{prefix}{name}", known[name], value)
+        )
+    return group(**built)
+
+
+def check(group: object, prefix: str = "") -> None:
+    """Raise a `UserError` for the first field of a dataclass whose value is not allowed."""
+    for name, hint in hints(type(group)).items():
+        if not dataclasses.is_dataclass(hint):
+            checked(f"{prefix}{name}", hint, getattr(group, name))
+
+
+def checked(name: str, hint: Any, value: Any) -> Any:
+    """Return `value` as the annotation wants it, an int passing for a float; nothing else is converted.
+
+    Raises:
+        UserError: another type, a number that is not finite or out of the range, or a value that is no choice.
+    """
+    kind, allowed = kind_and_range(hint)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise UserError(f"{name} must be one of {', '.join(map(str, choices))}; received: {value!r}")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise UserError(f"{name} must be {kind.__name__}; received: {value!r} ({type(value).__name__})")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number; received: {value!r}")
+    if allowed is not None and value not in allowed:
+        raise UserError(f"{name} must be {allowed}; received: {value}")
+    return value
