@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_spot
-from tf_spot.models.layers import Damage
+from tf_spot.models.damage import Damage
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 photos = tf_spot.load("photos", image_size=64)

@@ -15,8 +15,8 @@ import tensorflow as tf
 from tf_spot.distributed.replicas import example_uniform, gather_rows, global_sum, own_rows
 from tf_spot.distributed.strategies import make_strategy
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.layers import BatchNorm
-from tf_spot.models.networks import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 
 STEPS, BATCH, SIZE = 3, 8, 16

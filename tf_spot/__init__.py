@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tf_spot.models.authors_checkpoint import load_authors_checkpoint
     from tf_spot.models.autoencoder import Autoencoder
     from tf_spot.models.classifier import Classifier
-    from tf_spot.models.networks import Discriminator
+    from tf_spot.models.discriminator import Discriminator
     from tf_spot.models.spotter import ArtifactSpotter
     from tf_spot.runs.load import load_autoencoder, load_classifier, load_spotter
     from tf_spot.training.train import train
@@ -68,7 +68,7 @@ _HEAVY = {
     "ArtifactSpotter": "models.spotter",
     "Autoencoder": "models.autoencoder",
     "Classifier": "models.classifier",
-    "Discriminator": "models.networks",
+    "Discriminator": "models.discriminator",
     "ablate": "experiments.ablation",
     "compare": "experiments.comparison",
     "export_onnx": "exporters",

@@ -1,6 +1,7 @@
 """The authors' graph in plain TensorFlow operations, from arrays under the authors' variable names.
 
-Independent of the package on purpose: `tests/models/test_authors_checkpoint.py` compares the two. Run as a script it writes `narrow.npz`, a
+Independent of the package on purpose: `tests/models/test_authors_checkpoint.py` compares the two. Run as a script it
+writes `narrow.npz`, a
 reference an eighth as wide as the authors' networks, small enough to be committed:
 
     python tests/golden/reference.py

@@ -13,7 +13,7 @@ import tf_spot.config
 from tests.golden.reference import NARROW, Graph, main
 from tf_spot.errors import UserError
 from tf_spot.models.authors_checkpoint import from_authors_variables, load_authors_checkpoint, variable_table
-from tf_spot.models.spotter import ArtifactSpotter, Corrupted
+from tf_spot.models.spotter import ArtifactSpotter
 
 FULL = Path(__file__).resolve().parents[3] / "shared" / "golden"
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no full-width reference beside the repository")
@@ -45,15 +45,16 @@ def answers_of(spotter: ArtifactSpotter, golden: dict[str, np.ndarray]) -> dict[
         damaged = spotter.damage.apply_mask(encoding, keep_mask, step=0)
         decoded = spotter.autoencoder.decoder(encoding)
         repaired = spotter.repair(damaged, keep_mask, decoder=spotter.autoencoder.decoder, training=True)
-        corrupted = Corrupted(encoding, keep_mask, damaged, decoded, repaired)
-        answers = spotter.judge(decoded, repaired, step=0)
-        discriminator_loss, logs = spotter.discriminator_losses(answers, keep_mask)
-        repair_loss, adversarial = spotter.repair_losses(images, corrupted, answers)
+        judged = spotter.judge(decoded, repaired, step=0)
+        found = spotter.discriminator_losses(judged, keep_mask)
+        discriminator_loss, logs = found.total, found.logs()
+        repair_loss, adversarial = spotter.repair_losses(images, repaired, keep_mask, judged)
     maps = spotter.backbone(tf.concat([decoded, repaired], 0), training=True)
     out = {"encoded": encoding, "corrupted": damaged, "decoded": decoded, "repaired": repaired}
     out |= {f"disc_conv_{i}": maps[f"conv{i}"] for i in range(1, 6)}
-    out["class_logits"] = tf.concat(answers["realness_logits"], 0)
-    out["mask_logits"] = tf.reshape(tf.concat(answers["mask_logits"], 0), golden["mask_logits"].shape)
+    out["class_logits"] = tf.concat([judged.real_logits, judged.corrupt_logits], 0)
+    mask_logits = tf.concat([judged.real_mask_logits, judged.corrupt_mask_logits], 0)
+    out["mask_logits"] = tf.reshape(mask_logits, golden["mask_logits"].shape)
     out |= {"class_loss_discriminator": logs["realness_loss"], "class_loss_repair": adversarial}
     out |= {"mask_loss": logs["mask_loss"], "repair_mse_loss": repair_loss - adversarial}
     norms: dict[str, float] = {}
@@ -111,11 +112,10 @@ def test_authors_settings_share_every_loss_with_the_repair_network(compared: Sim
     """Their code sums flipped, unflipped, mask and kept-pixel loss for the repair network."""
     spotter, golden = compared.spotter, compared.golden
     images = golden["images"].astype("float32")
-    corrupted = Corrupted(None, golden["mask"], None, golden["decoded"], golden["repaired"])
-    answers = spotter.judge(golden["decoded"], golden["repaired"], step=0)
+    judged = spotter.judge(golden["decoded"], golden["repaired"], step=0)
     try:
         spotter.adversarial_loss, spotter.repair_mask_loss = "confusion", True
-        loss, _ = spotter.repair_losses(images, corrupted, answers)
+        loss, _ = spotter.repair_losses(images, golden["repaired"], golden["mask"], judged)
     finally:
         spotter.adversarial_loss, spotter.repair_mask_loss = "nonsaturating", False
     total = sum(float(golden[name]) for name in LOSSES) - 0.9 * float(golden["mask_loss"])

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.gan import GAN
-from tf_spot.models.networks import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 
 

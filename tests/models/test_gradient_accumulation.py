@@ -17,7 +17,7 @@ from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.from_config import build_autoencoder
 from tf_spot.models.gan import GAN
-from tf_spot.models.gradient_accumulation import mean_over_parts, rows_over_parts
+from tf_spot.models.gradient_accumulation import MicroBatches
 from tf_spot.models.layers import BatchNorm
 from tf_spot.models.losses import reconstruction_loss
 
@@ -106,13 +106,14 @@ def test_statistics_move_once_a_part_for_the_repair_network_too() -> None:
     np.testing.assert_allclose(norm.moving_mean, batch_mean * (1 - norm.momentum**2), rtol=0.2, atol=1e-3)
 
 
-def test_mean_and_rows_over_parts() -> None:
+def test_mean_and_rows_over_micro_batches() -> None:
     batch = tf.reshape(tf.range(12.0), (6, 2))
 
     @tf.function
     def both(x: Any) -> Any:
-        total = mean_over_parts(lambda part: {"sum": tf.reduce_sum(part, 0)}, (x,), 3)
-        return total, rows_over_parts(lambda part: (part[:, :1] * 2, -part), (x,), 3)
+        batch = MicroBatches(3)
+        total = batch.mean(lambda part: {"sum": tf.reduce_sum(part, 0)}, x)
+        return total, batch.rows(lambda part: (part[:, :1] * 2, -part), x)
 
     for run in (both, both.python_function):
         total, (first, second) = run(batch)

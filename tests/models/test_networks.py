@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.small_networks import CODER, NORM, narrow, parameters
 from tf_spot.config import PAPER
 from tf_spot.models.backbones import AlexNet
-from tf_spot.models.networks import Decoder, Discriminator, Encoder, RepairNetwork, encoder_channels, scaled
-
-NORM = {"norm_momentum": 0.975, "norm_epsilon": 1e-3}
-CODER = {"negative_slope": 0.2} | NORM
-
-
-def parameters(model: keras.Model) -> int:
-    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-
-
-def discriminator(image_size: int, **changes: Any) -> Discriminator:
-    settings = {"width": 1.0, "stem_kernel": 11, "stem_stride": 4, "trunk_norm": "response", "fc_units": 4096}
-    return Discriminator(image_size=image_size, dropout_rate=0.5, **(settings | NORM | changes))
-
-
-def narrow(image_size: int = 32, **changes: Any) -> Discriminator:
-    return discriminator(image_size, **({"width": 0.1, "fc_units": 8} | changes))
-
+from tf_spot.models.discriminator import Discriminator
+from tf_spot.models.networks import Decoder, Encoder, RepairNetwork, encoder_channels, scaled
 
 # --- parameters: counted in the authors' graph -----------------------------------------------------------------------
 
@@ -47,34 +30,6 @@ def test_repair_parameters_block_by_block() -> None:
     repair = RepairNetwork(encoder_channels(4, 1.0)[::-1], True, **CODER)
     assert [parameters(block) for block in repair.blocks] == [4_724_736, 1_182_720, 296_448, 74_496, 18_816]
     assert parameters(repair) == 6_297_216
-
-
-@pytest.mark.parametrize(
-    ("image_size", "total", "fc_1"),
-    [
-        (32, 6_542_979, 4_198_400),
-        (64, 19_125_891, 16_781_312),
-        (96, 40_097_411, 37_752_832),
-        (128, 69_457_539, 67_112_960),
-    ],
-)
-def test_discriminator_parameters(monkeypatch: pytest.MonkeyPatch, image_size: int, total: int, fc_1: int) -> None:
-    random = keras.initializers.GlorotUniform  # seconds for the largest
-    monkeypatch.setattr(random, "__call__", lambda self, shape, dtype=None: tf.zeros(shape))
-    model = discriminator(image_size)
-    assert parameters(model) == total
-    assert parameters(model.backbone) == 2_334_080
-    assert parameters(model.fc1) + parameters(model.fc1_norm) == fc_1
-    assert parameters(model.mask_head) == 2_305 and parameters(model.fc2) == 8_194
-
-
-def test_backbone_parameters_layer_by_layer() -> None:
-    backbone = AlexNet(1.0, 11, 4, "response", **NORM)
-    counts = [parameters(conv) for conv in backbone.convs]
-    counts[-1] += parameters(backbone.norms[-1])
-    assert counts == [34_944, 307_456, 885_120, 663_936, 442_624]
-    normed = AlexNet(1.0, 11, 4, "batch", **NORM)  # a beta in place of each bias
-    assert parameters(normed) == 2_334_080 and normed.response_norm is None and all(normed.norms)
 
 
 def test_small_sizes() -> None:
@@ -117,47 +72,7 @@ def test_grid_of_conv5_equals_grid_of_the_encoding(stem_stride: int) -> None:
         assert encoder(images).shape[1:3] == backbone(images)["conv5"].shape[1:3] == (cells, cells)
 
 
-def test_discriminator_answers() -> None:
-    images = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 3)).astype("float32")
-    answers = narrow()(images)
-    assert set(answers) == {"conv1", "conv2", "conv3", "conv4", "conv5", "realness_logits", "mask_logits"}
-    assert answers["realness_logits"].shape == (3, 2) and answers["mask_logits"].shape == (3, 2, 2, 1)
-    assert "mask_logits" not in narrow(predict_mask=False)(images)
-
-
 # --- behaviour -------------------------------------------------------------------------------------------------------
-
-
-def test_discriminator_input_is_scaled_to_pixel_values() -> None:
-    """White less the mean colour, through a 1x1-like conv1 that copies its centre pixel."""
-    backbone = AlexNet(0.01, 1, 1, "response", **NORM)
-    kernel = np.zeros((1, 1, 3, 8), "float32")
-    kernel[0, 0, :, :3] = np.eye(3)
-    backbone.convs[0].kernel.assign(kernel)
-    backbone.convs[0].bias.assign(np.zeros(8))
-    conv1 = backbone(tf.ones((1, 8, 8, 3)))["conv1"]
-    np.testing.assert_allclose(conv1[0, 3, 3, :3], [255 - 123.68, 255 - 116.78, 255 - 103.94], rtol=1e-5)
-
-
-def test_discriminator_can_leave_its_statistics() -> None:
-    model = narrow(trunk_norm="batch")
-    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
-    before = [v.numpy() for v in model.non_trainable_variables]
-    held = model(images, training=True, update_statistics=False)
-    for old, new in zip(before, model.non_trainable_variables, strict=True):
-        np.testing.assert_array_equal(old, new)
-    moved = model(images, training=True)
-    np.testing.assert_array_equal(held["realness_logits"], moved["realness_logits"])
-    assert all(np.any(old != new.numpy()) for old, new in zip(before, model.non_trainable_variables, strict=True))
-    assert len(before) == 2 * 6
-
-
-def test_dropout_needs_a_step() -> None:
-    model = narrow(fc_units=256)
-    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
-    plain, first, second = (model(images, training=True, step=step)["realness_logits"] for step in (None, 0, 1))
-    np.testing.assert_array_equal(plain, model(images, training=True)["realness_logits"])
-    assert np.any(plain != first) and np.any(first != second)
 
 
 def test_repair_leaves_the_frozen_decoder_at_inference() -> None:
@@ -181,11 +96,6 @@ def test_ungated_repair_changes_kept_cells_too() -> None:
     assert np.abs(repair(encoding, tf.ones((2, 3, 3, 1)), decoder=decoder) - decoder(encoding)).max() > 1e-3
 
 
-def test_trunk_norm_is_checked() -> None:
-    with pytest.raises(ValueError, match="trunk_norm"):
-        AlexNet(0.1, 5, 1, "layer", **NORM)
-
-
 @pytest.mark.parametrize("kind", [Encoder, Decoder, RepairNetwork, AlexNet, Discriminator])
 def test_networks_come_back_from_their_config(kind: type[keras.Model]) -> None:
     made = {
@@ -207,10 +117,10 @@ def test_defaults_are_the_papers() -> None:
 
 def test_local_repair_has_all_its_blocks_in_front_of_the_decoder() -> None:
     """At full size 3.75 times the parameters; source: the multiply-adds of the blocks are about the same."""
-    repair = RepairNetwork(encoder_channels(4, 1.0)[::-1], True, place="local", **CODER)
+    repair = RepairNetwork(encoder_channels(4, 1.0)[::-1], True, placement="local", **CODER)
     assert [parameters(block) for block in repair.blocks] == [4_724_736] * 5
     decoder = Decoder(2, 0.25, **CODER)
-    local = RepairNetwork(decoder.channels, False, place="local", **CODER)
+    local = RepairNetwork(decoder.channels, False, placement="local", **CODER)
     damaged = np.random.default_rng(0).normal(size=(2, 3, 3, decoder.channels[0])).astype("float32")
     mask = tf.zeros((2, 3, 3, 1))
     x = damaged
@@ -222,8 +132,8 @@ def test_local_repair_has_all_its_blocks_in_front_of_the_decoder() -> None:
 def test_no_repair_decodes_the_damage() -> None:
     decoder = Decoder(2, 0.25, **CODER)
     damaged = np.random.default_rng(0).normal(size=(2, 3, 3, decoder.channels[0])).astype("float32")
-    none = RepairNetwork(decoder.channels, True, place="none", **CODER)
+    none = RepairNetwork(decoder.channels, True, placement="none", **CODER)
     assert none.variables == []
     np.testing.assert_array_equal(none(damaged, tf.zeros((2, 3, 3, 1)), decoder=decoder), decoder(damaged))
-    with pytest.raises(ValueError, match="distributed, local or none. Received: place='gan'"):
-        RepairNetwork(decoder.channels, True, place="gan", **CODER)
+    with pytest.raises(ValueError, match="distributed, local or none. Received: placement='gan'"):
+        RepairNetwork(decoder.channels, True, placement="gan", **CODER)

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from tf_spot.config import PAPER
 from tf_spot.models.autoencoder import Autoencoder
-from tf_spot.models.networks import Discriminator
-from tf_spot.models.spotter import LOGS, ArtifactSpotter
+from tf_spot.models.discriminator import Discriminator
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.models.stations import LOGS, Judged
 
 # Keras itself converts its variables in numpy 1's way when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -72,9 +73,10 @@ def test_order_of_the_updates(update: str) -> None:
     step = tf.constant(0, tf.int64)
     with tf.GradientTape(persistent=True) as tape:
         corrupted = hand.corrupt(images, step, training=True)
-        answers = hand.judge(corrupted.decoded, corrupted.repaired, step)
-        loss, logs = hand.discriminator_losses(answers, corrupted.keep_mask)
-        early, early_adversarial = hand.repair_losses(images, corrupted, answers)
+        judged = hand.judge(corrupted.decoded, corrupted.repaired, step)
+        found = hand.discriminator_losses(judged, corrupted.keep_mask)
+        loss, logs = found.total, found.logs()
+        early, early_adversarial = hand.repair_losses(images, corrupted.repaired, corrupted.keep_mask, judged)
     ours = hand.discriminator.trainable_variables
     discriminator = descend(ours, tape.gradient(loss, ours), 0.1)
     statistics = values(hand.discriminator.non_trainable_variables)
@@ -85,8 +87,8 @@ def test_order_of_the_updates(update: str) -> None:
     with tf.GradientTape() as tape:
         corrupted = hand.repair(corrupted.damaged, corrupted.keep_mask, decoder=hand.autoencoder.decoder, training=True)
         corrupted = hand.corrupt(images, step)._replace(repaired=corrupted)
-        answers = hand.judge(corrupted.decoded, corrupted.repaired, step, update_statistics=False)
-        late, late_adversarial = hand.repair_losses(images, corrupted, answers)
+        judged = hand.judge(corrupted.decoded, corrupted.repaired, step, update_statistics=False)
+        late, late_adversarial = hand.repair_losses(images, corrupted.repaired, corrupted.keep_mask, judged)
     repaired_late = descend(repairs, tape.gradient(late, repairs), 0.1)
 
     told = stepped.train_step(images)
@@ -126,10 +128,11 @@ def test_both_halves_are_judged_in_one_batch() -> None:
     spotter = make(dropout_rate=0.0)
     real, corrupt = pictures(seed=1), pictures(seed=2) * 0.1
     together = spotter.discriminator(np.concatenate([real, corrupt]), training=True, update_statistics=False)
-    answers = spotter.judge(real, corrupt, step=0)
-    np.testing.assert_allclose(tf.concat(answers["realness_logits"], 0), together["realness_logits"], atol=1e-5)
+    judged = spotter.judge(real, corrupt, step=0)
+    both = tf.concat([judged.real_logits, judged.corrupt_logits], 0)
+    np.testing.assert_allclose(both, together["realness_logits"], atol=1e-5)
     alone = spotter.discriminator(corrupt, training=True)["realness_logits"]
-    assert np.abs(alone - answers["realness_logits"][1]).max() > 1e-2
+    assert np.abs(alone - judged.corrupt_logits).max() > 1e-2
 
 
 WORK = runpy.run_path(str(Path(__file__).resolve().parents[2] / "benchmarks" / "count_flops.py"))
@@ -142,14 +145,14 @@ def test_apart_the_answers_and_the_gradient_by_the_corrupt_are_the_same_for_less
     def gradient(apart: bool) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(corrupt)
-            answers = spotter.judge(real, corrupt, step=0, update_statistics=False, apart=apart)
-            loss = tf.reduce_sum(tf.sin(answers["realness_logits"][0]))  # of the real: through batch norm alone
-        return answers["mask_logits"], tape.gradient(loss, corrupt)
+            judged = spotter.judge(real, corrupt, step=0, update_statistics=False, apart=apart)
+            loss = tf.reduce_sum(tf.sin(judged.real_logits))  # of the real: through batch norm alone
+        return judged.real_mask_logits, judged.corrupt_mask_logits, tape.gradient(loss, corrupt)
 
     together, apart = (tf.function(gradient).get_concrete_function(choice) for choice in (False, True))
     for a, b in zip(tf.nest.flatten(together()), tf.nest.flatten(apart()), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert float(tf.norm(apart()[1])) > 0
+    assert float(tf.norm(apart()[2])) > 0
     work = [WORK["flop"](function) for function in (together, apart)]
     assert work[1] < work[0]
 
@@ -187,14 +190,15 @@ def test_losses_follow_their_settings() -> None:
     images = pictures()
     plain = make()
     corrupted = plain.corrupt(images, step=0)
-    answers = plain.judge(corrupted.decoded, corrupted.repaired, step=0, update_statistics=False)
+    judged = plain.judge(corrupted.decoded, corrupted.repaired, step=0, update_statistics=False)
 
     def of_discriminator(**settings: Any) -> dict[str, float]:
-        loss, logs = make(**settings).discriminator_losses(answers, corrupted.keep_mask)
-        return {name: float(value) for name, value in logs.items()} | {"loss": float(loss)}
+        found = make(**settings).discriminator_losses(judged, corrupted.keep_mask)
+        return {name: float(value) for name, value in found.logs().items()} | {"loss": float(found.total)}
 
     def of_repair(**settings: Any) -> float:
-        return float(make(**settings).repair_losses(images, corrupted, answers)[0])
+        spotter = make(**settings)
+        return float(spotter.repair_losses(images, corrupted.repaired, corrupted.keep_mask, judged).total)
 
     base, heavy, both = of_discriminator(), of_discriminator(mask_weight=2.0), of_discriminator(mask_targets="both")
     assert heavy["loss"] - base["loss"] == pytest.approx((2.0 - 0.1) * base["mask_loss"], rel=1e-4)
@@ -211,8 +215,8 @@ def test_losses_follow_their_settings() -> None:
 def test_accuracies_count_right_answers() -> None:
     real = tf.constant([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])  # 3 of 4 called real
     corrupt = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])  # 1 of 4 called corrupt
-    _, logs = make().discriminator_losses({"realness_logits": (real, corrupt)}, None)
-    assert (float(logs["decoded_accuracy"]), float(logs["repaired_accuracy"])) == (0.75, 0.25)
+    found = make().discriminator_losses(Judged(real, corrupt), None)
+    assert (float(found.decoded_accuracy), float(found.repaired_accuracy)) == (0.75, 0.25)
 
 
 def test_without_mask_head() -> None:
@@ -236,7 +240,7 @@ def test_history_shows_the_discriminator_past_images() -> None:
 
 def test_mistakes_are_named() -> None:
     for name in ("real_images", "update", "adversarial_loss", "mask_targets"):
-        with pytest.raises(ValueError, match=f"{name} must be one of .* Received: {name}='odd'"):
+        with pytest.raises(ValueError, match=f"game.{name} must be one of .*; received: 'odd'"):
             make(**{name: "odd"})
     with pytest.raises(ValueError, match="Set history_batches=0"):
         make(update="simultaneous", history_batches=2)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tf_spot.config import ENCODER_CHANNELS, preset
 from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
-from tf_spot.models.networks import Discriminator
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 
 LEVELS = 4  # stride-2 layers of the authors' encoder; their one architecture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
@@ -10,16 +10,18 @@ import tensorflow as tf
 from tf_spot.config import PAPER
 from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
-from tf_spot.models.gradient_accumulation import mean_over_parts
+from tf_spot.models.gradient_accumulation import MicroBatches
 from tf_spot.models.losses import reconstruction_loss, weight_penalty
 from tf_spot.models.networks import Decoder, Encoder
 from tf_spot.ops.cpu_features import JIT_COMPILE
 from tf_spot.ops.fused_adam import FusedAdam
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import LayerOptions, TrainingData, register
 
 
-def default_optimizer(learning_rate: Any) -> keras.optimizers.Optimizer:
-    """Adam with the authors' beta_1 and epsilon."""
+def default_optimizer(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+) -> keras.optimizers.Optimizer:
+    """Make Adam with the authors' beta_1 and epsilon."""
     training = PAPER.training
     return FusedAdam(learning_rate, beta_1=training.adam_beta_1, epsilon=training.adam_epsilon)
 
@@ -58,7 +60,7 @@ class Autoencoder(keras.Model):
         norm_epsilon: float = PAPER.network.norm_epsilon,
         reconstruction_weight: float = PAPER.training.reconstruction_weight,
         weight_decay: float = PAPER.game.weight_decay,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         if image_size % 2**levels:
@@ -85,7 +87,14 @@ class Autoencoder(keras.Model):
         """Cells a side of an encoding."""
         return int(self.image_size // 2**self.levels)
 
-    def compile(self, optimizer: Any = None, *, micro_batches: int = 1, recompute: bool = False, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        *,
+        micro_batches: int = 1,
+        recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Like `keras.Model.compile`.
 
         Args:
@@ -102,33 +111,35 @@ class Autoencoder(keras.Model):
         self.micro_batches, self.decoder.recompute = micro_batches, recompute
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
+        """Train like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
         fixed_batch(self, x, kwargs.get("batch_size"))
         return super().fit(x, *args, **kwargs)
 
-    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.decoder(self.encoder(images, training=training), training=training)
 
     @property
     def metrics(self) -> list[keras.Metric]:
         return [self.reconstruction]
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
+        """Update once, and return the epoch's mean loss so far, a scalar."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        gradients, reconstruction = mean_over_parts(self._gradients, (images,), self.micro_batches)
+        gradients, reconstruction = MicroBatches(self.micro_batches).mean(self._gradients, images)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.reconstruction.update_state(reconstruction)
         return step_logs({"reconstruction_loss": self.reconstruction.result()})
 
-    def _gradients(self, images: Any) -> tuple[list[Any], tf.Tensor]:
-        """This replica's share of the gradients, and the squared error."""
+    def _gradients(self, images: tf.Tensor) -> tuple[list[Any], tf.Tensor]:
+        """Return this replica's share of the gradients, each like its variable, and the squared error."""
         with tf.GradientTape() as tape:
             reconstruction = reconstruction_loss(images, self(images, training=True))
             penalty = self.weight_decay * weight_penalty(self.trainable_variables)
             loss = per_replica(self.reconstruction_weight * reconstruction + penalty)
         return tape.gradient(loss, self.trainable_variables), reconstruction
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def test_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
+        """Return the mean loss of the test batches so far, a scalar."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self.reconstruction.update_state(reconstruction_loss(images, self(images)))
         return step_logs({"reconstruction_loss": self.reconstruction.result()})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
 from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
-from tf_spot.ops.registry import register
+from tf_spot.models.backbones import Backbone
+from tf_spot.ops.registry import ModelOptions, register
 
 NORMS = ("adapt", "frozen")
 
@@ -38,13 +39,13 @@ class Classifier(keras.Model):
 
     def __init__(
         self,
-        backbone: Any,
+        backbone: Backbone,
         class_names: Sequence[str],
         *,
         image_size: int,
         norms: str = "adapt",
         name: str = "classifier",
-        **kwargs: Any,
+        **kwargs: Unpack[ModelOptions],
     ) -> None:
         super().__init__(name=name, **kwargs)
         if norms not in NORMS:
@@ -61,7 +62,7 @@ class Classifier(keras.Model):
         self.head.build((None, maps.shape[1] * maps.shape[2] * maps.shape[3]))
         self.built = True
 
-    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]
         return self.head(tf.reshape(maps, (-1, self.head.kernel.shape[0])))
 
@@ -84,5 +85,5 @@ class Classifier(keras.Model):
         return super().get_config() | settings | {"backbone": keras.saving.serialize_keras_object(self.backbone)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Classifier:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> Classifier:
         return cls(**config | {"backbone": keras.saving.deserialize_keras_object(config["backbone"])})

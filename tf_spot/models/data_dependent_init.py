@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from tf_spot.config import IMAGE_MEAN
 from tf_spot.errors import UserError
-from tf_spot.models.backbones import AlexNet
+from tf_spot.models.backbones import AlexNet, Backbone
 
 
-def unit_variance(backbone: Any, images: Any) -> None:
+def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
     """Gives every channel of every layer mean 0 and variance 1 over `images` before its ReLU, from conv1 up.
 
     Through the moving moments where batch norm follows, else through kernel and bias. With another backbone than
@@ -47,7 +45,7 @@ def unit_variance(backbone: Any, images: Any) -> None:
             x = x if backbone.response_norm is None else backbone.response_norm(x)
 
 
-def check_rescalable(backbone: Any) -> None:
+def check_rescalable(backbone: Backbone) -> None:
     """Raises a UserError for a backbone whose channels cannot be rescaled."""
     if not backbone.norms:
         raise UserError(
@@ -56,7 +54,7 @@ def check_rescalable(backbone: Any) -> None:
         )
 
 
-def _take_moments(backbone: Any, images: Any) -> None:
+def _take_moments(backbone: Backbone, images: tf.Tensor) -> None:
     """The moving moments of every batch norm become those of `images`."""
     momentum = backbone.norms[0].momentum
     for norm in backbone.norms:

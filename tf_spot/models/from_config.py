@@ -8,8 +8,8 @@ import keras
 
 from tf_spot.config import Config
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.gan import GAN
-from tf_spot.models.networks import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.ops.fused_adam import FusedAdam
 

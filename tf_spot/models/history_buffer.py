@@ -5,28 +5,28 @@ Source: paper (row (j) of Table 1) after Shrivastava et al., CVPR 2017: half of 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
 from tf_spot.distributed.replicas import gather_rows, global_uniform, num_replicas, own_rows
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import InputShape, LayerOptions, register
 
 
 @register
 class History(keras.layers.Layer):
-    """For every place in the batch, `batches` past corrupted images with their keep masks.
+    """For each index of the batch, `batches` past corrupted images with their keep masks.
 
-    At each step every second place takes a past image of its own and keeps its fresh one out of the buffer; the other
-    places pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one.
-    Places swap roles with the step. Every replica keeps the places of the whole global batch, so that the buffer, its
-    saved copy included, is the same however many devices share the batch.
+    At each step every second index takes a past image of its own and keeps its fresh one out of the buffer; the other
+    indices pass their fresh image on and store it, in the next free slot or, once all are filled, in a random one.
+    Indices swap roles with the step. Every replica keeps the whole global batch, so that the buffer, its saved copy
+    included, is the same however many devices share the batch.
 
     Images are kept as float32: 8-bit rounding would be a mark by which the discriminator could tell past images.
 
     Args:
-        batches: slots a place has.
+        batches: slots per index.
         seed: of the random slots.
 
     Call arguments:
@@ -38,21 +38,21 @@ class History(keras.layers.Layer):
         images and masks like the arguments, half of them past ones once there are any.
     """
 
-    def __init__(self, batches: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, batches: int, seed: int = 0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.batches, self.seed = batches, seed
 
-    def build(self, input_shape: Any, mask_shape: Any) -> None:
+    def build(self, input_shape: InputShape, mask_shape: InputShape) -> None:
         """Makes the slots for batches of these full shapes, the batch size over all replicas included."""
         local: dict[str, Any] = {"trainable": False, "initializer": "zeros"}
         self.images = self.add_weight(shape=(self.batches, *input_shape), name="images", **local)
         self.masks = self.add_weight(shape=(self.batches, *mask_shape), name="masks", **local)
         self.stored = self.add_weight(shape=(input_shape[0],), dtype="int64", name="stored", **local)
 
-    def call(self, repaired: Any, keep_mask: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, repaired: tf.Tensor, keep_mask: tf.Tensor, step: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
         rows = self.images.shape[1]
         repaired, keep_mask = gather_rows(repaired), gather_rows(keep_mask)
-        places = tf.range(rows, dtype=tf.int64)
+        places = tf.range(rows, dtype=tf.int64)  # indices of the global batch
         stored = tf.convert_to_tensor(self.stored)
         uniform = global_uniform(self.seed, 4, step, rows, (2,))
         takes = tf.equal((places + tf.cast(step, tf.int64)) % 2, 0)

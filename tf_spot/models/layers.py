@@ -7,22 +7,22 @@ their inputs (`autocast=False`): the layers inside cast their own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
 from tf_spot.distributed.replicas import example_uniform, global_sum, num_replicas
 from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import InputShape, LayerOptions, register
 
 # Truncated normal, variance 2 / fan average: the authors' initialisation of encoder, decoder and repair network.
 INITIALIZER = {"class_name": "VarianceScaling",
                "config": {"scale": 2.0, "mode": "fan_avg", "distribution": "truncated_normal"}}  # fmt: skip
 
 
-def upsample_mask(keep_mask: Any) -> tf.Tensor:
-    """Doubles a mask's height and width, nearest neighbour: (batch, h, w, 1) to (batch, 2h, 2w, 1)."""
+def upsample_mask(keep_mask: tf.Tensor) -> tf.Tensor:
+    """Double a mask's height and width, nearest neighbour: (batch, h, w, 1) to (batch, 2h, 2w, 1)."""
     return tf.repeat(tf.repeat(keep_mask, 2, axis=1), 2, axis=2)
 
 
@@ -41,7 +41,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         update_statistics: in training, also move the moving statistics.
     """
 
-    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         if not training:
             return tf.cast(tf.cast(inputs, tf.float32) * self.scale_factor() + self.shift(), self.compute_dtype)
         outputs, mean, variance = self._fused(inputs) if num_replicas() == 1 else self._over_replicas(inputs)
@@ -55,12 +55,13 @@ class BatchNorm(keras.layers.BatchNormalization):
         mean = global_sum(tf.reduce_mean(inputs, axes)) / replicas
         variance = global_sum(tf.reduce_mean(tf.square(inputs - mean), axes)) / replicas
         gamma = self.gamma if self.scale else None
+        # The two-pass variance: the square's mean less the mean's square would cancel in float32.
         outputs = tf.nn.batch_normalization(inputs, mean, variance, self.beta, gamma, self.epsilon)
         return tf.cast(outputs, self.compute_dtype), mean, variance
 
     def _fused(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One kernel instead of eight; it reports the unbiased variance, which is turned back into the biased one."""
-        flat = inputs if len(inputs.shape) == 4 else inputs[:, None, None, :]
+        flat = inputs if len(inputs.shape) == 4 else inputs[:, None, None, :]  # the kernel takes maps only
         beta = tf.convert_to_tensor(self.beta)
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
@@ -103,7 +104,7 @@ class ConvBlock(keras.layers.Layer):
         negative_slope: float,
         norm_momentum: float,
         norm_epsilon: float,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
@@ -120,22 +121,24 @@ class ConvBlock(keras.layers.Layer):
         )
         self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, dtype=self.dtype_policy, name="norm")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         self.conv.build(input_shape)
         self.norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         inputs = tf.cast(inputs, self.compute_dtype)
         if training:
             outputs = self.convolve(inputs, tf.cast(self.conv.kernel, self.compute_dtype), training)
             outputs = self.norm(outputs, training=True, update_statistics=update_statistics)
         else:
+            # The norm's factor goes into the kernel, its shift becomes a bias: both are constants at inference.
             kernel = tf.cast(self.conv.kernel, tf.float32) * self.norm.scale_factor()
             kernel, shift = (tf.cast(x, self.compute_dtype) for x in (kernel, self.norm.shift()))
             outputs = self.convolve(inputs, kernel, training) + shift
         return tf.nn.leaky_relu(outputs, self.negative_slope)
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        """Convolve (batch, height, width, channels) with a kernel (size, size, channels, filters)."""
         form = convolve if training else tf.nn.conv2d
         return form(inputs, kernel, self.strides, "SAME")
 
@@ -149,6 +152,7 @@ class UpConv(ConvBlock):
     """Bilinear upsampling by 2 (half-pixel centres), then a `ConvBlock`: one layer of the decoder."""
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        """Upsample (batch, height, width, channels) by 2 and convolve: (batch, 2 height, 2 width, filters)."""
         return convolve_upsampled(inputs, kernel)
 
 
@@ -174,13 +178,19 @@ class RepairBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, gated: bool = True, *, negative_slope: float, norm_momentum: float, norm_epsilon: float, **kwargs: Any
+        self,
+        gated: bool = True,
+        *,
+        negative_slope: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.gated = gated
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         *batch_and_size, channels = input_shape
         self.first = ConvBlock(
             channels,
@@ -197,80 +207,21 @@ class RepairBlock(keras.layers.Layer):
         self.first.build((*batch_and_size, channels + 1))
         self.second.build(tuple(input_shape))
 
-    def call(self, inputs: Any, keep_mask: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, keep_mask: tf.Tensor, training: bool = False, update_statistics: bool = True
+    ) -> tf.Tensor:
         inputs, keep_mask = (tf.cast(x, self.compute_dtype) for x in (inputs, keep_mask))
+        # (batch, height, width, channels + 1): the mask is one more input channel
         first = self.first(
             tf.concat([inputs, keep_mask], axis=-1), training=training, update_statistics=update_statistics
         )
-        residual = self.second(first, training=training)
+        residual = self.second(first, training=training)  # (batch, height, width, channels)
+        # The gate broadcasts over channels: kept cells pass as they are.
         return inputs + (1 - keep_mask) * residual if self.gated else inputs + residual
 
     def get_config(self) -> dict[str, Any]:
         names = ("gated", "negative_slope", "norm_momentum", "norm_epsilon")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-
-@register
-class Damage(keras.layers.Layer):
-    """Drops random cells of an encoding, all channels of a cell together.
-
-    Args:
-        drop_rate: probability that a cell is dropped, 0 <= rate < 1.
-        fill: what a dropped cell becomes. `avg3`: the 3x3 average of the undamaged encoding around it, borders
-            averaging real cells only; `global`: the average over the whole map; `zero`; `noise`: normal numbers with
-            the mean and deviation of each channel over the map.
-        seed: of the random draws.
-
-    Call arguments:
-        encoding: (batch, h, w, channels).
-        step: scalar integer; the same step gives the same mask.
-
-    Returns:
-        damaged (like `encoding`) and keep_mask (batch, h, w, 1), 1 = kept.
-
-    Source: paper, section 3; filler from the authors' code.
-    """
-
-    def __init__(self, drop_rate: float, fill: str = "avg3", seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not 0 <= drop_rate < 1:
-            raise ValueError(f"drop_rate must be in [0, 1). Received: drop_rate={drop_rate}")
-        if fill not in ("avg3", "global", "zero", "noise"):
-            raise ValueError(f"fill must be avg3, global, zero or noise. Received: fill={fill!r}")
-        self.drop_rate, self.fill, self.seed = drop_rate, fill, seed
-
-    def build(self, input_shape: Any) -> None:
-        pass
-
-    def call(self, encoding: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        keep_mask = self.draw(encoding, step)
-        return self.apply_mask(encoding, keep_mask, step), keep_mask
-
-    def draw(self, encoding: Any, step: Any) -> tf.Tensor:
-        """The keep mask of this step, (batch, h, w, 1)."""
-        rows, height, width, _ = encoding.shape
-        uniform = example_uniform(self.seed, 1, step, rows or tf.shape(encoding)[0], (height, width, 1))
-        return tf.cast(uniform >= self.drop_rate, encoding.dtype)
-
-    def apply_mask(self, encoding: Any, keep_mask: Any, step: Any) -> tf.Tensor:
-        """`encoding` with the cells where `keep_mask` is 0 replaced by the filler."""
-        return keep_mask * encoding + (1 - keep_mask) * self._filler(encoding, step)
-
-    def _filler(self, encoding: tf.Tensor, step: Any) -> tf.Tensor:
-        if self.fill == "avg3":
-            return tf.nn.avg_pool2d(encoding, 3, 1, "SAME")
-        if self.fill == "zero":
-            return tf.zeros_like(encoding)
-        mean, variance = tf.nn.moments(encoding, axes=(1, 2), keepdims=True)
-        if self.fill == "global":
-            return mean * tf.ones_like(encoding)
-        rows, *shape = encoding.shape
-        uniform = example_uniform(self.seed, 2, step, rows or tf.shape(encoding)[0], shape)
-        normal = tf.math.ndtri(tf.clip_by_value(uniform, 1e-6, 1 - 1e-6))
-        return mean + tf.sqrt(variance) * normal
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"drop_rate": self.drop_rate, "fill": self.fill, "seed": self.seed}
 
 
 @register
@@ -280,14 +231,16 @@ class LocalResponseNorm(keras.layers.Layer):
     TensorFlow does not divide alpha by the window, so alpha 2e-5 here is 1e-4 with local size 5 in Caffe.
     """
 
-    def __init__(self, depth_radius: int, alpha: float, beta: float, bias: float, **kwargs: Any) -> None:
+    def __init__(
+        self, depth_radius: int, alpha: float, beta: float, bias: float, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.depth_radius, self.alpha, self.beta, self.bias = depth_radius, alpha, beta, bias
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         pass
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.local_response_normalization(inputs, self.depth_radius, self.bias, self.alpha, self.beta)
 
     def get_config(self) -> dict[str, Any]:
@@ -297,7 +250,7 @@ class LocalResponseNorm(keras.layers.Layer):
 
 @register
 class ExampleDropout(keras.layers.Layer):
-    """Dropout whose draw is a function of (seed, step, place in the global batch).
+    """Dropout whose draw is a function of (seed, step, index in the global batch).
 
     Call arguments:
         inputs: (batch, units); the batch holds `halves` equal parts, one after the other.
@@ -305,20 +258,20 @@ class ExampleDropout(keras.layers.Layer):
         halves: parts that were concatenated into the batch.
     """
 
-    def __init__(self, rate: float, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, rate: float, seed: int = 0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         pass
 
-    def call(self, inputs: Any, step: Any = None, halves: int = 1) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, step: tf.Tensor | int | None = None, halves: int = 1) -> tf.Tensor:
         if step is None or self.rate == 0:
             return inputs
         rows, units = inputs.shape
         uniform = example_uniform(self.seed, 3, step, (rows or tf.shape(inputs)[0]) // halves, (halves, units))
         uniform = tf.concat(tf.unstack(uniform, axis=1), axis=0)  # (batch, units), part after part
-        return tf.where(uniform >= self.rate, inputs / (1 - self.rate), 0.0)
+        return tf.where(uniform >= self.rate, inputs / (1 - self.rate), 0.0)  # scaled, so that the mean stays
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"rate": self.rate, "seed": self.seed}

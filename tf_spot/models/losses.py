@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import tensorflow as tf
 
@@ -12,17 +11,23 @@ from tf_spot.distributed.replicas import global_sum, num_replicas
 CORRUPT, REAL = 0, 1  # classes of the realness head
 
 
-def reconstruction_loss(images: Any, decoded: Any) -> tf.Tensor:
-    """Mean squared error of the autoencoder; images in [-1, 1]. Source: authors' code (the paper writes a sum)."""
+def reconstruction_loss(images: tf.Tensor, decoded: tf.Tensor) -> tf.Tensor:
+    """Mean squared error of the autoencoder, a scalar.
+
+    Args:
+        images, decoded: (batch, height, width, 3) in [-1, 1].
+
+    Source: authors' code (the paper writes a sum).
+    """
     return tf.reduce_mean(tf.math.squared_difference(decoded, images))
 
 
-def realness_loss(real_logits: Any, corrupt_logits: Any) -> tf.Tensor:
+def realness_loss(real_logits: tf.Tensor, corrupt_logits: tf.Tensor) -> tf.Tensor:
     """Two-way cross entropy, the mean over real and corrupt examples; logits (batch, 2). Source: paper, section 3."""
     return (_cross_entropy(real_logits, REAL) + _cross_entropy(corrupt_logits, CORRUPT)) / 2
 
 
-def adversarial_loss(kind: str, real_logits: Any, corrupt_logits: Any) -> tf.Tensor:
+def adversarial_loss(kind: str, real_logits: tf.Tensor, corrupt_logits: tf.Tensor) -> tf.Tensor:
     """What the repair network minimises against the discriminator.
 
     Args:
@@ -39,7 +44,9 @@ def adversarial_loss(kind: str, real_logits: Any, corrupt_logits: Any) -> tf.Ten
     return flipped + unflipped if kind == "confusion" else flipped
 
 
-def mask_loss(targets: str, real_mask_logits: Any, corrupt_mask_logits: Any, keep_mask: Any) -> tf.Tensor:
+def mask_loss(
+    targets: str, real_mask_logits: tf.Tensor, corrupt_mask_logits: tf.Tensor, keep_mask: tf.Tensor
+) -> tf.Tensor:
     """Sigmoid cross entropy of "this cell was kept", mean over cells; all (batch, h, w, 1).
 
     Args:
@@ -51,7 +58,9 @@ def mask_loss(targets: str, real_mask_logits: Any, corrupt_mask_logits: Any, kee
     return (corrupt + _sigmoid_cross_entropy(real_mask_logits, tf.ones_like(keep_mask))) / 2
 
 
-def kept_loss(images: Any, repaired: Any, keep_mask: Any, kept_cells: Any = None) -> tf.Tensor:
+def kept_loss(
+    images: tf.Tensor, repaired: tf.Tensor, keep_mask: tf.Tensor, kept_cells: tf.Tensor | None = None
+) -> tf.Tensor:
     """Mean squared error to the input over the pixels of kept cells; `keep_mask` (batch, h, w, 1).
 
     The mean is over the kept values of the global batch. Source: authors' code; not in the paper.
@@ -61,22 +70,23 @@ def kept_loss(images: Any, repaired: Any, keep_mask: Any, kept_cells: Any = None
             batch's number over the number of parts.
     """
     factor = images.shape[1] // keep_mask.shape[1]
-    pixels = tf.repeat(tf.repeat(keep_mask, factor, axis=1), factor, axis=2)
+    pixels = tf.repeat(tf.repeat(keep_mask, factor, axis=1), factor, axis=2)  # (batch, height, width, 1)
     squares = tf.reduce_sum(pixels * tf.math.squared_difference(repaired, images))
     kept = global_sum(tf.reduce_sum(pixels)) if kept_cells is None else kept_cells * factor**2
     count = kept * images.shape[-1]
+    # Losses are divided by the replicas later, but `count` is of all of them already.
     return num_replicas() * tf.math.divide_no_nan(squares, count)
 
 
-def weight_penalty(variables: Iterable[Any]) -> tf.Tensor:
-    """Half the squared norm of every kernel (variables of rank 2 or more)."""
+def weight_penalty(variables: Iterable[tf.Variable]) -> tf.Tensor:
+    """Half the squared norm of every kernel (variables of rank 2 or more), a scalar."""
     return tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables if len(v.shape) > 1])
 
 
-def _cross_entropy(logits: Any, label: int) -> tf.Tensor:
+def _cross_entropy(logits: tf.Tensor, label: int) -> tf.Tensor:
     labels = tf.fill(tf.shape(logits)[:1], label)
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
 
 
-def _sigmoid_cross_entropy(logits: Any, targets: Any) -> tf.Tensor:
+def _sigmoid_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits))

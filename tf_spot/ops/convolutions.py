@@ -31,7 +31,7 @@ class Conv2D(keras.layers.Conv2D):
         training: gradients will be asked for.
     """
 
-    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         parts = zip(tf.split(inputs, self.groups, axis=-1), tf.split(self.kernel, self.groups, axis=-1), strict=True)
         form = convolve if training else tf.nn.conv2d
         outputs = tf.concat([form(x, kernel, self.strides[0], self.padding.upper()) for x, kernel in parts], axis=-1)

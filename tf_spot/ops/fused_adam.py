@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -18,7 +16,7 @@ class FusedAdam(keras.optimizers.Adam):
     takes as long as they take to be read from memory: here they are read a third as often.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: tf.Tensor, variable: tf.Tensor, learning_rate: tf.Tensor) -> None:
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return

@@ -1,7 +1,31 @@
-"""Register a class with Keras under this package's name, so that saved models find it again."""
+"""What every layer and model of this package shares with Keras: the name it is registered under, and its options."""
 
 from __future__ import annotations
 
-import keras
+from typing import Any, TypedDict
 
+import keras
+import tensorflow as tf
+
+# Saved models find their classes by this package's name and the class's.
 register = keras.saving.register_keras_serializable("tf_spot")
+
+
+# What Keras hands a `train_step`: images (batch, height, width, 3), alone or with labels and weights.
+TrainingData = tf.Tensor | tuple[tf.Tensor, ...]
+
+
+InputShape = tuple[Any, ...]  # sizes, the batch's first; None where a size is open
+
+
+class ModelOptions(TypedDict, total=False):
+    """Keyword arguments that every Keras layer and model takes, besides its name."""
+
+    dtype: keras.DTypePolicy | str | None
+    trainable: bool
+
+
+class LayerOptions(ModelOptions, total=False):
+    """Keyword arguments that every Keras layer and model takes."""
+
+    name: str | None

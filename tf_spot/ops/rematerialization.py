@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def recomputed(stage: Callable[..., Any], *inputs: Any, update_statistics: bool = True) -> Any:
+def recomputed(stage: Callable[..., Any], *inputs: tf.Tensor, update_statistics: bool = True) -> Any:
     """`stage(*inputs)`, of which only the inputs are kept for the gradient.
 
     Args:

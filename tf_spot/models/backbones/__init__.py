@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from tf_spot.models.backbones.alexnet import AlexNet
 from tf_spot.models.backbones.base import Backbone
 from tf_spot.models.backbones.keras_applications import Application
@@ -12,17 +14,31 @@ from tf_spot.models.backbones.resnet18 import ResNet18
 __all__ = ["AlexNet", "Application", "Backbone", "ResNet18", "build_backbone"]
 
 
-def build_backbone(name: str, *, stem_kernel: int, stem_stride: int, trunk_norm: str, **common: Any) -> Backbone:
-    """The untrained backbone of that name.
+def build_backbone(
+    name: str,
+    *,
+    width: float,
+    stem_kernel: int,
+    stem_stride: int,
+    trunk_norm: str,
+    norm_momentum: float,
+    norm_epsilon: float,
+    dtype: keras.DTypePolicy | str | None = None,
+) -> Backbone:
+    """Make the untrained backbone of that name.
 
     Args:
         name: `alexnet`, `resnet18`, or a function of `keras.applications`.
         stem_kernel, stem_stride, trunk_norm: of AlexNet, the others have their own.
-        **common: `width`, `norm_momentum`, `norm_epsilon`, `dtype`.
+        width: factor on the channel counts.
+        norm_momentum, norm_epsilon: of batch norm.
+        dtype: precision of its computations.
 
     Raises:
         UserError: an unknown name, or a width that the model does not come in.
     """
+    common: dict[str, Any] = {"width": width, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
+    common["dtype"] = dtype
     if name == "alexnet":
         return AlexNet(stem_kernel=stem_kernel, stem_stride=stem_stride, trunk_norm=trunk_norm, **common)
     return ResNet18(**common) if name == "resnet18" else Application(name, **common)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
-from tf_spot.config import IMAGE_MEAN, RESPONSE_NORM, TRUNK_BIAS, TRUNK_CHANNELS, TRUNK_GROUPS, TRUNK_KERNELS
+from tf_spot.config import (
+    IMAGE_MEAN,
+    RESPONSE_NORM,
+    TRUNK_BIAS,
+    TRUNK_CHANNELS,
+    TRUNK_GROUPS,
+    TRUNK_KERNELS,
+    check_field,
+)
 from tf_spot.models.backbones.base import Backbone, scaled
 from tf_spot.models.layers import BatchNorm, LocalResponseNorm
 from tf_spot.ops.convolutions import Conv2D
+from tf_spot.ops.registry import InputShape, ModelOptions
 
 
 @keras.saving.register_keras_serializable("tf_spot", name="Backbone")  # its name in saved files
@@ -38,13 +47,12 @@ class AlexNet(Backbone):
         norm_momentum: float,
         norm_epsilon: float,
         name: str = "backbone",
-        **kwargs: Any,
+        **kwargs: Unpack[ModelOptions],
     ) -> None:
         settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         super().__init__(settings | norm, name, **kwargs)
-        if trunk_norm not in ("response", "batch"):
-            raise ValueError(f"trunk_norm must be response or batch. Received: trunk_norm={trunk_norm!r}")
+        check_field("network.trunk_norm", trunk_norm)
         normed = (trunk_norm == "batch",) * 4 + (True,)
         batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
         self.convs, self.norms = [], []
@@ -67,7 +75,7 @@ class AlexNet(Backbone):
         self.response_norm = LocalResponseNorm(**RESPONSE_NORM, dtype="float32") if trunk_norm == "response" else None
         self.build((None, None, None, 3))
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         channels = 3
         for conv, norm in zip(self.convs, self.norms, strict=True):
             if not conv.built:
@@ -76,12 +84,16 @@ class AlexNet(Backbone):
             if norm is not None and not norm.built:
                 norm.build((None, None, None, channels))
 
-    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+    def of_pixels(
+        self, pixels: tf.Tensor, training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Return the maps of images (batch, height, width, 3) in [0, 255]; see `Backbone`."""
         return self.of_parts([pixels], training, update_statistics)
 
     def of_parts(
-        self, parts: list[Any], training: bool = False, update_statistics: bool = True
+        self, parts: list[tf.Tensor], training: bool = False, update_statistics: bool = True
     ) -> dict[str, tf.Tensor]:
+        """Return the maps of parts of a batch, each (part, height, width, 3) in [0, 255]; see `Backbone`."""
         mean = tf.constant(IMAGE_MEAN)
         xs = [tf.cast(part, tf.float32) - mean for part in parts]  # in float32: bfloat16 has 1 in 256 for 200
         maps = {}
@@ -114,5 +126,5 @@ class AlexNet(Backbone):
         return -(-pixels // (4 * self.convs[0].strides[0]))
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: list[tf.Tensor]) -> Any:
     return tf.concat(parts, axis=0) if len(parts) > 1 else parts[0]

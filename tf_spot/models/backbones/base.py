@@ -1,22 +1,24 @@
-"""What every backbone has and does: five maps, by the names conv1 ... conv5."""
+"""The interface of a backbone: five maps, by the names conv1 ... conv5."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
+from tf_spot.ops.registry import ModelOptions
+
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest multiple of 8, at least 8."""
+    """Return `channels` times `width`, to the nearest multiple of 8, at least 8: what vector units compute in."""
     return max(8, 8 * round(channels * width / 8))
 
 
 class Configured(keras.Model):
     """A model that keeps its constructor's keyword arguments for `get_config`."""
 
-    def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Any) -> None:
+    def __init__(self, settings: dict[str, Any], name: str | None, **kwargs: Unpack[ModelOptions]) -> None:
         super().__init__(name=name, autocast=False, **kwargs)  # the layers inside cast what they are given
         self._settings = settings
 
@@ -42,18 +44,23 @@ class Backbone(Configured):
 
     response_norm: Any = None
 
-    def call(self, images: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+    def call(self, images: tf.Tensor, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
         parts = images if isinstance(images, tuple) else (images,)
         return self.of_parts([tf.cast(part, tf.float32) * 127.5 + 127.5 for part in parts], training, update_statistics)
 
     def of_parts(
-        self, parts: list[Any], training: bool = False, update_statistics: bool = True
+        self, parts: list[tf.Tensor], training: bool = False, update_statistics: bool = True
     ) -> dict[str, tf.Tensor]:
-        """Like a call, of parts of a batch of images in [0, 255]. By default every layer is taken to mix images."""
+        """Return the maps of parts of a batch, like a call; images (part, height, width, 3) in [0, 255].
+
+        By default every layer is taken to mix images.
+        """
         return self.of_pixels(tf.concat(parts, axis=0), training, update_statistics)
 
-    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
-        """Like a call, of images in [0, 255].
+    def of_pixels(
+        self, pixels: tf.Tensor, training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Return the maps of images (batch, height, width, 3) in [0, 255], like a call.
 
         Exported models begin here: int8 does not survive a scaling to [-1, 1] and back.
         """
@@ -75,7 +82,7 @@ class Backbone(Configured):
         raise NotImplementedError
 
     def grid_size(self, pixels: int) -> int:
-        """Cells a side of conv5, for images of that many pixels a side.
+        """Cells per side of conv5, for images of that many pixels per side.
 
         Raises:
             UserError: they are too small.

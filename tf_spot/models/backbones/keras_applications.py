@@ -6,9 +6,9 @@ import contextlib
 import importlib
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_spot.errors import UserError
 from tf_spot.models.backbones.base import Backbone
 from tf_spot.models.layers import BatchNorm
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import InputShape, ModelOptions, register
 
 MAPS = 5
 STRIDE = 16
@@ -32,7 +32,7 @@ class ApplicationNorm(BatchNorm):
     """A `BatchNorm` inside a functional model, which cannot hand on `update_statistics`: it is taken from around."""
 
     def call(
-        self, inputs: Any, training: bool = False, update_statistics: bool = True, mask: Any = None
+        self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True, mask: tf.Tensor = None
     ) -> tf.Tensor:  # `mask`: Keras' batch norm has one, never used here, and the copied graph hands it on
         update = update_statistics and _update_statistics.get()
         return super().call(inputs, training=training, update_statistics=update)
@@ -77,7 +77,7 @@ class Application(Backbone):
         norm_momentum: float,
         norm_epsilon: float,
         name: str = "backbone",
-        **kwargs: Any,
+        **kwargs: Unpack[ModelOptions],
     ) -> None:
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         super().__init__({"application": application, "width": width} | norm, name, **kwargs)
@@ -87,10 +87,13 @@ class Application(Backbone):
         self.net = _recast(_five_ends(make, _widened(make, width)), self.dtype_policy, norm_momentum, norm_epsilon)
         self.built = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         pass
 
-    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+    def of_pixels(
+        self, pixels: tf.Tensor, training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Return the maps of images (batch, height, width, 3) in [0, 255]; see `Backbone`."""
         with _statistics(update_statistics):
             maps = self.net(self.preprocess(tf.cast(pixels, tf.float32)), training=training)
         return {f"conv{i}": tf.cast(value, tf.float32) for i, value in enumerate(maps, start=1)}
@@ -130,7 +133,7 @@ class Application(Backbone):
         return size
 
 
-def _function(application: str) -> Any:
+def _function(application: str) -> Callable[..., keras.Model]:
     """The function of `keras.applications`, by its name."""
     make = getattr(keras.applications, application, None)
     if not (inspect.isfunction(make) and "include_top" in inspect.signature(make).parameters):
@@ -139,7 +142,7 @@ def _function(application: str) -> Any:
     return make
 
 
-def _widened(make: Any, width: float) -> dict[str, Any]:
+def _widened(make: Callable[..., keras.Model], width: float) -> dict[str, Any]:
     """The width, as the function takes it."""
     if "alpha" in inspect.signature(make).parameters:
         return {"alpha": width}
@@ -148,7 +151,7 @@ def _widened(make: Any, width: float) -> dict[str, Any]:
     return {}
 
 
-def _five_ends(make: Any, settings: dict[str, Any]) -> keras.Model:
+def _five_ends(make: Callable[..., keras.Model], settings: dict[str, Any]) -> keras.Model:
     """The model cut off at conv5, with the five maps as outputs."""
     model = make(include_top=False, weights=None, input_shape=(None, None, 3), **settings)
     ends = _block_ends(model)
@@ -182,7 +185,7 @@ def _block_ends(model: keras.Model) -> list[Any]:
     return found
 
 
-def _is_end(operation: Any) -> bool:
+def _is_end(operation: keras.Operation) -> bool:
     activation = getattr(operation, "activation", keras.activations.linear)
     return isinstance(operation, ENDS) or activation is not keras.activations.linear
 
@@ -193,10 +196,10 @@ def _sizes(model: keras.Model, pixels: int) -> list[int]:
     return [int(each.shape[1]) for each in keras.tree.flatten(maps)]
 
 
-def _recast(model: keras.Model, policy: Any, norm_momentum: float, norm_epsilon: float) -> keras.Model:
+def _recast(model: keras.Model, policy: keras.DTypePolicy, norm_momentum: float, norm_epsilon: float) -> keras.Model:
     """The model anew, in another precision and with our batch norm."""
 
-    def recast(layer: Any) -> Any:
+    def recast(layer: keras.layers.Layer) -> Any:
         if not isinstance(layer, keras.layers.Layer):
             return layer  # an operation without state
         scales = isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)

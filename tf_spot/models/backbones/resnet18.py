@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_spot.config import IMAGE_MEAN
 from tf_spot.models.backbones.base import Backbone, scaled
 from tf_spot.models.layers import BatchNorm
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import InputShape, LayerOptions, ModelOptions, register
 
 # Of conv2_x ... conv5_x, each two blocks. Source: He et al., table 1; conv5_x has stride 2 there.
 CHANNELS = (64, 128, 256, 512)
@@ -23,7 +23,7 @@ HE = {
 }
 
 
-def _conv(channels: int, kernel: int, strides: int, policy: Any, name: str) -> keras.layers.Conv2D:
+def _conv(channels: int, kernel: int, strides: int, policy: keras.DTypePolicy, name: str) -> keras.layers.Conv2D:
     return keras.layers.Conv2D(
         channels, kernel, strides, padding="same", use_bias=False, kernel_initializer=HE, dtype=policy, name=name
     )
@@ -41,12 +41,14 @@ class BasicBlock(keras.layers.Layer):
         (batch, height / strides, width / strides, filters), after the ReLU.
     """
 
-    def __init__(self, filters: int, strides: int, norm_momentum: float, norm_epsilon: float, **kwargs: Any) -> None:
+    def __init__(
+        self, filters: int, strides: int, norm_momentum: float, norm_epsilon: float, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.filters, self.strides = filters, strides
         self.norm_momentum, self.norm_epsilon = norm_momentum, norm_epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         policy, channels = self.dtype_policy, input_shape[-1]
         kernels = [("first", 3, self.strides, channels), ("second", 3, 1, self.filters)]
         if (channels, 1) != (self.filters, self.strides):
@@ -60,7 +62,7 @@ class BasicBlock(keras.layers.Layer):
             self.convs[-1].build((None, None, None, inputs))
             self.norms[-1].build((None, None, None, self.filters))
 
-    def call(self, inputs: Any, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         mode = {"training": training, "update_statistics": update_statistics}
         x = tf.nn.relu(self.norms[0](self.convs[0](inputs), **mode))
         x = self.norms[1](self.convs[1](x), **mode)
@@ -87,7 +89,12 @@ class ResNet18(Backbone):
     """
 
     def __init__(
-        self, width: float, norm_momentum: float, norm_epsilon: float, name: str = "backbone", **kwargs: Any
+        self,
+        width: float,
+        norm_momentum: float,
+        norm_epsilon: float,
+        name: str = "backbone",
+        **kwargs: Unpack[ModelOptions],
     ) -> None:
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         super().__init__({"width": width} | norm, name, **kwargs)
@@ -102,7 +109,7 @@ class ResNet18(Backbone):
                 )
         self.build((None, None, None, 3))
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: InputShape) -> None:
         channels = 3
         for layer in (self.stem, self.stem_norm, *self.blocks):
             if not layer.built:
@@ -110,7 +117,10 @@ class ResNet18(Backbone):
                 layer.built = True
             channels = getattr(layer, "filters", channels)
 
-    def of_pixels(self, pixels: Any, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
+    def of_pixels(
+        self, pixels: tf.Tensor, training: bool = False, update_statistics: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Return the maps of images (batch, height, width, 3) in [0, 255]; see `Backbone`."""
         mode = {"training": training, "update_statistics": update_statistics}
         x = self.stem(tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN))  # less in float32, as in `AlexNet`
         x = tf.nn.relu(self.stem_norm(x, **mode))

@@ -14,29 +14,24 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_spot
+from tests.support.small_backbones import ALEXNET, MAPS, NORM, OTHERS, WIDTHS, discriminator, moments, pictures
 from tf_spot.baselines.kmeans import initialise
-from tf_spot.config import APPLICATIONS, BACKBONES, Config, preset
+from tf_spot.config import BACKBONES, Config, preset
 from tf_spot.data import load
 from tf_spot.errors import UserError
 from tf_spot.inference.heat_map import spot
 from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.backbones import AlexNet, Application, Backbone, ResNet18, build_backbone
 from tf_spot.models.classifier import Classifier
-from tf_spot.models.data_dependent_init import unit_variance
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.from_config import build_autoencoder, build_discriminator, build_spotter
 from tf_spot.models.layers import BatchNorm
-from tf_spot.models.networks import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.visualization.pictures import conv1_filters
 
 # Keras itself converts its variables in numpy 1's way when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
-OTHERS = ("resnet18", "MobileNetV3Small")
-WIDTHS = {"resnet18": 0.25, "MobileNetV3Small": 1.0}  # about a million weights each
-NORM = {"norm_momentum": 0.9, "norm_epsilon": 1e-3}
-ALEXNET = {"stem_kernel": 5, "stem_stride": 4, "trunk_norm": "batch"}
-MAPS = [f"conv{i}" for i in range(1, 6)]
 CONFIG = preset("tiny").replace(
     **{
         "data.image_size": 32,
@@ -53,26 +48,6 @@ CONFIG = preset("tiny").replace(
         "training.checkpoint_steps": 2,
     }
 )
-
-
-def pictures(count: int = 4, size: int = 32, seed: int = 0) -> np.ndarray:
-    coarse = np.random.default_rng(seed).uniform(-1, 1, (count, 4, 4, 3)).astype("float32")
-    return tf.image.resize(coarse, (size, size)).numpy()
-
-
-def discriminator(name: str, **changes: Any) -> Discriminator:
-    keras.utils.set_random_seed(0)
-    return Discriminator(image_size=32, backbone=name, fc_units=8, **NORM, **changes)
-
-
-@pytest.fixture(scope="module", params=OTHERS)
-def judge(request: pytest.FixtureRequest) -> Discriminator:
-    """Tests leave it as it was."""
-    return discriminator(request.param, width=WIDTHS[request.param])
-
-
-def moments(norms: list[Any]) -> list[np.ndarray]:
-    return [moving.numpy() for norm in norms for moving in (norm.moving_mean, norm.moving_variance)]
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -93,18 +68,6 @@ def test_mistakes_are_refused_by_the_configuration(texts: list[str], message: st
     assert Config().override(["network.backbone=MobileNetV3Small", "network.width=0.5"]).network.levels == 4
 
 
-def test_every_name_is_one_of_keras_and_those_left_out_are_known() -> None:
-    names = {name for name in dir(keras.applications) if name[0].isupper()}
-    assert set(APPLICATIONS) <= names
-    left_out = {name for name in names - set(APPLICATIONS) if not name.startswith(("ConvNeXt", "Inception", "NASNet"))}
-    assert not left_out, "Keras has new models: try them, see APPLICATIONS"
-
-
-def test_a_wrong_name_in_a_notebook_is_named() -> None:
-    with pytest.raises(UserError, match="alexnet, resnet18 or a model of keras.applications; received: 'resnet_v2'"):
-        Discriminator(backbone="resnet_v2")  # a module of keras.applications
-
-
 def test_the_name_makes_the_class() -> None:
     common = {"width": 0.05} | NORM
     assert isinstance(build_backbone("alexnet", **ALEXNET, **common), AlexNet)
@@ -114,12 +77,6 @@ def test_the_name_makes_the_class() -> None:
 
 
 # --- maps -------------------------------------------------------------------------------------------------------------
-
-
-def test_resnet18_has_the_parameters_of_the_paper() -> None:
-    """Of conv1 ... conv5_x: 11,689,512 with the thousand classes' layer, which has 512 * 1000 + 1000."""
-    backbone = ResNet18(width=1.0, **NORM)
-    assert sum(int(np.prod(v.shape)) for v in backbone.trainable_variables) == 11_689_512 - 513_000
 
 
 def test_channels_and_grids(judge: Discriminator) -> None:
@@ -193,18 +150,6 @@ def test_statistics_follow_in_training_and_stand_still_when_asked(judge: Discrim
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-3)}
 
 
-@pytest.mark.slow
-def test_rescaling_gives_the_moments_of_the_images(judge: Discriminator) -> None:
-    backbone, images, weights = judge.backbone, pictures(8), judge.get_weights()
-    unit_variance(backbone, tf.constant(images))
-    at_inference, in_training = (backbone(images, training=t, update_statistics=False) for t in (False, True))
-    momentum = {norm.momentum for norm in backbone.norms}
-    judge.set_weights(weights)
-    for name in MAPS:  # unlike with the moments that a new network has
-        np.testing.assert_allclose(at_inference[name], in_training[name], rtol=1e-2, atol=2e-3)
-    assert momentum == {0.9}
-
-
 # --- files and precision ----------------------------------------------------------------------------------------------
 
 
@@ -262,42 +207,7 @@ def test_grids_must_agree() -> None:
         ArtifactSpotter(Autoencoder(image_size=32, width=0.1, levels=3), discriminator("resnet18", width=0.1))
 
 
-def test_too_small_patches_are_refused(judge: Discriminator) -> None:
-    """Of 8 pixels; the stride is 16. ResNet-18 fills up the borders, so that a cell is left."""
-    if isinstance(judge.backbone, ResNet18):
-        assert judge.backbone.grid_size(8) == 1
-        return
-    with pytest.raises(UserError, match="MobileNetV3Small wants images or patches of 16 pixels or more; received: 8"):
-        judge.backbone.grid_size(8)
-
-
 # --- slow -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "MobileNet", "MobileNetV2", "ResNet50V2", "Xception"]
-)
-def test_one_of_every_family_has_five_maps_at_the_grid(name: str) -> None:
-    backbone = build_backbone(name, **ALEXNET, **NORM, width=1.0)
-    maps = backbone(pictures(2, size=48), training=True)
-    assert maps["conv5"].shape[:3] == (2, 3, 3) and len(maps) == 5
-    assert backbone.grid_size(96) == 6
-    assert all(np.all(np.isfinite(value)) for value in maps.values())
-    assert {x.rate for x in backbone._flatten_layers() if isinstance(x, keras.layers.Dropout)} <= {0.0}
-
-
-@pytest.mark.slow
-def test_without_batch_norm_there_is_nothing_to_rescale() -> None:
-    backbone = build_backbone("VGG16", **ALEXNET, **NORM, width=1.0)
-    with pytest.raises(UserError, match="wants a backbone with batch norm; received: VGG16"):
-        unit_variance(backbone, tf.constant(pictures()))
-
-
-@pytest.mark.slow
-def test_borders_that_are_trimmed_are_refused() -> None:
-    with pytest.raises(UserError, match="InceptionV3"):
-        Discriminator(image_size=32, backbone="InceptionV3", fc_units=8)
 
 
 @pytest.fixture(scope="module")
