@@ -32,6 +32,7 @@ class Range:
             raise ValueError(f"an interval is written like [0, 1). Received: {interval!r}")
         self.interval = interval
         self.low, self.high = float(match[2]), float(match[3])
+        # A round bracket leaves its end out: [0, 1) holds 0 and not 1.
         self.low_allowed, self.high_allowed = match[1] == "[", match[4] == "]"
 
     def __contains__(self, value: float) -> bool:
@@ -102,6 +103,7 @@ def checked(name: str, hint: Any, value: Any) -> Any:
         if value not in choices:
             raise UserError(f"{name} must be one of {', '.join(map(str, choices))}; received: {value!r}")
         return value
+    # bool is a subclass of int in Python; here it is a type of its own.
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():

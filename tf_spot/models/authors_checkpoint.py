@@ -22,7 +22,7 @@ _TRAINING_STATE = re.compile(r"(.*/)?(Adam(_\d+)?|beta[12]_power(_\d+)?|global_s
 
 
 def load_authors_checkpoint(path: str) -> ArtifactSpotter:
-    """Reads a TF1 checkpoint of the authors' public code.
+    """Read a TF1 checkpoint of the authors' public code.
 
     Args:
         path: the checkpoint's prefix (the path without `.index`), or its folder.
@@ -44,7 +44,7 @@ def load_authors_checkpoint(path: str) -> ArtifactSpotter:
 
 
 def from_authors_variables(values: Mapping[str, np.ndarray]) -> ArtifactSpotter:
-    """An `ArtifactSpotter` from arrays under the authors' names; see `load_authors_checkpoint`."""
+    """Make an `ArtifactSpotter` from arrays under the authors' names; see `load_authors_checkpoint`."""
     values = {name: value for name, value in values.items() if not _TRAINING_STATE.fullmatch(name)}
     spotter = _empty_spotter(values)
     table = variable_table(spotter)
@@ -57,7 +57,7 @@ def from_authors_variables(values: Mapping[str, np.ndarray]) -> ArtifactSpotter:
 
 
 def variable_table(spotter: ArtifactSpotter) -> dict[tuple[str, ...], Any]:
-    """The authors' names of every variable; a grouped convolution has one name for each group.
+    """Map the authors' names to our variables; a grouped convolution has one name for each group.
 
     Returns:
         {authors' names: this model's variable}; the arrays under the names, joined along the last axis, are its value.
@@ -86,6 +86,7 @@ def _layers(spotter: ArtifactSpotter) -> list[tuple[list[str], Any, Any]]:
     for i, block in enumerate(spotter.repair.blocks):
         rows += [([f"generator/repair_{i}/conv1"], block.first.conv, block.first.norm)]
         rows += [([f"generator/repair_{i}/conv2"], block.second, None)]
+    # A grouped convolution of theirs is one variable for each group.
     for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
         scope = f"discriminator/conv_{i}"
         groups = [f"{scope}/conv_{group}" for group in range(conv.groups)]
@@ -97,12 +98,12 @@ def _layers(spotter: ArtifactSpotter) -> list[tuple[list[str], Any, Any]]:
 
 
 def _empty_spotter(values: Mapping[str, np.ndarray]) -> ArtifactSpotter:
-    """The model of the checkpoint's sizes, which three of its shapes tell."""
+    """Make the model at the checkpoint's sizes, which follow from three of its shapes."""
     config = preset("authors2019")
     network, game = config.network, config.game
     width = _shape(values, f"encoder/conv_{LEVELS}/weights")[-1] / (ENCODER_CHANNELS * 2**LEVELS)
     grid, _, _, fc_units = _shape(values, "discriminator/fc_1/weights")
-    image_size = grid * 2**LEVELS
+    image_size = grid * 2**LEVELS  # fc_1 covers the whole grid of conv5, which is that of the encoding
     autoencoder = Autoencoder(
         image_size, width, LEVELS, network.encoder_kernel, network.negative_slope, network.norm_momentum,
         network.norm_epsilon, config.training.reconstruction_weight, game.weight_decay,

@@ -33,7 +33,7 @@ class Autoencoder(keras.Model):
     Args:
         image_size: pixels, a multiple of 2^levels.
         width: factor on the channel counts of the paper.
-        levels: stride-2 layers of the encoder; an encoding has image_size / 2^levels cells a side.
+        levels: stride-2 layers of the encoder; an encoding has image_size / 2^levels cells per side.
         encoder_kernel: of the stride-2 layers; 2 keeps cells apart, 3 is ablation (h).
         negative_slope: of the leaky ReLUs.
         norm_momentum, norm_epsilon: of batch norm.
@@ -84,7 +84,7 @@ class Autoencoder(keras.Model):
 
     @property
     def grid_size(self) -> int:
-        """Cells a side of an encoding."""
+        """Cells per side of an encoding."""
         return int(self.image_size // 2**self.levels)
 
     def compile(
@@ -116,7 +116,8 @@ class Autoencoder(keras.Model):
         return super().fit(x, *args, **kwargs)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.decoder(self.encoder(images, training=training), training=training)
+        encoding = self.encoder(images, training=training)  # (batch, h, w, channels)
+        return self.decoder(encoding, training=training)  # (batch, height, width, 3)
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -125,6 +126,7 @@ class Autoencoder(keras.Model):
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Update once, and return the epoch's mean loss so far, a scalar."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # One update from all micro batches; batch norm has taken its moments over each.
         gradients, reconstruction = MicroBatches(self.micro_batches).mean(self._gradients, images)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.reconstruction.update_state(reconstruction)
@@ -135,6 +137,7 @@ class Autoencoder(keras.Model):
         with tf.GradientTape() as tape:
             reconstruction = reconstruction_loss(images, self(images, training=True))
             penalty = self.weight_decay * weight_penalty(self.trainable_variables)
+            # The optimizer sums gradients over the replicas, so each gives its share.
             loss = per_replica(self.reconstruction_weight * reconstruction + penalty)
         return tape.gradient(loss, self.trainable_variables), reconstruction
 

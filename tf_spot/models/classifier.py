@@ -63,11 +63,13 @@ class Classifier(keras.Model):
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]
-        return self.head(tf.reshape(maps, (-1, self.head.kernel.shape[0])))
+        # Batch norm follows the labelled photos even where the layers are frozen: in pre-training half of what it saw
+        # were repaired images.
+        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]  # (batch, h, w, channels)
+        return self.head(tf.reshape(maps, (-1, self.head.kernel.shape[0])))  # (batch, classes)
 
     def train_layers(self, count: int) -> None:
-        """Lets the top `count` convolutions be trained besides the head; the others are frozen.
+        """Train the top `count` convolutions besides the head, and freeze the others.
 
         With another backbone than AlexNet: the layers that make the top `count` of the five maps.
 

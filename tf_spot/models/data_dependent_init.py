@@ -10,7 +10,7 @@ from tf_spot.models.backbones import AlexNet, Backbone
 
 
 def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
-    """Gives every channel of every layer mean 0 and variance 1 over `images` before its ReLU, from conv1 up.
+    """Give every channel of every layer mean 0 and variance 1 over `images` before its ReLU, from conv1 up.
 
     Through the moving moments where batch norm follows, else through kernel and bias. With another backbone than
     AlexNet: what enters each batch norm.
@@ -32,24 +32,25 @@ def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
     x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
     for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
         mean, variance = tf.nn.moments(conv(x), axes=(0, 1, 2))
-        if norm is not None:
+        if norm is not None:  # a batch norm's own statistics do it
             norm.moving_mean.assign(mean)
             norm.moving_variance.assign(variance)
         else:
+            # Divide the outputs by their deviation, and shift them to mean 0, through kernel and bias.
             scale = tf.math.rsqrt(variance + 1e-8)
             conv.kernel.assign(conv.kernel * scale)
             conv.bias.assign((conv.bias - mean) * scale)
-        x = backbone(images)[f"conv{i}"]
+        x = backbone(images)[f"conv{i}"]  # with the layers below already set
         if i <= 2:
             x = tf.nn.max_pool2d(x, 3, 2, "SAME")
             x = x if backbone.response_norm is None else backbone.response_norm(x)
 
 
 def check_rescalable(backbone: Backbone) -> None:
-    """Raises a UserError for a backbone whose channels cannot be rescaled."""
+    """Raise a `UserError` for a backbone whose channels cannot be rescaled."""
     if not backbone.norms:
         raise UserError(
-            "rescaling (--rescale, the rival kmeans) wants a backbone with batch norm; received: "
+            "rescaling (--rescale, the baseline kmeans) wants a backbone with batch norm; received: "
             f"{backbone.application}; leave it out"
         )
 
@@ -57,6 +58,7 @@ def check_rescalable(backbone: Backbone) -> None:
 def _take_moments(backbone: Backbone, images: tf.Tensor) -> None:
     """The moving moments of every batch norm become those of `images`."""
     momentum = backbone.norms[0].momentum
+    # With momentum 0 one pass in training mode puts the batch's moments in place of the moving ones.
     for norm in backbone.norms:
         norm.momentum = 0.0
     backbone(images, training=True)

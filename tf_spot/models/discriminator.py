@@ -21,8 +21,8 @@ class Discriminator(Configured):
     Args:
         image_size: pixels; fixes fc_1.
         width: factor on the channel counts of the backbone.
-        stem_kernel, stem_stride: of AlexNet's conv1, pixels; its conv5 has image_size / (4 * stem_stride) cells a side,
-            that of the other backbones image_size / 16.
+        stem_kernel, stem_stride: of AlexNet's conv1, pixels; its conv5 has image_size / (4 * stem_stride) cells per
+            side, those of the other backbones image_size / 16.
         trunk_norm: of AlexNet: `response` after conv1 and conv2 (paper), or `batch` after every convolution.
         norm_momentum, norm_epsilon: of batch norm.
         predict_mask: False leaves out the mask head (ablation (g)).

@@ -15,7 +15,7 @@ from tf_spot.ops.fused_adam import FusedAdam
 
 
 def build_autoencoder(config: Config) -> Autoencoder:
-    """An untrained autoencoder, its optimizer set; the same weights for the same seed."""
+    """Make an untrained autoencoder, its optimizer set; the same seed gives the same weights."""
     network, training = config.network, config.training
     keras.utils.set_random_seed(training.seed)
     autoencoder = Autoencoder(
@@ -36,9 +36,10 @@ def build_autoencoder(config: Config) -> Autoencoder:
 
 
 def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
-    """An untrained spotter around `autoencoder`, its optimizers set; the same weights for the same seed."""
+    """Make an untrained spotter around `autoencoder`, its optimizers set; the same seed gives the same weights."""
     game, training = config.game, config.training
     keras.utils.set_random_seed(training.seed)
+    # Row (l) has a generator in place of the repair network, and so no placement of repair.
     kind: dict[str, Any] = {} if game.repair == "gan" else {"repair": game.repair}
     spotter = (GAN if game.repair == "gan" else ArtifactSpotter)(
         autoencoder,
@@ -70,7 +71,7 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
 
 
 def build_discriminator(config: Config) -> Discriminator:
-    """An untrained discriminator."""
+    """Make an untrained discriminator."""
     network = config.network
     return Discriminator(
         image_size=config.data.image_size,
@@ -90,7 +91,7 @@ def build_discriminator(config: Config) -> Discriminator:
 
 
 def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """Adam whose rate falls in a line and then stays. The schedule counts the optimizer's own saved updates."""
+    """Make Adam whose rate falls linearly and then stays. The schedule counts the optimizer's own saved updates."""
     training = config.training
     schedule = keras.optimizers.schedules.PolynomialDecay(
         learning_rate,

@@ -43,28 +43,30 @@ class History(keras.layers.Layer):
         self.batches, self.seed = batches, seed
 
     def build(self, input_shape: InputShape, mask_shape: InputShape) -> None:
-        """Makes the slots for batches of these full shapes, the batch size over all replicas included."""
+        """Make the slots for batches of these full shapes, the batch size over all replicas included."""
+        # Weights of the layer, so that a checkpoint holds them and a resumed run goes on bit for bit.
         local: dict[str, Any] = {"trainable": False, "initializer": "zeros"}
         self.images = self.add_weight(shape=(self.batches, *input_shape), name="images", **local)
         self.masks = self.add_weight(shape=(self.batches, *mask_shape), name="masks", **local)
         self.stored = self.add_weight(shape=(input_shape[0],), dtype="int64", name="stored", **local)
 
     def call(self, repaired: tf.Tensor, keep_mask: tf.Tensor, step: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = self.images.shape[1]
-        repaired, keep_mask = gather_rows(repaired), gather_rows(keep_mask)
-        places = tf.range(rows, dtype=tf.int64)  # indices of the global batch
-        stored = tf.convert_to_tensor(self.stored)
-        uniform = global_uniform(self.seed, 4, step, rows, (2,))
-        takes = tf.equal((places + tf.cast(step, tf.int64)) % 2, 0)
+        rows = self.images.shape[1]  # of the global batch
+        repaired, keep_mask = gather_rows(repaired), gather_rows(keep_mask)  # (rows, ...)
+        indices = tf.range(rows, dtype=tf.int64)
+        stored = tf.convert_to_tensor(self.stored)  # (rows,): images that each index has stored so far
+        uniform = global_uniform(self.seed, 4, step, rows, (2,))  # (rows, 2): the slot to take, the slot to fill
+        takes = tf.equal((indices + tf.cast(step, tf.int64)) % 2, 0)  # roles swap with the step
 
-        past = _cells(uniform[:, 0] * tf.cast(tf.minimum(stored, self.batches), tf.float32), places)
-        use_past = (takes & (stored > 0))[:, None, None, None]
+        past = _cells(uniform[:, 0] * tf.cast(tf.minimum(stored, self.batches), tf.float32), indices)
+        use_past = (takes & (stored > 0))[:, None, None, None]  # (rows, 1, 1, 1): broadcasts over pixels
         images = tf.where(use_past, tf.gather_nd(self.images, past), repaired)
         masks = tf.where(use_past, tf.gather_nd(self.masks, past), keep_mask)
 
+        # Free slots are filled in order, then random ones are overwritten: an image's age has a long tail.
         slot = tf.where(stored < self.batches, tf.cast(stored, tf.float32), uniform[:, 1] * self.batches)
         keeps = tf.where(~takes)[:, 0]
-        target = tf.gather(_cells(slot, places), keeps)
+        target = tf.gather(_cells(slot, indices), keeps)
         for buffer, fresh in ((self.images, repaired), (self.masks, keep_mask)):
             buffer.assign(tf.tensor_scatter_nd_update(buffer, target, tf.gather(fresh, keeps)))
         self.stored.assign(stored + tf.cast(~takes, tf.int64))
@@ -75,6 +77,6 @@ class History(keras.layers.Layer):
         return super().get_config() | {"batches": self.batches, "seed": self.seed}
 
 
-def _cells(slots: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Indices (slot, place) into the buffer, (batch, 2)."""
-    return tf.stack([tf.cast(slots, tf.int64), places], axis=1)
+def _cells(slots: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Positions (slot, index) in the buffer, (batch, 2)."""
+    return tf.stack([tf.cast(slots, tf.int64), indices], axis=1)

@@ -71,7 +71,7 @@ class Encoder(Configured):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = images
         for stage in self.stages:
-            x = stage(x, training=training)
+            x = stage(x, training=training)  # halves height and width, E0 apart
         return tf.cast(x, tf.float32)  # (batch, s / 2^levels, s / 2^levels, channels)
 
 
@@ -105,7 +105,7 @@ class Decoder(Configured):
         super().__init__({"levels": levels, "width": width} | norm, name, **kwargs)
         norm["dtype"] = self.dtype_policy
         self.recompute = False
-        self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage
+        self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage, the deepest first
         self.stages: list[Any] = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
         self.stages.append(
             keras.layers.Conv2D(
@@ -131,8 +131,8 @@ class Decoder(Configured):
             stage = partial(layer, training=training)
             if self.recompute and training:
                 stage = partial(recomputed, stage)
-            x = stage(x, update_statistics=update_statistics)
-        return self.stages[-1](x)
+            x = stage(x, update_statistics=update_statistics)  # doubles height and width
+        return self.stages[-1](x)  # (batch, s, s, 3), tanh
 
 
 @register

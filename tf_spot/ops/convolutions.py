@@ -79,10 +79,11 @@ def _by_pixels(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride
     size, _, channels, filters = kernel.shape
     before = (size - stride) // 2  # pixels that SAME pads
     cells = -(-(size - stride - before) // stride)  # on each side of the middle one
-    count = 2 * cells + 1
+    count = 2 * cells + 1  # cells that the kernel spans
     zeros = [cells * stride - before, (cells + 1) * stride - size + before]
     blocks = tf.reshape(tf.pad(kernel, [zeros, zeros, [0, 0], [0, 0]]), (count, stride, count, stride, channels, -1))
     blocks = tf.reshape(tf.transpose(blocks, (0, 2, 1, 3, 4, 5)), (count, count, -1, filters))
+    # (batch, height / stride, width / stride, stride^2 * channels)
     shape = (*tf.unstack(tf.shape(upstream))[:3], blocks.shape[2])
     return tf.nn.depth_to_space(tf.nn.conv2d_transpose(upstream, blocks, shape, 1, "SAME"), stride)
 
@@ -94,14 +95,15 @@ def _by_kernel(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride
 def _by_kernel_of_small_maps(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """Channels as images and images as channels."""
     pads = [[0, 0], *([(size - 1) // 2, size // 2] for size in kernel.shape[:2]), [0, 0]]
-    maps, errors = tf.transpose(inputs, (3, 1, 2, 0)), tf.transpose(upstream, (1, 2, 0, 3))
+    maps = tf.transpose(inputs, (3, 1, 2, 0))  # (channels, height, width, batch)
+    errors = tf.transpose(upstream, (1, 2, 0, 3))  # (height, width, batch, filters)
     return tf.transpose(tf.nn.conv2d(maps, errors, stride, pads), (1, 2, 0, 3))
 
 
 def _by_kernel_of_patches(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """Patches do not overlap: the product of a matrix of them with one of errors."""
-    patches = tf.nn.space_to_depth(inputs, stride)
-    errors = tf.reshape(upstream, (-1, upstream.shape[-1]))
+    patches = tf.nn.space_to_depth(inputs, stride)  # (batch, height / stride, width / stride, stride^2 * channels)
+    errors = tf.reshape(upstream, (-1, upstream.shape[-1]))  # (patches, filters)
     product = tf.matmul(tf.reshape(patches, (-1, patches.shape[-1])), errors, transpose_a=True)
     return tf.reshape(product, kernel.shape)
 
@@ -124,10 +126,11 @@ def convolve_upsampled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     if not on_cpu() or not _upsampling_last_pays(height, width, channels, size):
         return convolve(upsample(inputs), kernel, 1)
     taps = tf.reshape(tf.transpose(kernel, (2, 1, 0, 3)), (channels, -1))  # (channels, column * row * filter)
-    products = tf.matmul(tf.reshape(inputs, (-1, channels)), taps)
+    products = tf.matmul(tf.reshape(inputs, (-1, channels)), taps)  # every tap of every cell, before upsampling
     columns = tf.constant(_weights(width, size), inputs.dtype)
     columns = tf.reshape(tf.transpose(columns, (1, 2, 0)), (1, 2 * width, width * size))
     wider = tf.matmul(columns, tf.reshape(products, (-1, width * size, size * filters)))
+    # (batch, row tap, height, 2 width, filters)
     wider = tf.transpose(tf.reshape(wider, (-1, height, 2 * width, size, filters)), (0, 3, 1, 2, 4))
     rows = tf.constant(_weights(height, size), inputs.dtype)
     rows = tf.reshape(tf.transpose(rows, (1, 0, 2)), (1, 2 * height, size * height))
@@ -136,12 +139,12 @@ def convolve_upsampled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _upsampling_last_pays(height: int, width: int, channels: int, size: int) -> bool:
-    """Does it save more products than the two matrices take? Both for a cell of the inputs and a filter."""
+    """True if it saves more products than the two matrices take, both per cell of the inputs and per filter."""
     return 3 * size**2 * channels > 2 * width * size**2 + 4 * height * size
 
 
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
-    """Doubles height and width, bilinear with half-pixel centres: (batch, h, w, channels) to (batch, 2h, 2w, channels).
+    """Double height and width, bilinear with half-pixel centres: (batch, h, w, channels) to (batch, 2h, 2w, channels).
 
     In bfloat16 as two matrix products: TensorFlow's resizing computes in float32 alone.
     """

@@ -102,9 +102,10 @@ class Application(Backbone):
     def stages(self) -> list[list[Any]]:
         ends = [self.net.operations.index(output._keras_history.operation) for output in self.net.outputs]
         groups: list[list[Any]] = [[] for _ in ends]
-        for place, operation in enumerate(self.net.operations):
+        for index, operation in enumerate(self.net.operations):
             if getattr(operation, "weights", None):
-                groups[next(stage for stage, end in enumerate(ends) if place <= end)].append(operation)
+                # The first end at or after the operation: the map that it helps to make.
+                groups[next(stage for stage, end in enumerate(ends) if index <= end)].append(operation)
         return groups
 
     @property
@@ -171,17 +172,18 @@ def _five_ends(make: Callable[..., keras.Model], settings: dict[str, Any]) -> ke
 def _block_ends(model: keras.Model) -> list[Any]:
     """Activations, sums and concatenations through which everything passes, in order."""
     operations = model.operations
-    places = {id(operation): place for place, operation in enumerate(operations)}
+    positions = {id(operation): index for index, operation in enumerate(operations)}
     last_use = list(range(len(operations)))
-    for place, operation in enumerate(operations[1:], start=1):  # the first is the input
+    for index, operation in enumerate(operations[1:], start=1):  # the first is the input
         for tensor in keras.tree.flatten(operation.input):
-            source = places[id(tensor._keras_history.operation)]
-            last_use[source] = max(last_use[source], place)
+            source = positions[id(tensor._keras_history.operation)]
+            last_use[source] = max(last_use[source], index)
+    # Everything passes through an operation if no tensor made before it is used after it.
     found, furthest = [], 0
-    for place, operation in enumerate(operations):
-        if place and furthest <= place and _is_end(operation):
+    for index, operation in enumerate(operations):
+        if index and furthest <= index and _is_end(operation):
             found.append(operation)
-        furthest = max(furthest, last_use[place])
+        furthest = max(furthest, last_use[index])
     return found
 
 
@@ -191,7 +193,7 @@ def _is_end(operation: keras.Operation) -> bool:
 
 
 def _sizes(model: keras.Model, pixels: int) -> list[int]:
-    """Cells a side of every output."""
+    """Cells per side of every output."""
     maps = model.compute_output_spec(keras.KerasTensor((None, pixels, pixels, 3)))
     return [int(each.shape[1]) for each in keras.tree.flatten(maps)]
 

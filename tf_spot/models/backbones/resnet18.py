@@ -66,8 +66,9 @@ class BasicBlock(keras.layers.Layer):
         mode = {"training": training, "update_statistics": update_statistics}
         x = tf.nn.relu(self.norms[0](self.convs[0](inputs), **mode))
         x = self.norms[1](self.convs[1](x), **mode)
+        # Where the shape changes the shortcut is a 1x1 convolution, else the inputs themselves.
         shortcut = self.norms[2](self.convs[2](inputs), **mode) if len(self.convs) == 3 else inputs
-        return tf.nn.relu(x + tf.cast(shortcut, x.dtype))
+        return tf.nn.relu(x + tf.cast(shortcut, x.dtype))  # (batch, height / strides, width / strides, filters)
 
     def get_config(self) -> dict[str, Any]:
         names = ("filters", "strides", "norm_momentum", "norm_epsilon")
@@ -103,9 +104,9 @@ class ResNet18(Backbone):
         self.stem_norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, dtype=policy, name="norm1")
         self.blocks = []
         for number, (channels, strides) in enumerate(zip(CHANNELS, STRIDES, strict=True), start=2):
-            for place, stride in enumerate((strides, 1), start=1):
+            for position, stride in enumerate((strides, 1), start=1):
                 self.blocks.append(
-                    BasicBlock(scaled(channels, width), stride, **norm, dtype=policy, name=f"conv{number}_{place}")
+                    BasicBlock(scaled(channels, width), stride, **norm, dtype=policy, name=f"conv{number}_{position}")
                 )
         self.build((None, None, None, 3))
 
