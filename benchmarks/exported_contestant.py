@@ -1,6 +1,6 @@
-"""One of ours in benchmarks/inference.py: python benchmarks/exported_contestant.py KIND ARTIFACT REFERENCE.npz
+"""A contestant of benchmarks/inference.py: python benchmarks/exported_contestant.py FORMAT ARTIFACT REFERENCE.npz
 
-KIND: keras (ARTIFACT is a backbone.keras), saved_model, tflite or onnx. Waits for its turns, see take_turns.py.
+FORMAT: keras (ARTIFACT is a backbone.keras), saved_model, tflite or onnx. Waits for its turns, see take_turns.py.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 
 import tf_spot  # noqa: E402, F401  (its settings of the environment come before TensorFlow)
-from tf_spot.exporters import run_artifact as reopen  # noqa: E402
+from tf_spot.exporters import run_artifact  # noqa: E402
 
 
-def keras_predict(path: str) -> reopen.Model:
-    """`Model.predict` of the backbone, and the embedding from what it gives."""
+def keras_predict(path: str) -> run_artifact.Artifact:
+    """Run `Model.predict` of the backbone and compute the embedding from its maps."""
     import keras
 
     backbone = keras.saving.load_model(path, compile=False)
 
-    def model(images: np.ndarray) -> reopen.Answers:
+    def artifact(images: np.ndarray) -> run_artifact.Outputs:
         maps = backbone.predict(images / 127.5 - 1, batch_size=len(images), verbose=0)
-        return maps | {"embedding": maps["conv5"].mean((1, 2))}
+        return maps | {"embedding": maps["conv5"].mean((1, 2))}  # (batch, channels)
 
-    return model
+    return artifact
 
 
 OPEN = {
     "keras": keras_predict,
-    "saved_model": lambda path: reopen.open_saved_model(path)[0],
-    "tflite": lambda path: reopen.open_tflite(path, CORES),
-    "onnx": lambda path: reopen.open_onnx(path, CORES),
+    "saved_model": lambda path: run_artifact.open_saved_model(path)[0],
+    "tflite": lambda path: run_artifact.open_tflite(path, CORES),
+    "onnx": lambda path: run_artifact.open_onnx(path, CORES),
 }
 
 if __name__ == "__main__":
-    kind, artifact, reference = sys.argv[1:]
+    format, artifact, reference = sys.argv[1:]
     with np.load(reference) as known:
         photos = known["photos"]
-    answer_with(OPEN[kind](artifact), photos)
+    answer_with(OPEN[format](artifact), photos)

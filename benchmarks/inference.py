@@ -1,11 +1,11 @@
 """Images per second of the features at 96 px, on two cores: python benchmarks/inference.py [--torch-python PYTHON]
 
 Writes results/benchmarks/inference.json: Keras predict, SavedModel, TFLite and ONNX Runtime in float32 and int8 and,
-where `--torch-python` names a Python with torch and NumPy, a PyTorch twin with the same weights, as it is usually
-written and in the layout channels-last. They take turns for some seconds at each batch size (take_turns.py). Figures
-are medians over the rounds; ratios are to the better of the two twins.
+if `--torch-python` names a Python with torch and NumPy, a PyTorch twin with the same weights, in its usual form and
+with the memory layout channels-last. They take turns, some seconds at each batch size (take_turns.py). Rates are
+medians over the rounds; ratios are to the better of the two twins.
 
-The weights are random: they do not change the work. Photos are the embedded ones.
+The weights are random, which does not change the work. The photos are the embedded ones.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from take_turns import CORES, on_two_cores, started, take_turns  # noqa: E402
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tf_spot.models.backbones import AlexNet
+
 TARGET = ROOT / "results" / "benchmarks" / "inference.json"
 BATCHES = (1, 32)
-ARTIFACTS = {  # name: format, quantisation
+ARTIFACTS = {  # contestant: format, quantisation
     "SavedModel": ("saved_model", "none"),
     "TFLite float32": ("tflite", "none"),
     "TFLite int8": ("tflite", "int8"),
@@ -64,7 +69,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> dict[str, list[str]]:
-    """Exports all artifacts; the command of each contestant."""
+    """Export all artifacts and return the command of each contestant."""
     import numpy as np
 
     from tf_spot.config import preset
@@ -81,23 +86,31 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, list[str]]:
     spotter.backbone.save(folder / "backbone.keras")
     ours = [sys.executable, str(ROOT / "benchmarks" / "exported_contestant.py")]
     commands = {"Keras predict": [*ours, "keras", str(folder / "backbone.keras"), str(reference)]}
-    for name, (kind, quantization) in ARTIFACTS.items():
-        bundle = folder / f"{kind}-{quantization}"
-        manifest = export(spotter, bundle, format=kind, quantize=quantization, photos=photos, config=config)
-        commands[name] = [*ours, kind, str(bundle / manifest["artifact"]), str(reference)]
+    for name, (format, quantization) in ARTIFACTS.items():
+        bundle = folder / f"{format}-{quantization}"
+        manifest = export(spotter, bundle, format=format, quantize=quantization, photos=photos, config=config)
+        commands[name] = [*ours, format, str(bundle / manifest["artifact"]), str(reference)]
     if options.torch_python:
         twin = [str(options.torch_python), str(ROOT / "benchmarks" / "torch_inference.py"), str(reference)]
         commands |= {name: [*twin, *words] for name, words in TWINS.items()}
     return commands
 
 
-def known_of(backbone: Any, photos: Any) -> dict[str, Any]:
-    """What the twin needs: see torch_inference.py."""
+def known_of(backbone: AlexNet, photos: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the weights that the twin needs, with batch norm folded into them, and two maps to compare.
+
+    Args:
+        backbone: any norm.
+        photos: uint8 (photos, size, size, 3).
+
+    Returns:
+        Arrays by name, see torch_inference.py.
+    """
     import numpy as np
 
     from tf_spot.config import IMAGE_MEAN, RESPONSE_NORM
 
-    known: dict[str, Any] = {}
+    known: dict[str, np.ndarray] = {}
     for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
         factor = 1.0 if norm is None else norm.scale_factor().numpy()
         known[f"kernel{i}"] = conv.kernel.numpy() * factor
@@ -112,7 +125,7 @@ def known_of(backbone: Any, photos: Any) -> dict[str, Any]:
 
 
 def summary(runs: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
-    """Medians; ratios to the better twin of each batch size; the best of ours."""
+    """Return the median rates, their ratios to the better twin at each batch size, and the best of ours."""
     rates = {
         name: {batch: round(statistics.median(values), 1) for batch, values in found.items()}
         for name, found in runs.items()
@@ -131,6 +144,7 @@ def summary(runs: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
 
 
 def torch_version(python: Path | None) -> dict[str, str]:
+    """Return {"torch": version} of that Python; empty without one."""
     if python is None:
         return {}
     words = [str(python), "-c", "import torch; print(torch.__version__)"]

@@ -1,11 +1,11 @@
-"""How far exported artifacts are from their model: formats x quantisations x parts x batch sizes, on real photos.
+"""Differences of exported artifacts from their model: parts x formats x quantisations x batch sizes, on real photos.
 
     python studies/export_parity.py RUN --data SPEC
 
 Writes results/export-parity.json: for each artifact its size and, by batch size and output, the largest difference,
 the output's largest value, their ratio (`share`) and the relative rms error; for the features also the linear probe of
-the embedding beside the float32 model's, so SPEC must be labelled photos with a test split. RUN must hold a classifier,
-which this makes:
+the embedding beside the float32 model's, so SPEC must be labelled photos with a test split. RUN must hold a classifier;
+this command trains one:
 
     tf-spot evaluate RUN --task finetune --data SPEC
 """
@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tf_spot.errors import UserError
 from tf_spot.exporters import export
 from tf_spot.exporters.export import CALIBRATION_PHOTOS, FORMATS
@@ -27,20 +29,26 @@ from tf_spot.storage.files import write_json
 from tf_spot.storage.provenance import provenance
 
 
-def rows(run: Run, photos: Any, spec: str) -> list[dict[str, Any]]:
-    """One row an artifact; one that is refused says why."""
+def rows(run: Run, photos: np.ndarray, spec: str) -> list[dict[str, Any]]:
+    """Export everything and return one row per artifact; the row of a refused one has the reason.
+
+    Args:
+        run: with a spotter and a classifier.
+        photos: uint8 (photos, size, size, 3), to compare on and to find int8 ranges with.
+        spec: labelled photos for the probe.
+    """
     models = {"classifier": load_classifier(run)} | dict.fromkeys(("features", "spotter"), load_spotter(run))
     found = []
     for part in PARTS:
-        for kind, quantizations in FORMATS.items():
+        for format, quantizations in FORMATS.items():
             for quantization in quantizations:
-                row: dict[str, Any] = {"part": part, "format": kind, "quantization": quantization}
+                row: dict[str, Any] = {"part": part, "format": format, "quantization": quantization}
                 with tempfile.TemporaryDirectory() as folder:
                     try:
                         manifest = export(
                             models[part],
                             Path(folder, "out"),
-                            format=kind,
+                            format=format,
                             part=part,
                             quantize=quantization,
                             photos=photos,
@@ -50,8 +58,8 @@ def rows(run: Run, photos: Any, spec: str) -> list[dict[str, Any]]:
                     except UserError as error:
                         found.append(row | {"refused": str(error)})
                         continue
-                told = ("size_bytes", "float_operations", "linear_probe", "parity")
-                found.append(row | {name: manifest[name] for name in told if name in manifest})
+                keys = ("size_bytes", "float_operations", "linear_probe", "parity")
+                found.append(row | {name: manifest[name] for name in keys if name in manifest})
                 print(row, manifest.get("linear_probe"), flush=True)
     return found
 

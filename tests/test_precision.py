@@ -162,7 +162,7 @@ def test_two_devices_train_as_one() -> None:
 @pytest.mark.slow
 def test_a_whole_run_and_what_is_done_with_it(spec: str, tmp_path: Path) -> None:  # noqa: F811
     """Both stages with health, pictures, checkpoints; the loaded spotter computes in float32, so it exports."""
-    from tf_spot.exporters.signature import Part
+    from tf_spot.exporters.signature import Signature
 
     path = tmp_path / "run"
     spotter = train(BF16, spec, path)
@@ -173,5 +173,5 @@ def test_a_whole_run_and_what_is_done_with_it(spec: str, tmp_path: Path) -> None
     (path / "spotter.keras").unlink()
     images, from_checkpoint = pictures(2), load_spotter(path)
     np.testing.assert_array_equal(from_checkpoint(images)["conv5"], spotter(images)["conv5"])
-    exported = Part(spotter, "features").images(images * 127.5 + 127.5)
+    exported = Signature(spotter, "features").images(images * 127.5 + 127.5)
     np.testing.assert_allclose(exported["conv5"], spotter(images)["conv5"], atol=1e-4)

@@ -68,7 +68,7 @@ def test_export_and_verify_verbs(run, tmp_path, capsys) -> None:
     assert main([*words, "--quantize", "int8"]) == 2
     assert "--data" in capsys.readouterr().err
     assert main([*words, "--probe"]) == 2
-    assert "--probe wants labelled photos" in capsys.readouterr().err
+    assert "--probe needs labelled photos" in capsys.readouterr().err
     assert main(["verify", str(tmp_path)]) == 2
     assert "tf-spot export" in capsys.readouterr().err
 

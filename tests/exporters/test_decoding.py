@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tf_spot.exporters.decoding import decoded, orientation
+from tf_spot.exporters.decoding import decode_photo, exif_orientation
 
 SIZE = 24
 JPEG_START = b"\xff\xd8"
@@ -16,14 +16,14 @@ JPEG_START = b"\xff\xd8"
 
 @pytest.fixture(scope="module")
 def decode():
-    function = tf.function(lambda file: decoded(file, SIZE), input_signature=[tf.TensorSpec((), tf.string)])
+    function = tf.function(lambda file: decode_photo(file, SIZE), input_signature=[tf.TensorSpec((), tf.string)])
     return lambda file: function(tf.constant(bytes(file))).numpy()
 
 
 @pytest.fixture(scope="module")
 def orientation_of():
     def found(file):
-        return orientation(file, tf.strings.substr(file, 0, 4) == b"\x89PNG")
+        return exif_orientation(file, tf.strings.substr(file, 0, 4) == b"\x89PNG")
 
     function = tf.function(found, input_signature=[tf.TensorSpec((), tf.string)])
     return lambda file: int(function(tf.constant(bytes(file))))

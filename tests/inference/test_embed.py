@@ -15,7 +15,7 @@ from tf_spot.config import preset
 from tf_spot.data import load
 from tf_spot.errors import UserError
 from tf_spot.exporters.export import export
-from tf_spot.exporters.manifest import _KEYS
+from tf_spot.exporters.manifest import REQUIRED_KEYS
 from tf_spot.features.pooling import averaged
 from tf_spot.inference.embed import embed, open_embedder
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -204,7 +204,7 @@ def test_a_split_that_is_not_there_and_other_parts_are_refused(run, photos, tmp_
     flat = photos / "train" / "bee"
     with pytest.raises(UserError, match="--split test wants photos with a test split"):
         embed(run, f"folder:{flat}", tmp_path / "a.npz", split="test")
-    (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(_KEYS, {}) | {"part": "spotter"}))
+    (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(REQUIRED_KEYS, {}) | {"part": "spotter"}))
     with pytest.raises(UserError, match="wants the exported part `features`"):
         open_embedder(tmp_path)
 

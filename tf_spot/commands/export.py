@@ -1,16 +1,22 @@
-"""`tf-spot export`: a run as a SavedModel, TFLite or ONNX file, checked."""
+"""`tf-spot export`: write a run as a SavedModel, TFLite or ONNX file and check it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_spot.commands.shared_options import DONE, format_metrics, verb
 from tf_spot.errors import UserError
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def add(verbs: Any) -> None:
+    from tf_spot.runs.run import Run
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand and its options."""
     parser = verb(verbs, "export", run, "write a run as a file that runs without tf-spot, and check it")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)
@@ -28,27 +34,28 @@ def add(verbs: Any) -> None:
         "--image-size",
         choices=("fixed", "dynamic"),
         default="fixed",
-        help="that of the run, or any, for the part features and not with int8; default: %(default)s",
+        help="that of the run, or any (part features only, not with int8); default: %(default)s",
     )
     parser.add_argument(
-        "--data", metavar="SPEC", help="photos to check on and to find int8 ranges with; default: the run's"
+        "--data", metavar="SPEC", help="photos to compare on and to find int8 ranges with; default: the run's"
     )
     parser.add_argument(
         "--probe",
         action="store_true",
-        help="the photos of --data have labels: put the linear probe of the artifact beside the model's",
+        help="the photos of --data have labels: compare the linear probe of the artifact with the model's",
     )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Export and return the printed metrics and the exit code."""
     from tf_spot.exporters import export
     from tf_spot.runs.load import load_classifier, load_spotter
     from tf_spot.runs.run import Run
 
     if options.probe and options.data is None:
-        raise UserError("--probe wants labelled photos with a test split; received no --data; add --data SPEC")
+        raise UserError("--probe needs labelled photos with a test split; received no --data; add --data SPEC")
     if options.quantize.startswith("int8") and options.data is None:
-        raise UserError("int8 finds its ranges on photos; received no --data; add for instance --data photos")
+        raise UserError("int8 needs photos to find its ranges on; received no --data; add for instance --data photos")
     opened = Run(options.run)
     photos = _photos(opened, options.data)
     manifest = export(
@@ -63,17 +70,18 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         probe=options.data if options.probe else None,
     )
     outputs = [output for batch in manifest["parity"].values() for output in batch.values()]
-    figures = {name: manifest[name] for name in ("part", "format", "quantization", "artifact", "size_bytes")}
-    figures |= {name: max(output[name] for output in outputs) for name in ("share", "relative_rms")}
+    metrics = {name: manifest[name] for name in ("part", "format", "quantization", "artifact", "size_bytes")}
+    metrics |= {name: max(output[name] for output in outputs) for name in ("share", "relative_rms")}
     if "float_operations" in manifest:
-        figures["stays_float"] = ", ".join(manifest["float_operations"]) or "nothing"
+        metrics["stays_float"] = ", ".join(manifest["float_operations"]) or "nothing"
     if "linear_probe" in manifest:
-        figures |= {f"probe_{name}": manifest["linear_probe"][name] for name in ("float32", "artifact", "stderr")}
-    print(format_metrics(figures))
-    return figures, DONE
+        metrics |= {f"probe_{name}": manifest["linear_probe"][name] for name in ("float32", "artifact", "stderr")}
+    print(format_metrics(metrics))
+    return metrics, DONE
 
 
-def _photos(run: Any, spec: str | None) -> Any:
+def _photos(run: Run, spec: str | None) -> np.ndarray:
+    """Return photos of `spec`, else of the run, else the embedded ones: uint8 (photos, size, size, 3)."""
     from tf_spot.exporters.export import CALIBRATION_PHOTOS
     from tf_spot.exporters.signature import sample_photos
 
@@ -81,5 +89,5 @@ def _photos(run: Any, spec: str | None) -> Any:
         return sample_photos(spec, run.config, CALIBRATION_PHOTOS)
     try:
         return sample_photos(run.data["spec"], run.config, CALIBRATION_PHOTOS)
-    except UserError:  # the run's photos are elsewhere
+    except UserError:  # the photos that the run was trained on have been moved
         return sample_photos("photos", run.config, CALIBRATION_PHOTOS)

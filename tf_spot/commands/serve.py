@@ -1,4 +1,4 @@
-"""`tf-spot serve`: a local server for development, with TensorFlow Serving's protocol."""
+"""`tf-spot serve`: a local server for development that speaks TensorFlow Serving's protocol."""
 
 from __future__ import annotations
 
@@ -6,34 +6,43 @@ import argparse
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, verb
 
 if TYPE_CHECKING:
     from tf_spot.serving.server import Listening
 
+Number = TypeVar("Number", int, float)
 
-def add(verbs: Any) -> None:
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand and its options."""
     parser = verb(verbs, "serve", run, "serve an exported SavedModel on this machine, for development")
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder with VERSION/saved_model.pb below")
     parser.add_argument("--name", help="the model's name in requests; default: the folder's")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
-    parser.add_argument("--rest-port", metavar="N", type=_port, default=8501, help="0: any free; default: %(default)s")
-    parser.add_argument("--grpc-port", metavar="N", type=_port, default=8500, help="0: any free; default: %(default)s")
-    parser.add_argument("--max-batch-size", metavar="N", type=_positive, default=32, help="rows run at once")
-    parser.add_argument("--batch-timeout-ms", metavar="N", type=_not_negative, default=5.0, help="wait for a batch")
-    parser.add_argument("--max-queue", metavar="N", type=_positive, default=256, help="requests that may wait")
-    parser.add_argument("--max-message-bytes", metavar="N", type=_positive, default=64 * 2**20, help="of a request")
-    parser.add_argument("--poll-seconds", metavar="N", type=_seconds, default=2.0, help="between looks for versions")
+    numbers = (
+        ("--rest-port", _port, 8501, "0: any free"),
+        ("--grpc-port", _port, 8500, "0: any free"),
+        ("--max-batch-size", _positive, 32, "rows run at once"),
+        ("--batch-timeout-ms", _not_negative, 5.0, "how long the first request of a batch waits for others"),
+        ("--max-queue", _positive, 256, "requests that may wait"),
+        ("--max-message-bytes", _positive, 64 * 2**20, "size limit of a request"),
+        ("--poll-seconds", _seconds, 2.0, "time between looks for new versions"),
+    )
+    for option, kind, default, says in numbers:
+        parser.add_argument(option, metavar="N", type=kind, default=default, help=f"{says}; default: %(default)s")
     parser.add_argument(
         "--label", metavar="LABEL=VERSION", type=_label, action="append", default=[], help="a name for a version"
     )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Serve until a signal; return where the server listened and the exit code."""
     from tf_spot.serving.errors import missing_extra
 
     try:
@@ -44,17 +53,17 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     logging.getLogger("tf_spot.serving").setLevel(logging.INFO)
     names = ServerOptions.__dataclass_fields__.keys() - {"labels"}
     chosen = {name: getattr(options, name) for name in names}
-    told: dict[str, Any] = {}
+    addresses: dict[str, Any] = {}
 
     def on_start(listening: Listening) -> None:
-        told.update(asdict(listening))
+        addresses.update(asdict(listening))
         print("tf-spot: a local server for development; in production run TensorFlow Serving", file=sys.stderr)
         print(f"REST  {listening.rest_url}/v1/models/{listening.name}")
         print(f"gRPC  {listening.grpc_target}")
         print(f"versions  {', '.join(map(str, listening.versions)) or 'none yet'}", flush=True)
 
-    number = serve(ServerOptions(labels=dict(options.label), **chosen), on_start)
-    return told, TERMINATED if number == signal.SIGTERM else INTERRUPTED
+    signal_number = serve(ServerOptions(labels=dict(options.label), **chosen), on_start)
+    return addresses, TERMINATED if signal_number == signal.SIGTERM else INTERRUPTED
 
 
 def _port(text: str) -> int:
@@ -73,13 +82,13 @@ def _seconds(text: str) -> float:
     return _number(text, float, 0.01)
 
 
-def _number(text: str, kind: Any, least: float, most: float = float("inf")) -> Any:
+def _number(text: str, number_type: Callable[[str], Number], minimum: float, maximum: float = float("inf")) -> Number:
     try:
-        value = kind(text)
+        value = number_type(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be a number, received {text!r}") from error
-    if not least <= value <= most:
-        allowed = f"from {least} to {most}" if most < float("inf") else f"{least} or more"
+    if not minimum <= value <= maximum:
+        allowed = f"from {minimum} to {maximum}" if maximum < float("inf") else f"{minimum} or more"
         raise argparse.ArgumentTypeError(f"must be {allowed}, received {text}")
     return value
 

@@ -1,4 +1,4 @@
-"""`tf-spot verify`: is an exported folder whole, and does its artifact answer as the model did."""
+"""`tf-spot verify`: check that an exported folder is complete and that its artifact agrees with the model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, format_metrics, verb
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "verify", run, "check an exported folder: sums, and answers beside the model's")
-    parser.add_argument("folder", metavar="DIR", type=Path, help="what tf-spot export wrote")
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand and its options."""
+    parser = verb(verbs, "verify", run, "check an exported folder: its checksums, and its outputs against the model's")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder that tf-spot export wrote")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Verify and return the printed metrics and the exit code."""
     from tf_spot.exporters import verify
 
-    figures = verify(options.folder)
-    print(format_metrics(figures))
-    return figures, DONE
+    metrics = verify(options.folder)
+    print(format_metrics(metrics))
+    return metrics, DONE

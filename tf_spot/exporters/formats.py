@@ -1,85 +1,76 @@
-"""One function a format, for Python."""
+"""The public functions, one per format."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from tf_spot.config import Config
 from tf_spot.exporters.export import export
-from tf_spot.exporters.signature import Model
+from tf_spot.exporters.signature import Exportable
 
 
-def export_saved_model(
-    model: Model,
-    path: str | Path,
-    *,
-    part: str = "features",
-    image_size: str = "fixed",
-    photos: np.ndarray | None = None,
-    config: Config | None = None,
-    probe: str | None = None,
-) -> dict[str, Any]:
-    """`path`/PART/1/saved_model.pb with the signatures `serving_default` and `image_bytes`: see `export`."""
-    return export(
-        model,
-        path,
-        format="saved_model",
-        part=part,
-        image_size=image_size,
-        photos=photos,
-        config=config,
-        probe=probe,
-    )
+class ExportOptions(TypedDict, total=False):
+    """The keywords of every format; `export` describes them and has their defaults."""
+
+    part: str
+    image_size: str
+    photos: np.ndarray | None
+    config: Config | None
+    probe: str | None
 
 
-def export_tflite(
-    model: Model,
-    path: str | Path,
-    *,
-    part: str = "features",
-    quantize: str = "none",
-    image_size: str = "fixed",
-    photos: np.ndarray | None = None,
-    config: Config | None = None,
-    probe: str | None = None,
-) -> dict[str, Any]:
-    """`path`/PART.tflite with the signature `serving_default`: see `export`."""
-    return export(
-        model,
-        path,
-        format="tflite",
-        part=part,
-        quantize=quantize,
-        image_size=image_size,
-        photos=photos,
-        config=config,
-        probe=probe,
-    )
+class QuantizedExportOptions(ExportOptions, total=False):
+    """The keywords of the formats that can be quantised."""
+
+    quantize: str
 
 
-def export_onnx(
-    model: Model,
-    path: str | Path,
-    *,
-    part: str = "features",
-    quantize: str = "none",
-    image_size: str = "fixed",
-    photos: np.ndarray | None = None,
-    config: Config | None = None,
-    probe: str | None = None,
-) -> dict[str, Any]:
-    """`path`/PART.onnx, batch size free: see `export`."""
-    return export(
-        model,
-        path,
-        format="onnx",
-        part=part,
-        quantize=quantize,
-        image_size=image_size,
-        photos=photos,
-        config=config,
-        probe=probe,
-    )
+def export_saved_model(model: Exportable, path: str | Path, **options: Unpack[ExportOptions]) -> dict[str, Any]:
+    """Write `path`/PART/1/saved_model.pb with the signatures `serving_default` and `image_bytes`.
+
+    Args:
+        model, path: see `export`.
+        **options: `part`, `image_size`, `photos`, `config` and `probe`, see `export`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: see `export`.
+    """
+    return export(model, path, format="saved_model", **options)
+
+
+def export_tflite(model: Exportable, path: str | Path, **options: Unpack[QuantizedExportOptions]) -> dict[str, Any]:
+    """Write `path`/PART.tflite with the signature `serving_default`.
+
+    Args:
+        model, path: see `export`.
+        **options: `part`, `quantize`, `image_size`, `photos`, `config` and `probe`, see `export`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: see `export`.
+    """
+    return export(model, path, format="tflite", **options)
+
+
+def export_onnx(model: Exportable, path: str | Path, **options: Unpack[QuantizedExportOptions]) -> dict[str, Any]:
+    """Write `path`/PART.onnx, whose batch size is free.
+
+    Args:
+        model, path: see `export`.
+        **options: `part`, `quantize`, `image_size`, `photos`, `config` and `probe`, see `export`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: see `export`.
+    """
+    return export(model, path, format="onnx", **options)

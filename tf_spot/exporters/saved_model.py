@@ -1,62 +1,71 @@
-"""SavedModel: arrays or encoded photos in; laid out for TensorFlow Serving, with requests to warm up with."""
+"""SavedModel with the file layout of TensorFlow Serving: images or encoded photos in, and warm-up requests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.exporters.decoding import decoded
-from tf_spot.exporters.signature import Part
+from tf_spot.exporters.decoding import decode_photo
+from tf_spot.exporters.signature import Signature
 
-WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks
-_XLA = b"_XlaMustCompile"  # a stock TensorFlow Serving refuses functions that ask for it
+WARM_UP = "assets.extra/tf_serving_warmup_requests"  # the path that TensorFlow Serving reads
+_XLA = b"_XlaMustCompile"  # an attribute of functions that a stock TensorFlow Serving refuses
 
 
-def write_saved_model(part: Part, folder: Path, photos: np.ndarray) -> None:
-    """Writes saved_model.pb with the signatures `serving_default` and `image_bytes`, and warm-up requests.
+def write_saved_model(signature: Signature, folder: Path, photos: np.ndarray) -> None:
+    """Write saved_model.pb with the signatures `serving_default` and `image_bytes`, and warm-up requests.
 
-    Of a classifier `image_bytes` gives the names of the classes beside their probabilities.
+    For a classifier, `image_bytes` returns the class names beside the probabilities.
+
+    Args:
+        signature: what to write.
+        folder: the version's folder, such as features/1.
+        photos: uint8 (photos, size, size, 3); the first one goes into the warm-up requests.
 
     Raises:
-        UserError: an operation would need XLA.
+        UserError: an operation needs XLA.
     """
-    part.image_bytes = _encoded(part)
-    signatures = {"serving_default": part.images, "image_bytes": part.image_bytes}
-    tf.saved_model.save(part, str(folder), signatures=signatures)
+    signature.image_bytes = _image_bytes(signature)  # a module saves only functions that it holds
+    signatures = {"serving_default": signature.images, "image_bytes": signature.image_bytes}
+    tf.saved_model.save(signature, str(folder), signatures=signatures)
     if _XLA in (folder / "saved_model.pb").read_bytes():
-        raise UserError("the network holds a function that only XLA compiles, which TensorFlow Serving refuses")
-    _write_warm_up(folder / WARM_UP, part.name, photos)
+        raise UserError(
+            "a SavedModel must run without XLA, as TensorFlow Serving does; received: a network with a function that "
+            "only XLA compiles; export it as tflite or onnx"
+        )
+    _write_warm_up(folder / WARM_UP, signature.name, photos)
 
 
-def write_plain(part: Part, folder: Path) -> None:
-    """Only `serving_default`: what the TFLite converter starts from."""
-    tf.saved_model.save(part, str(folder), signatures={"serving_default": part.images})
+def write_plain(signature: Signature, folder: Path) -> None:
+    """Write a SavedModel with `serving_default` alone, which the TFLite converter starts from."""
+    tf.saved_model.save(signature, str(folder), signatures={"serving_default": signature.images})
 
 
-def _encoded(part: Part) -> Any:
-    size = part.image_size
+def _image_bytes(signature: Signature) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    size = signature.image_size
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
-    def image_bytes(image_bytes: Any) -> dict[str, tf.Tensor]:
+    def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(
-            lambda file: decoded(file, size),
+            lambda file: decode_photo(file, size),
             image_bytes,
             fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
         )
-        answers = part.images(images)
-        if part.class_names is None:
-            return answers
-        names = tf.constant([list(part.class_names)])
-        return answers | {"class_names": tf.repeat(names, tf.shape(images)[0], axis=0)}  # (batch, classes)
+        outputs = signature.images(images)
+        if signature.class_names is None:
+            return outputs
+        names = tf.constant([list(signature.class_names)])
+        return outputs | {"class_names": tf.repeat(names, tf.shape(images)[0], axis=0)}  # (batch, classes)
 
     return image_bytes
 
 
 def _write_warm_up(path: Path, name: str, photos: np.ndarray) -> None:
+    """Write one request per signature; TensorFlow Serving runs them before it serves the version."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     images = tf.constant(photos[:1], tf.float32)

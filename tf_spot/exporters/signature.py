@@ -1,8 +1,6 @@
-"""What is exported: a part of a trained network as one function of photos, normalisation inside."""
+"""What is exported: one function from photos to named outputs, with the normalisation inside."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,12 +9,13 @@ from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.models.classifier import Classifier
+from tf_spot.models.networks import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.visualization.pictures import to_uint8
 
-Model = ArtifactSpotter | Classifier
+Exportable = ArtifactSpotter | Classifier
 
-PARTS = ("features", "spotter", "classifier")
+PARTS = ("features", "spotter", "classifier")  # the values of --part and of the keyword `part`
 OUTPUTS = {
     "conv1": "map of the backbone",
     "conv2": "map of the backbone",
@@ -28,19 +27,20 @@ OUTPUTS = {
     "heat_map": "probability that the cell was repaired",
     "probabilities": "probability of each class, in the order of class_names",
 }
-_READ_AT_MOST = 512  # photos of a source, of which the sample is taken evenly
+_MAX_PHOTOS_READ = 512  # from each split of a source; the sample is spread evenly over them
+_READ_BATCH = 64
 
 
-class Part(tf.Module):
-    """One part of a trained network.
+class Signature(tf.Module):
+    """The part of a trained network that is exported.
 
     Args:
         model: a trained `ArtifactSpotter`; for `classifier` a trained `Classifier`.
         name: `features`: conv1 ... conv5 (batch, h, w, channels) and `embedding` (batch, channels); `spotter`:
             `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`; `classifier`: `probabilities`
             (batch, classes).
-        any_size: images may have any height and width; `features` only, as the heads of the others are dense layers on
-            all cells of a map.
+        any_size: accept images of any height and width; `features` only, because the heads of the others are dense
+            layers on all cells of a map.
 
     Attributes:
         images: the tf.function; images float32 (batch, size, size, 3) in [0, 255] to a dict of float32 outputs.
@@ -48,11 +48,11 @@ class Part(tf.Module):
         class_names: of a classifier, else None.
 
     Raises:
-        UserError: unknown part, another model than the part is of, no mask head for `spotter`, a model that does not
-            compute in float32, or `any_size` of a part that is of one size.
+        UserError: an unknown part, a model that the part does not fit, no mask head for `spotter`, a model that does
+            not compute in float32, or `any_size` with another part than `features`.
     """
 
-    def __init__(self, model: Model, name: str, *, any_size: bool = False) -> None:
+    def __init__(self, model: Exportable, name: str, *, any_size: bool = False) -> None:
         super().__init__(name=name)
         _refuse_model(model, name)
         if any_size and name != "features":
@@ -60,71 +60,81 @@ class Part(tf.Module):
                 f"--image-size dynamic is for the part features; received: {name}, whose dense layer reads all cells "
                 "of a map of one size; leave the option out"
             )
-        network: Any = model if isinstance(model, Classifier) else model.discriminator
+        network: Classifier | Discriminator = model if isinstance(model, Classifier) else model.discriminator
         backbone = network.backbone
         if backbone.compute_dtype != "float32":
-            raise UserError(f"export wants a model in float32; received: {backbone.compute_dtype}; load it so")
+            raise UserError(
+                f"export needs a model that computes in float32; received: {backbone.compute_dtype}; load it with "
+                "tf_spot.load_spotter(RUN)"
+            )
         self.image_size: int = network.image_size
         self.any_size = any_size
         self.class_names = list(network.class_names) if isinstance(network, Classifier) else None
         self.has_response_norm: bool = backbone.response_norm is not None
         side = None if any_size else self.image_size
         shape = (None, side, side, 3)
-        answers = {"features": _features, "spotter": _spots, "classifier": _classes}[name]
+        outputs = {"features": _features, "spotter": _scores, "classifier": _probabilities}[name]
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
-        def images(images: Any) -> dict[str, tf.Tensor]:
-            return answers(network, backbone.of_pixels(images))
+        def images(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return outputs(network, backbone.of_pixels(images))
 
         self.images = images
-        # The variables that the function reads, and no others: fc1 alone is larger than the whole backbone. A Keras
-        # model held here would make the SavedModel ask for its classes' code.
+        # Only the variables that the function reads: fc1 alone is larger than the whole backbone. The Keras model
+        # itself must not be held here: loading the SavedModel would then need the code of its classes.
         self.held = list(images.get_concrete_function().variables)
 
 
-def _refuse_model(model: Model, name: str) -> None:
+def _refuse_model(model: Exportable, name: str) -> None:
     if name not in PARTS:
         raise UserError(f"unknown part; allowed: {', '.join(PARTS)}; received: {name!r}")
     wanted = Classifier if name == "classifier" else ArtifactSpotter
     if not isinstance(model, wanted):
         load = "load_classifier" if name == "classifier" else "load_spotter"
         raise UserError(
-            f"part {name} is of a {wanted.__name__}; received: {type(model).__name__}; give that of tf_spot.{load}(RUN)"
+            f"part {name} needs a model of class {wanted.__name__}; received: {type(model).__name__}; load one with "
+            f"tf_spot.{load}(RUN)"
         )
     if name == "spotter" and model.discriminator.mask_head is None:
         raise UserError("part spotter needs the mask head; received: a spotter trained with game.predict_mask=false")
 
 
-def _features(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return maps | {"embedding": tf.reduce_mean(maps["conv5"], axis=(1, 2))}
+def _features(network: Discriminator, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return maps | {"embedding": tf.reduce_mean(maps["conv5"], axis=(1, 2))}  # (batch, channels)
 
 
-def _spots(discriminator: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    answers = discriminator.answers(maps)
+def _scores(discriminator: Discriminator, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    logits = discriminator.answers(maps)
     return {
-        "artifact_score": tf.nn.softmax(answers["realness_logits"])[:, 0],
-        "heat_map": tf.sigmoid(-answers["mask_logits"])[..., 0],
+        "artifact_score": tf.nn.softmax(logits["realness_logits"])[:, 0],  # (batch,): class 0 is "corrupt"
+        "heat_map": tf.sigmoid(-logits["mask_logits"])[..., 0],  # (batch, h, w): the mask is 1 where cells were kept
     }
 
 
-def _classes(classifier: Any, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    values = tf.reshape(maps["conv5"], (-1, classifier.head.kernel.shape[0]))
-    return {"probabilities": tf.nn.softmax(classifier.head(values))}
+def _probabilities(classifier: Classifier, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    values = tf.reshape(maps["conv5"], (-1, classifier.head.kernel.shape[0]))  # (batch, h * w * channels)
+    return {"probabilities": tf.nn.softmax(classifier.head(values))}  # (batch, classes)
 
 
 def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:
-    """Up to `count` photos of a source, spread over it: uint8 (n, size, size, 3). Held-out photos come first.
+    """Return up to `count` photos of a source, spread over it evenly; held-out photos come first.
+
+    Returns:
+        uint8 (photos, size, size, 3), RGB in [0, 255].
 
     Raises:
-        UserError: the source cannot be opened or holds no photo.
+        UserError: the source cannot be opened or has no readable photo.
     """
     source = open_source(spec, config)
     batches: list[np.ndarray] = []
     for split in ("held_out", "unlabelled"):
         if source.count(split) and sum(map(len, batches)) < count:
-            batches += source.images(split, 64).take(_READ_AT_MOST // 64).as_numpy_iterator()
+            batches += source.images(split, _READ_BATCH).take(_MAX_PHOTOS_READ // _READ_BATCH).as_numpy_iterator()
     if not batches:
-        raise UserError(f"an export is checked on photos; received: {spec}, which holds none that can be read")
+        raise UserError(
+            f"an export is compared with the model on photos; received: {spec}, which has none that can be read; "
+            "give others as --data"
+        )
     photos = np.concatenate(batches)
     chosen = np.unique(np.linspace(0, len(photos) - 1, count).round().astype(int))
     return to_uint8(photos[chosen])
