@@ -1,57 +1,30 @@
-"""A run as a SavedModel, and the same photo through it without tf-spot.
+"""A run as a SavedModel, and one photo through it without tf-spot.
 
     python export/to_saved_model.py RUN OUT PHOTO
 
-Exports the classifier where the run has one, else the features. Prints the size, the largest difference from the Keras
-model, the time for one photo, and its class or how long its embedding is.
+Exports the classifier if the run has one, else the features. Prints the size, the largest difference from the Keras
+model, the time for one photo, and its class or the length of its embedding.
 """
 
-import json
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-
-def make(run: str, out: str) -> None:
-    from tf_spot import export_saved_model, load_classifier, load_spotter
-
-    if Path(run, "classifier.keras").is_file():  # tf-spot evaluate --task finetune wrote it
-        manifest = export_saved_model(load_classifier(run), out, part="classifier")
-    else:
-        manifest = export_saved_model(load_spotter(run), out)
-    outputs = [figures for batch in manifest["parity"].values() for figures in batch.values()]
-    print(f"size                {manifest['size_bytes']:,} bytes")
-    print(f"largest difference  {max(figures['share'] for figures in outputs):.1e} of the output's largest value")
+import numpy as np
+import recipe
 
 
-def ask(out: str, photo: str) -> None:
-    """Nothing below needs tf-spot: this is what a service does."""
+def open_artifact(manifest: dict, artifact: Path, photo: Path) -> Callable[[], dict[str, np.ndarray]]:
+    """This is what a service does; a classifier's outputs have `class_names` beside `probabilities`."""
     import tensorflow as tf
 
-    manifest = json.loads(Path(out, "manifest.json").read_text())
-    model = tf.saved_model.load(str(Path(out, manifest["artifact"])))
-    files = tf.constant([Path(photo).read_bytes()])  # JPEG or PNG; decoded and resized in the graph
-    model.signatures["image_bytes"](image_bytes=files)  # the first call prepares the others
-    started = time.perf_counter()
-    answers = model.signatures["image_bytes"](image_bytes=files)
-    print(f"one photo           {1000 * (time.perf_counter() - started):.1f} ms, decoding included")
-    if manifest["part"] == "classifier":
-        (names,), (probabilities,) = answers["class_names"].numpy(), answers["probabilities"].numpy()
-        best = probabilities.argmax()
-        print(f"class               {names[best].decode()}, probability {probabilities[best]:.2f}")
-    else:
-        print(f"embedding           {answers['embedding'].shape[1]} numbers")
-    if "tf_spot" in sys.modules:
-        sys.exit("tf_spot was imported")
+    model = tf.saved_model.load(str(artifact))
+    files = tf.constant([photo.read_bytes()])  # JPEG or PNG; decoded and resized in the graph
+
+    def run() -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in model.signatures["image_bytes"](image_bytes=files).items()}
+
+    return run
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--ask"]:
-        ask(*sys.argv[2:])
-    elif len(sys.argv) == 4:
-        make(sys.argv[1], sys.argv[2])
-        sys.stdout.flush()
-        sys.exit(subprocess.run([sys.executable, __file__, "--ask", *sys.argv[2:]]).returncode)
-    else:
-        sys.exit(__doc__)
+    recipe.main("export_saved_model", open_artifact, timed="decoding included")

@@ -1,4 +1,4 @@
-"""The recipes of export/ as a user runs them, on a small run, and the two verbs."""
+"""The recipes of export/ as a user runs them, on a small run, and the subcommands export and verify."""
 
 import json
 import os
