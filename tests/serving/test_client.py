@@ -1,104 +1,14 @@
-"""The clients' own part: retries, deadlines, limits, and what they import."""
+"""The clients: retries, deadlines, limits, and the inputs they take."""
 
-import asyncio
-import json
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.flaky_server import IMAGES, Flaky, predict
 from tf_spot import UserError
 from tf_spot.serving import AsyncClient, Client, MessageTooLarge, ServingError
-
-IMAGES = np.zeros((4, 2, 2, 3), np.float32)
-SCORE = {"dtype": "DT_FLOAT", "tensor_shape": {"unknown_rank": False, "dim": [{"size": "-1"}]}, "name": "s:0"}
-METADATA = {
-    "model_spec": {"name": "m", "version": "1"},
-    "metadata": {"signature_def": {"signature_def": {"serving_default": {"inputs": {}, "outputs": {"score": SCORE}}}}},
-}
-
-
-class Flaky(ThreadingHTTPServer):
-    """Answers predict requests with the statuses it is told, then with zeros; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.statuses: list[int] = []
-        self.asked: list[Any] = []
-        self.times: list[float] = []
-        self.delay = 0.0
-        self.trickle = False
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Flaky
-
-    def do_GET(self) -> None:
-        self._answer(200, METADATA)
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked)
-        self.server.times.append(time.monotonic())
-        time.sleep(self.server.delay)
-        if self.server.trickle:
-            self._trickle()
-            return
-        status = self.server.statuses.pop(0) if self.server.statuses else 200
-        rows = len(asked["inputs"]["images"])
-        self._answer(status, {"outputs": [0.0] * rows} if status == 200 else {"error": f"status {status}"})
-
-    def _answer(self, status: int, answer: Any) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _trickle(self) -> None:
-        """A space each 20 ms: never silent for long, and never done."""
-        self.send_response(200)
-        self.end_headers()
-        with suppress(OSError):  # until the client hangs up
-            while True:
-                self.wfile.write(b" ")
-                time.sleep(0.02)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def flaky() -> Iterator[Flaky]:
-    server = Flaky()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def predict(kind: type, url: str, **options: Any) -> Any:
-    options = {"model": "m", "protocol": "rest"} | options
-    if kind is Client:
-        with Client(url, **options) as client:
-            return client.predict(IMAGES)
-
-    async def ask() -> Any:
-        async with AsyncClient(url, **options) as client:
-            return await client.predict(IMAGES)
-
-    return asyncio.run(ask())
-
 
 both = pytest.mark.parametrize("kind", [Client, AsyncClient])
 
@@ -142,15 +52,6 @@ def test_the_deadline_is_of_the_whole_call(flaky: Flaky, kind: type) -> None:
 
 
 @both
-def test_an_answer_that_trickles_in(flaky: Flaky, kind: type) -> None:
-    flaky.trickle = True
-    started = time.monotonic()
-    with pytest.raises(ServingError, match="too slowly") as caught:
-        predict(kind, flaky.url, timeout=0.4)
-    assert caught.value.code == "DEADLINE_EXCEEDED" and time.monotonic() - started < 2
-
-
-@both
 @pytest.mark.parametrize("delay", [0.0, 0.8])  # the time runs out in a wait, or in a further attempt
 def test_no_wait_goes_past_the_deadline(flaky: Flaky, kind: type, delay: float) -> None:
     flaky.statuses, flaky.delay = [503] * 100, delay
@@ -185,12 +86,6 @@ def test_the_size_limit_is_named(flaky: Flaky, kind: type) -> None:
         predict(kind, "127.0.0.1:9", protocol="grpc", max_message_bytes=100)
 
 
-def test_an_answer_over_the_limit(flaky: Flaky) -> None:
-    with Client(flaky.url, model="m", protocol="rest", max_message_bytes=200) as client:
-        with pytest.raises(MessageTooLarge, match="an answer is over max_message_bytes=200"):
-            client.metadata()
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -218,23 +113,3 @@ def test_double_precision_is_sent_as_single_and_bytes_stay_whole() -> None:
         signature, [part] = client._requests([b"a\0", b"b"])
         assert signature == "image_bytes" and part["image_bytes"].tolist() == [b"a\0", b"b"]
         assert client._requests({"x": [b"a\0"]})[1][0]["x"].tolist() == [b"a\0"]
-
-
-def test_rest_needs_no_tensorflow(flaky: Flaky) -> None:
-    code = (
-        "import sys, numpy as np\n"
-        "from tf_spot.serving import Client\n"
-        f"with Client({flaky.url!r}, model='m', protocol='rest') as client:\n"
-        "    client.predict(np.zeros((1, 2, 2, 3))); client.metadata()\n"
-        "print({'tensorflow', 'keras', 'grpc'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-@pytest.mark.parametrize(("module", "protocol"), [("httpx", "rest"), ("tensorflow_serving", "grpc")])
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str, protocol: str) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, f"{module}.apis", raising=False)
-    with pytest.raises(UserError, match=r"pip install tf-spot\[serving\]"):
-        Client("127.0.0.1:9", model="m", protocol=protocol)

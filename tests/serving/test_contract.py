@@ -1,7 +1,7 @@
 """The protocol: the same tests for `tf-spot serve` and for a TensorFlow Serving.
 
 By default a local server is started. To test a TensorFlow Serving, write the models with `python
-tests/serving_models.py DIR`, serve DIR/contract with all its versions and the label stable=1, and set
+tests/support/serving_models.py DIR`, serve DIR/contract with all its versions and the label stable=1, and set
 TF_SPOT_SERVING_URL=http://host:8501 and TF_SPOT_SERVING_TARGET=host:8500.
 """
 

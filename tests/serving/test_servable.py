@@ -1,6 +1,5 @@
-"""One loaded version: what it refuses, its warm-up requests, and how one version follows another."""
+"""One loaded version: the inputs it refuses, and its warm-up requests."""
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tests.support.serving_models import write_version
 from tf_spot.serving.errors import ServingError
 from tf_spot.serving.servable import Servable
-from tf_spot.serving.versions import Model
 
 IMAGES = np.zeros((2, 4, 4, 3), np.float32)
 
@@ -75,36 +73,6 @@ def test_warm_up_requests_are_run(path: Path) -> None:
         else:
             with pytest.raises(ServingError, match="takes inputs"):
                 Servable(path, 7)
-
-
-def test_the_folder_that_export_writes(tmp_path: Path) -> None:
-    version = tmp_path / "bundle" / "features" / "1"
-    version.mkdir(parents=True)
-    (version / "saved_model.pb").touch()
-    (tmp_path / "bundle" / "manifest.json").touch()
-    for folder in (tmp_path / "bundle", tmp_path / "bundle" / "features"):
-        model = Model(folder)
-        assert (model.name, model.folder) == ("features", version.parent)
-    assert Model(tmp_path / "bundle", name="mine").name == "mine"
-    assert Model(tmp_path).folder == tmp_path  # no model one floor down: it may still come
-
-
-def test_a_version_goes_only_when_those_that_came_with_its_end_are_loaded(tmp_path: Path) -> None:
-    model = Model(tmp_path, name="model")
-
-    async def swap() -> list[list[int]]:
-        await model.poll()
-        (tmp_path / "1").rename(tmp_path / ".1")
-        write_version(tmp_path, 2)
-        looking, seen = asyncio.create_task(model.poll()), []
-        while not looking.done():
-            seen.append(model.available)
-            await asyncio.sleep(0)
-        return seen
-
-    write_version(tmp_path, 1)
-    seen = asyncio.run(swap())
-    assert [1] in seen and all(seen) and model.available == [2]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xff", b"text"])

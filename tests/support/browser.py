@@ -10,19 +10,19 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str:
-    """Where it is."""
+    """Return the path of Chromium."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     assert found, "these tests need Chromium; on Debian: apt install chromium"
     return found
 
 
 def screenshot(page: Path, picture: Path, width: int = 1200, height: int = 2400) -> str:
-    """Opens a file, writes what is seen to `picture`, and returns what the page logged as an error."""
+    """Open a file, write a screenshot to `picture`, and return the errors that the page logged."""
     return _opened(page, picture, "--hide-scrollbars", f"--window-size={width},{height}", f"--screenshot={picture}")
 
 
 def print_page(page: Path, document: Path) -> str:
-    """Opens a file, prints it to the PDF `document`, and returns what the page logged as an error."""
+    """Open a file, print it to the PDF `document`, and return the errors that the page logged."""
     return _opened(page, document, "--no-pdf-header-footer", f"--print-to-pdf={document}")
 
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tf_spot.runs.run import Run
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommand and its options."""
+def add(verbs: Any) -> None:
     parser = verb(verbs, "export", run, "write a run as a file that runs without tf-spot, and check it")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)

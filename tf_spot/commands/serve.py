@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommand and its options."""
+def add(verbs: Any) -> None:
     parser = verb(verbs, "serve", run, "serve an exported SavedModel on this machine, for development")
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder with VERSION/saved_model.pb below")
     parser.add_argument("--name", help="the model's name in requests; default: the folder's")

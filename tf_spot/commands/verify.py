@@ -9,9 +9,8 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, format_metrics, verb
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommand and its options."""
-    parser = verb(verbs, "verify", run, "check an exported folder: its checksums, and its outputs against the model's")
+def add(verbs: Any) -> None:
+    parser = verb(verbs, "verify", run, "check an exported folder: sums, and answers beside the model's")
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder that tf-spot export wrote")
 
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from tf_spot.serving.errors import MessageTooLarge, ServingError, missing_extra
+from tf_spot.serving.messages import (
+    Answer,
+    Arrays,
+    Call,
+    Metadata,
+    TensorInfo,
+    VersionStatus,
+    refuse_large_request,
+)
 
-Arrays = dict[str, np.ndarray]
+if TYPE_CHECKING:
+    import grpc
+    from google.protobuf.message import Message
+    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo as TensorInfoMessage
+    from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
+    from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
+    from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 
-@dataclass
-class _Call:
+class GrpcRequest(NamedTuple):
+    """A message, and the method it is for."""
+
     method: str
-    request: Any
-    read: Callable[[Any], Any]
+    message: Message
 
 
 class GrpcCalls:
-    """Builds, sends and reads the calls about one model; see `Client` for the arguments."""
+    """Build, send and read the calls about one model; see `Client` for the arguments."""
 
     needs_metadata = False
 
@@ -47,9 +58,10 @@ class GrpcCalls:
             self._spec.version.value = version
         if label is not None:
             self._spec.version_label = label
+        # Requests are checked here, see `refuse_large_request`, so gRPC needs no limit of its own.
         limits = [("grpc.max_receive_message_length", max_message_bytes), ("grpc.max_send_message_length", -1)]
         create = grpc.aio.insecure_channel if asynchronous else grpc.insecure_channel
-        self._channel: Any = create(target, options=limits)
+        self._channel: grpc.Channel | grpc.aio.Channel = create(target, options=limits)
         prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._methods = {
@@ -58,51 +70,71 @@ class GrpcCalls:
             "GetModelStatus": models.GetModelStatus,
         }
 
-    def predict(self, signature: str, inputs: Arrays, described: None) -> _Call:
+    def predict(self, signature: str, inputs: Arrays, metadata: Metadata | None) -> Call[GrpcRequest, Arrays]:
+        """Return a call of Predict; gRPC needs no metadata.
+
+        Args:
+            signature: name.
+            inputs: (batch, ...) by name.
+            metadata: not used.
+
+        Raises:
+            MessageTooLarge: the request is over the limit.
+        """
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         tensors = {name: tf.make_tensor_proto(array) for name, array in inputs.items()}
-        request = predict_pb2.PredictRequest(model_spec=self._spec, inputs=tensors)
-        request.model_spec.signature_name = signature
-        if request.ByteSize() > self._max_bytes:
-            told = f"a request of {request.ByteSize()} bytes is over max_message_bytes={self._max_bytes}"
-            raise MessageTooLarge(f"{told}; lower batch_size, or raise the limit here and there")
-        return _Call("Predict", request, _outputs)
+        message = predict_pb2.PredictRequest(model_spec=self._spec, inputs=tensors)
+        message.model_spec.signature_name = signature
+        refuse_large_request(message.ByteSize(), self._max_bytes)
+        return Call(GrpcRequest("Predict", message), _outputs)
 
-    def status(self) -> _Call:
+    def status(self) -> Call[GrpcRequest, dict[int, VersionStatus]]:
+        """Return a call of GetModelStatus."""
         from tensorflow_serving.apis import get_model_status_pb2
 
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
-        return _Call("GetModelStatus", request, self._status)
+        message = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
+        return Call(GrpcRequest("GetModelStatus", message), self._status)
 
-    def metadata(self) -> _Call:
+    def metadata(self) -> Call[GrpcRequest, Metadata]:
+        """Return a call of GetModelMetadata."""
         from tensorflow_serving.apis import get_model_metadata_pb2
 
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
+        message = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec, metadata_field=["signature_def"]
         )
-        return _Call("GetModelMetadata", request, _metadata)
+        return Call(GrpcRequest("GetModelMetadata", message), _metadata)
 
-    def send(self, call: _Call, timeout: float) -> Any:
+    def send(self, call: Call[GrpcRequest, Answer], timeout: float) -> Answer:
+        """Send a call once and return its answer.
+
+        Raises:
+            ServingError: it failed, or took longer than `timeout` seconds.
+        """
+        method, message = call.request
         try:
-            return call.read(self._methods[call.method](call.request, timeout=timeout))
+            return call.read(self._methods[method](message, timeout=timeout))
         except self._grpc.RpcError as error:
             raise _failure(error, self._max_bytes) from error
 
-    async def send_async(self, call: _Call, timeout: float) -> Any:
+    async def send_async(self, call: Call[GrpcRequest, Answer], timeout: float) -> Answer:
+        """See `send`."""
+        method, message = call.request
         try:
-            return call.read(await self._methods[call.method](call.request, timeout=timeout))
+            return call.read(await self._methods[method](message, timeout=timeout))
         except self._grpc.RpcError as error:
             raise _failure(error, self._max_bytes) from error
 
     def close(self) -> None:
+        """Close the channel."""
         self._channel.close()
 
     async def close_async(self) -> None:
+        """Close the channel of asyncio."""
         await self._channel.close()
 
-    def _status(self, response: Any) -> dict[int, dict[str, str]]:
+    def _status(self, response: GetModelStatusResponse) -> dict[int, VersionStatus]:
         from tensorflow_serving.apis import get_model_status_pb2
 
         states = get_model_status_pb2.ModelVersionStatus.State
@@ -117,28 +149,30 @@ class GrpcCalls:
         }
 
 
-def _outputs(response: Any) -> Arrays:
+def _outputs(response: PredictResponse) -> Arrays:
     import tensorflow as tf
 
     return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 
-def _metadata(response: Any) -> dict[str, Any]:
+def _metadata(response: GetModelMetadataResponse) -> Metadata:
     from tensorflow_serving.apis import get_model_metadata_pb2
 
     packed = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(packed)
-    told = {
-        name: {
-            "inputs": {key: _tensor(info) for key, info in one.inputs.items()},
-            "outputs": {key: _tensor(info) for key, info in one.outputs.items()},
-        }
-        for name, one in packed.signature_def.items()
+    return {
+        "version": response.model_spec.version.value,
+        "signatures": {
+            name: {
+                "inputs": {key: _tensor_info(info) for key, info in one.inputs.items()},
+                "outputs": {key: _tensor_info(info) for key, info in one.outputs.items()},
+            }
+            for name, one in packed.signature_def.items()
+        },
     }
-    return {"version": response.model_spec.version.value, "signatures": told}
 
 
-def _tensor(info: Any) -> dict[str, Any]:
+def _tensor_info(info: TensorInfoMessage) -> TensorInfo:
     import tensorflow as tf
 
     dtype = tf.as_dtype(info.dtype)
@@ -149,8 +183,9 @@ def _tensor(info: Any) -> dict[str, Any]:
     }
 
 
-def _failure(error: Any, max_bytes: int) -> ServingError:
+def _failure(error: grpc.RpcError, max_bytes: int) -> ServingError:
     code, message = error.code().name, error.details() or ""
+    # A full queue has the same code, but the same call may succeed later.
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in message:
         return MessageTooLarge(f"{message}; max_message_bytes here is {max_bytes}")
     return ServingError(code, message)

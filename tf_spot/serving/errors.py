@@ -1,10 +1,10 @@
-"""What can go wrong between a client and a server, by the names that gRPC and TensorFlow share."""
+"""Errors between a client and a server, by the code names that gRPC and TensorFlow share."""
 
 from __future__ import annotations
 
 from tf_spot.errors import UserError
 
-# The HTTP status TensorFlow Serving gives each code.
+# The HTTP status with which TensorFlow Serving answers each code.
 HTTP_STATUS = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -23,6 +23,7 @@ HTTP_STATUS = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
+# Some codes share a status; a client takes the one that fits most of these.
 _CODE_OF_HTTP = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -37,7 +38,7 @@ _CODE_OF_HTTP = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # a server that is away, and a full queue
 
 
 class ServingError(RuntimeError):
@@ -45,7 +46,7 @@ class ServingError(RuntimeError):
 
     Args:
         code: a name of `grpc.StatusCode`, such as "NOT_FOUND", whatever the protocol.
-        message: what the server, or the connection, said.
+        message: of the server, or of the connection.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -55,28 +56,30 @@ class ServingError(RuntimeError):
 
     @property
     def http_status(self) -> int:
+        """The status of this error over REST."""
         return HTTP_STATUS[self.code]
 
     @property
-    def passes(self) -> bool:
-        """True when the same call may succeed a little later."""
+    def is_temporary(self) -> bool:
+        """True if the same call may succeed a little later."""
         return self.code in RETRIED
 
 
 class MessageTooLarge(ServingError):
-    """A request or an answer over the size limit: the same call can never succeed."""
+    """A request or an answer is over the size limit: the same call can never succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__("RESOURCE_EXHAUSTED", message)
 
     http_status = 413
-    passes = False
+    is_temporary = False
 
 
 def code_of_http(status: int) -> str:
+    """Return the code for an HTTP status that is not 200."""
     return _CODE_OF_HTTP.get(status, "INTERNAL" if status >= 500 else "UNKNOWN")
 
 
 def missing_extra(error: ModuleNotFoundError) -> UserError:
-    """The user's error for a package of the `serving` extra that is not installed."""
+    """Return the error for a package of the `serving` extra that is not installed."""
     return UserError(f"{error.name} is not installed; serving needs it: pip install tf-spot[serving]")

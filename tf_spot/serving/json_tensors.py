@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from tf_spot.serving.errors import ServingError
+from tf_spot.serving.messages import Arrays
 
-Arrays = dict[str, np.ndarray]
-_BYTES_SUFFIX = "_bytes"  # outputs so named hold bytes that are not text
+# Whatever JSON can hold: None, bool, int, float, str, list or dict. Nothing of it may be taken for granted.
+Json = object
+
+_BYTES_SUFFIX = "_bytes"  # outputs with such a name hold bytes that are not text
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -27,7 +33,7 @@ class PredictBody:
 
 
 def parse_body(body: bytes) -> PredictBody:
-    """Reads the JSON object of a predict request.
+    """Read the JSON object of a predict request.
 
     Raises:
         ServingError: INVALID_ARGUMENT, the body is no such object.
@@ -49,11 +55,14 @@ def parse_body(body: bytes) -> PredictBody:
 
 
 def read_inputs(body: PredictBody, dtypes: Mapping[str, np.dtype]) -> Arrays:
-    """The arrays of a request.
+    """Return the arrays of a request.
 
     Args:
         body: from `parse_body`.
-        dtypes: the signature's inputs; `object` stands for strings.
+        dtypes: of the signature's inputs by name; `object` stands for strings.
+
+    Returns:
+        (batch, ...) by name; strings as bytes.
 
     Raises:
         ServingError: INVALID_ARGUMENT for names, numbers or nesting that do not fit.
@@ -64,22 +73,7 @@ def read_inputs(body: PredictBody, dtypes: Mapping[str, np.dtype]) -> Arrays:
     return {name: _array(name, values, dtypes[name]) for name, values in columns.items()}
 
 
-def write_outputs(outputs: Arrays, by_row: bool) -> bytes:
-    """The answer: `predictions` for rows, `outputs` for columns; the name is left out where there is one output."""
-    if not by_row:
-        lists = {name: _plain(name, array) for name, array in outputs.items()}
-        return _dump({"outputs": next(iter(lists.values())) if len(lists) == 1 else lists})
-    sizes = {array.shape[:1] for array in outputs.values()}
-    if len(sizes) != 1 or sizes == {()}:
-        raise ServingError("FAILED_PRECONDITION", "an output has not one row an instance: ask with 'inputs' instead")
-    lists = {name: _plain(name, array) for name, array in outputs.items()}
-    if len(lists) == 1:
-        return _dump({"predictions": next(iter(lists.values()))})
-    rows = zip(*lists.values(), strict=True)
-    return _dump({"predictions": [dict(zip(lists, row, strict=True)) for row in rows]})
-
-
-def _columns_of_rows(instances: list[Any], dtypes: Mapping[str, np.dtype]) -> dict[str, Any]:
+def _columns_of_rows(instances: list[Any], dtypes: Mapping[str, np.dtype]) -> Mapping[str, Json]:
     if not isinstance(instances[0], dict) or _is_b64(instances[0]):
         return _named(instances, dtypes)
     names = instances[0].keys()
@@ -88,8 +82,8 @@ def _columns_of_rows(instances: list[Any], dtypes: Mapping[str, np.dtype]) -> di
     return {name: [row[name] for row in instances] for name in names}
 
 
-def _named(values: Any, dtypes: Mapping[str, np.dtype]) -> dict[str, Any]:
-    """Values of a single input may come without its name."""
+def _named(values: Json, dtypes: Mapping[str, np.dtype]) -> Mapping[str, Json]:
+    """Return values by name; those of a single input may come without it."""
     if isinstance(values, dict) and not _is_b64(values):
         return values
     if len(dtypes) != 1:
@@ -97,25 +91,25 @@ def _named(values: Any, dtypes: Mapping[str, np.dtype]) -> dict[str, Any]:
     return {next(iter(dtypes)): values}
 
 
-def _array(name: str, values: Any, dtype: np.dtype) -> np.ndarray:
+def _array(name: str, values: Json, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "O":
         return _strings(name, values)
     try:
         array = np.array(values)
     except ValueError as error:  # lists of different lengths
         raise _bad(f"input {name!r} is ragged: {str(error).splitlines()[0]}") from error
-    allowed = {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")
+    allowed = {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")  # kinds of numbers that need no rounding
     if array.size and array.dtype.kind not in allowed:
         received = "strings or mixed values" if array.dtype.kind in "OUS" else array.dtype
         raise _bad(f"input {name!r} must be {dtype}, received {received}")
-    with np.errstate(over="ignore"):  # a number too great for float32 is infinite, as in TensorFlow
+    with np.errstate(over="ignore"):  # a number too great for float32 becomes infinite, as in TensorFlow
         cast = array.astype(dtype)
     if dtype.kind in "iu" and not np.array_equal(cast, array):
         raise _bad(f"input {name!r} has a number that {dtype} cannot hold")
     return cast
 
 
-def _strings(name: str, values: Any) -> np.ndarray:
+def _strings(name: str, values: Json) -> np.ndarray:
     try:
         nested = np.array(_decode(values), dtype=object)
     except (ValueError, binascii.Error) as error:
@@ -125,29 +119,60 @@ def _strings(name: str, values: Any) -> np.ndarray:
     return nested
 
 
-def _decode(values: Any) -> Any:
+def _decode(values: Json) -> Json:
+    """Return strings and {"b64": ...}, in lists of any depth, as bytes; other values unchanged."""
     if isinstance(values, list):
         return [_decode(value) for value in values]
-    if _is_b64(values):
+    if isinstance(values, dict) and _is_b64(values):
         return base64.b64decode(values["b64"], validate=True)
     return values.encode() if isinstance(values, str) else values
 
 
-def _is_b64(value: Any) -> bool:
+def _is_b64(value: Json) -> bool:
     return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
-def _plain(name: str, array: np.ndarray) -> Any:
-    return _texts(array.tolist(), name.endswith(_BYTES_SUFFIX)) if array.dtype == object else array.tolist()
+# --- answers ----------------------------------------------------------------------------------------------------------
 
 
-def _texts(value: Any, as_b64: bool) -> Any:
+def write_outputs(outputs: Arrays, by_row: bool) -> bytes:
+    """Return the answer: `predictions` for rows, `outputs` for columns, without the name of a single output.
+
+    Args:
+        outputs: (batch, ...) by name.
+        by_row: as the request came.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION, rows are wanted and the outputs have different numbers of them.
+    """
+    if not by_row:
+        lists = {name: _to_json(name, array) for name, array in outputs.items()}
+        return _dump({"outputs": next(iter(lists.values())) if len(lists) == 1 else lists})
+    sizes = {array.shape[:1] for array in outputs.values()}
+    if len(sizes) != 1 or sizes == {()}:
+        raise ServingError(
+            "FAILED_PRECONDITION",
+            "an output does not have one row per instance; send 'inputs' instead",
+        )
+    lists = {name: _to_json(name, array) for name, array in outputs.items()}
+    if len(lists) == 1:
+        return _dump({"predictions": next(iter(lists.values()))})
+    rows = zip(*lists.values(), strict=True)
+    return _dump({"predictions": [dict(zip(lists, row, strict=True)) for row in rows]})
+
+
+def _to_json(name: str, array: np.ndarray) -> Any:
+    return _encode(array.tolist(), name.endswith(_BYTES_SUFFIX)) if array.dtype == object else array.tolist()
+
+
+def _encode(value: list[Any] | bytes, as_b64: bool) -> Json:
+    """Return bytes, in lists of any depth, as text or as {"b64": ...}."""
     if isinstance(value, list):
-        return [_texts(one, as_b64) for one in value]
+        return [_encode(one, as_b64) for one in value]
     return {"b64": base64.b64encode(value).decode()} if as_b64 else value.decode("utf-8", "replace")
 
 
-def _dump(answer: dict[str, Any]) -> bytes:
+def _dump(answer: dict[str, Json]) -> bytes:
     return json.dumps(answer).encode()
 
 

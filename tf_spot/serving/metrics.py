@@ -1,4 +1,4 @@
-"""What the local server counts, in Prometheus' format."""
+"""The local server's metrics, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tf_spot.serving.errors import ServingError
 
 
 class Metrics:
-    """One server's counters, in a registry of its own."""
+    """The metrics of one server, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -39,7 +39,7 @@ class Metrics:
 
     @contextmanager
     def predict(self, protocol: str) -> Iterator[None]:
-        """Counts and times one predict request."""
+        """Count and time one predict request, with the code of the exception that it ends with."""
         code = "OK"
         with self.seconds.labels(protocol).time():
             try:
@@ -50,11 +50,12 @@ class Metrics:
             except Exception:
                 code = "INTERNAL"
                 raise
-            except BaseException:  # the client went away
+            except BaseException:  # cancelled: the client closed the connection
                 code = "CANCELLED"
                 raise
             finally:
                 self.requests.labels(protocol, code).inc()
 
     def text(self) -> bytes:
+        """Return all metrics as Prometheus reads them."""
         return generate_latest(self.registry)

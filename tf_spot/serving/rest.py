@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +20,7 @@ from tf_spot.serving.batching import Batcher
 from tf_spot.serving.errors import MessageTooLarge, ServingError
 from tf_spot.serving.json_tensors import parse_body, read_inputs, write_outputs
 from tf_spot.serving.metrics import Metrics
-from tf_spot.serving.versions import Model
+from tf_spot.serving.versions import ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ _PATH = re.compile(
 )
 
 
-def rest_app(model: Model, batcher: Batcher, metrics: Metrics, max_message_bytes: int) -> Starlette:
-    """The application; see https://www.tensorflow.org/tfx/serving/api_rest for its calls."""
+def rest_app(model: ServedModel, batcher: Batcher, metrics: Metrics, max_message_bytes: int) -> Starlette:
+    """Return the application; see https://www.tensorflow.org/tfx/serving/api_rest for its calls."""
     calls = _Calls(model, batcher, metrics, max_message_bytes)
     return Starlette(
         routes=[
@@ -43,14 +42,14 @@ def rest_app(model: Model, batcher: Batcher, metrics: Metrics, max_message_bytes
 
 
 class _Calls:
-    def __init__(self, model: Model, batcher: Batcher, metrics: Metrics, max_message_bytes: int) -> None:
+    def __init__(self, model: ServedModel, batcher: Batcher, metrics: Metrics, max_message_bytes: int) -> None:
         self._model = model
         self._batcher = batcher
         self._metrics = metrics
         self._max_bytes = max_message_bytes
 
     async def answer(self, request: Request) -> Response:
-        """One call: what was asked, or {"error": ...} with the status of what went wrong."""
+        """Answer one call: its result, or {"error": ...} with the HTTP status of the error."""
         try:
             return _json(await self._call(request))
         except ServingError as error:
@@ -64,13 +63,14 @@ class _Calls:
         verb = path["verb"] if path else None
         if path is None or request.method != ("POST" if verb == ":predict" else "GET"):
             raise ServingError("INVALID_ARGUMENT", f"Malformed request: {request.method} {request.url.path}")
-        where = (path["name"], int(path["version"]) if path["version"] else None, path["label"])
+        wanted = (path["name"], int(path["version"]) if path["version"] else None, path["label"])
         if verb == ":predict":
             with self._metrics.predict("rest"):
-                return await self._predict(request, *where)
-        return self._metadata(*where) if verb == "/metadata" else self._status(*where)
+                return await self._predict(request, *wanted)
+        return self._metadata(*wanted) if verb == "/metadata" else self._status(*wanted)
 
     async def _predict(self, request: Request, name: str, version: int | None, label: str | None) -> bytes:
+        # Reading and writing JSON can take as long as the model, so it is done in threads, off the event loop.
         body = await asyncio.to_thread(parse_body, await self._body(request))
         servable = self._model.find(name, version, label)
         expected = servable.signature(body.signature).inputs
@@ -81,31 +81,30 @@ class _Calls:
         return await asyncio.to_thread(write_outputs, outputs, body.by_row)
 
     async def _body(self, request: Request) -> bytes:
-        """The request's body, read no further than the limit."""
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
+        """Return the request's body, read no further than the limit."""
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
             if size > self._max_bytes:
                 raise MessageTooLarge(f"the request is larger than this server's limit of {self._max_bytes} bytes")
-            parts.append(part)
-        return b"".join(parts)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def _status(self, name: str, version: int | None, label: str | None) -> bytes:
-        states = self._model.status(name, version, label)
-        told = [
+        statuses = [
             {
                 "version": str(number),
                 "state": state.state,
                 "status": {"error_code": state.code, "error_message": state.message},
             }
-            for number, state in states.items()
+            for number, state in self._model.status(name, version, label).items()
         ]
-        return json.dumps({"model_version_status": told}).encode()
+        return json.dumps({"model_version_status": statuses}).encode()
 
     def _metadata(self, name: str, version: int | None, label: str | None) -> bytes:
         servable = self._model.find(name, version, label)
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
-        answer: dict[str, Any] = {
+        answer = {
             "model_spec": {"name": name, "signature_name": "", "version": str(servable.version)},
             "metadata": {
                 "signature_def": json_format.MessageToDict(

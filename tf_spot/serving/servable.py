@@ -1,25 +1,24 @@
-"""One loaded version of a model: its signatures, what they take, and running them."""
+"""One loaded version of a model: its signatures, the inputs they take, and running them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tf_spot.serving.errors import ServingError
-
-Arrays = dict[str, np.ndarray]
+from tf_spot.serving.messages import Arrays
 
 _TAG = "serve"
-_WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks, too
+_WARM_UP = "assets.extra/tf_serving_warmup_requests"  # the path that TensorFlow Serving reads too
 _INTERNAL_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
-_CODES = {
+_CODES = {  # of tf.errors.OpError
     1: "CANCELLED",
     3: "INVALID_ARGUMENT",
     4: "DEADLINE_EXCEEDED",
@@ -40,7 +39,7 @@ class Servable:
         version: its number.
 
     Raises:
-        Exception: anything TensorFlow raises for a folder that is spoiled or half copied.
+        Exception: anything that TensorFlow raises for a folder that is damaged or half copied.
     """
 
     def __init__(self, path: Path, version: int) -> None:
@@ -49,15 +48,27 @@ class Servable:
         self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
         self._warm_up(path / _WARM_UP)
 
-    def signature(self, name: str) -> Any:
-        """The SignatureDef, which describes inputs and outputs by name."""
+    def signature(self, name: str) -> SignatureDef:
+        """Return the SignatureDef, which describes inputs and outputs by name.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT, the model has no such signature.
+        """
         if name not in self.signature_defs:
             known = ", ".join(sorted(self.signature_defs))
             raise ServingError("INVALID_ARGUMENT", f"signature {name!r} is not in the model; it has: {known}")
         return self.signature_defs[name]
 
     def check(self, name: str, inputs: Arrays) -> None:
-        """Refuses inputs whose names, dtypes or shapes do not fit, before they can spoil a batch."""
+        """Refuse inputs that do not fit the signature, before they can fail a batch with requests of others.
+
+        Args:
+            name: of the signature.
+            inputs: (batch, ...) by name.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for names, dtypes or shapes that do not fit.
+        """
         expected = self.signature(name).inputs
         if set(inputs) != set(expected):
             raise _bad(f"signature {name!r} takes inputs {sorted(expected)}, received {sorted(inputs)}")
@@ -69,15 +80,26 @@ class Servable:
                 raise _bad(f"input {key!r} must be {wanted.name}, received {received}")
             shape = tf.TensorShape(info.tensor_shape)
             if not shape.is_compatible_with(array.shape):
-                raise _bad(f"input {key!r} must have shape {_text(shape)}, received {_text(array.shape)}")
+                raise _bad(f"input {key!r} must have shape {_shape_text(shape)}, received {_shape_text(array.shape)}")
 
     def batched(self, name: str) -> bool:
-        """True when inputs of many requests can be put together: all have a free first axis."""
+        """True if inputs of several requests can be run together: all have a free first axis."""
         shapes = [tf.TensorShape(info.tensor_shape) for info in self.signature(name).inputs.values()]
         return bool(shapes) and all(shape.rank and shape[0] is None for shape in shapes)
 
     def run(self, name: str, inputs: Arrays) -> Arrays:
-        """Runs one signature; inputs have passed `check`."""
+        """Run a signature on inputs that have passed `check`.
+
+        Args:
+            name: of the signature.
+            inputs: (batch, ...) by name.
+
+        Returns:
+            (batch, ...) by name.
+
+        Raises:
+            ServingError: an operation of the model failed.
+        """
         try:
             outputs = self._loaded.signatures[name](**{key: _tensor(array) for key, array in inputs.items()})
             return {key: np.asarray(value.numpy()) for key, value in outputs.items()}
@@ -85,7 +107,7 @@ class Servable:
             raise ServingError(_CODES.get(error.error_code, "INTERNAL"), _short(error.message)) from error
 
     def _warm_up(self, file: Path) -> None:
-        """Runs the requests that came with the model, so that no client waits for what only the first run does."""
+        """Run the warm-up requests that came with the model, as the first run of a signature is slow."""
         if not file.exists():
             return
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
@@ -96,7 +118,7 @@ class Servable:
             self.run(signature, inputs)
 
 
-def _read_signatures(path: Path) -> dict[str, Any]:
+def _read_signatures(path: Path) -> dict[str, SignatureDef]:
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
@@ -104,23 +126,23 @@ def _read_signatures(path: Path) -> dict[str, Any]:
         raise ServingError("DATA_LOSS", "saved_model.pb is not a SavedModel, or not all of it") from error
     for graph in saved.meta_graphs:
         if _TAG in graph.meta_info_def.tags:
-            found: Mapping[str, Any] = graph.signature_def
-            return {name: found[name] for name in found if name not in _INTERNAL_SIGNATURES}
+            signatures: Mapping[str, SignatureDef] = graph.signature_def
+            return {name: signatures[name] for name in signatures if name not in _INTERNAL_SIGNATURES}
     raise ServingError("DATA_LOSS", f"saved_model.pb has no graph with the tag {_TAG!r}")
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _tensor(array: np.ndarray) -> tf.Tensor:
     return tf.constant(array, tf.string if array.dtype == object else None)
 
 
 def _short(message: str) -> str:
-    """What an operation said, without the trace of the graph around it."""
+    """Return the message of an operation, without the trace of the graph around it."""
     lines = [line.strip() for line in message.split("[[{{node")[0].splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Graph execution error", "Detected at node"))]
-    return (told[-1] if told else message.strip())[:500]
+    own = [line for line in lines if line and not line.startswith(("Graph execution error", "Detected at node"))]
+    return (own[-1] if own else message.strip())[:500]
 
 
-def _text(shape: Any) -> str:
+def _shape_text(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 

@@ -16,22 +16,23 @@ from pathlib import Path
 
 import grpc
 import uvicorn
+from starlette.applications import Starlette
 
 from tf_spot.errors import UserError
 from tf_spot.serving.batching import Batcher
 from tf_spot.serving.grpc_services import add_services
 from tf_spot.serving.metrics import Metrics
 from tf_spot.serving.rest import rest_app
-from tf_spot.serving.versions import Model
+from tf_spot.serving.versions import ServedModel
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 30.0  # that requests under way may take when the server is asked to stop
+STOP_SECONDS = 30.0  # that running requests may take after a signal to stop
 
 
 @dataclass
 class ServerOptions:
-    """Where the server listens and what it allows; a port of 0 means any free one."""
+    """Where the server listens and its limits; a port of 0 means any free one."""
 
     artifact: Path
     name: str | None = None
@@ -48,7 +49,7 @@ class ServerOptions:
 
 @dataclass
 class Listening:
-    """Where a started server is found."""
+    """Where a started server listens."""
 
     name: str
     versions: list[int]
@@ -56,24 +57,27 @@ class Listening:
     grpc_target: str
 
 
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
 def serve(options: ServerOptions, on_start: Callable[[Listening], None]) -> int:
-    """Serves until SIGTERM or Ctrl-C, then finishes the requests under way.
+    """Serve until SIGTERM or Ctrl-C, then finish the running requests.
 
     Args:
         options: see `ServerOptions`.
-        on_start: told once both ports answer.
+        on_start: called once both ports answer.
 
     Returns:
-        the number of the signal that ended it.
+        The number of the signal that ended it.
 
     Raises:
-        UserError: a folder that is no model, or a port in use.
+        UserError: the folder has no model, or a port is in use.
     """
     return asyncio.run(_serve(options, on_start))
 
 
 async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) -> int:
-    model = Model(options.artifact, name=options.name, labels=options.labels)
+    model = ServedModel(options.artifact, name=options.name, labels=options.labels)
     metrics = Metrics()
     batcher = Batcher(
         max_batch_size=options.max_batch_size,
@@ -84,24 +88,15 @@ async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) 
     with _rest_socket(options.host, options.rest_port) as rest_socket:
         grpc_server, grpc_port = _grpc_server(options)
         add_services(grpc_server, model, batcher, metrics, options.max_message_bytes)
-        stopped = _signals()
+        stopped = _stop_signal()  # before the first version is loaded, which can take long
         await model.poll()
         await grpc_server.start()
-        rest = _RestServer(
-            uvicorn.Config(
-                rest_app(model, batcher, metrics, options.max_message_bytes),
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=int(STOP_SECONDS),
-            )
-        )
+        rest = _rest_server(rest_app(model, batcher, metrics, options.max_message_bytes))
         rest_task = asyncio.create_task(rest.serve(sockets=[rest_socket]))
         polling = asyncio.create_task(_poll(model, options.poll_seconds))
-        rest_port = rest_socket.getsockname()[1]
-        host = f"[{options.host}]" if ":" in options.host else options.host
         while not rest.started:
             await asyncio.sleep(0.01)
+        host, rest_port = _url_host(options.host), rest_socket.getsockname()[1]
         on_start(Listening(model.name, model.available, f"http://{host}:{rest_port}", f"{host}:{grpc_port}"))
         number = await stopped
         polling.cancel()
@@ -111,12 +106,50 @@ async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) 
         return number
 
 
+def _stop_signal() -> asyncio.Future[int]:
+    """Return a future for the number of the first signal to stop."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    return stopped
+
+
+async def _poll(model: ServedModel, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await model.poll()
+        except OSError as error:  # the folder is away, or changed while it was read: the next poll tries again
+            log.warning("%s cannot be read: %s", model.folder, error)
+
+
+# --- listening --------------------------------------------------------------------------------------------------------
+
+
 class _RestServer(uvicorn.Server):
-    """Leaves the signals to us, as they stop gRPC too."""
+    """Leave the signals to `_stop_signal`: they stop gRPC too."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def _rest_server(app: Starlette) -> _RestServer:
+    return _RestServer(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=int(STOP_SECONDS),
+        )
+    )
 
 
 def _rest_socket(host: str, port: int) -> socket.socket:
@@ -134,37 +167,18 @@ def _grpc_server(options: ServerOptions) -> tuple[grpc.aio.Server, int]:
         ("grpc.so_reuseport", 0),  # else a second server on the same port starts, and takes half of the calls
     ]
     server = grpc.aio.server(options=limits)
-    host = f"[{options.host}]" if ":" in options.host else options.host
     try:
-        return server, server.add_insecure_port(f"{host}:{options.grpc_port}")
+        return server, server.add_insecure_port(f"{_url_host(options.host)}:{options.grpc_port}")
     except RuntimeError as error:
         raise _no_port("gRPC", options.host, options.grpc_port, error) from error
+
+
+def _url_host(host: str) -> str:
+    """Return the host as it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _no_port(protocol: str, host: str, port: int, error: Exception) -> UserError:
     reason = getattr(error, "strerror", None) or "it may be in use"
     option = f"--{protocol.lower()}-port"
     return UserError(f"cannot listen for {protocol} on {host}:{port}: {reason}; choose another {option}, or 0 for any")
-
-
-def _signals() -> asyncio.Future[int]:
-    """Resolves with the number of the first signal that asks to stop."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[int] = loop.create_future()
-
-    def stop(number: int) -> None:
-        if not stopped.done():
-            stopped.set_result(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    return stopped
-
-
-async def _poll(model: Model, seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await model.poll()
-        except OSError as error:  # the folder is away, or changed under our hands: look again next time
-            log.warning("%s cannot be read: %s", model.folder, error)

@@ -1,4 +1,4 @@
-"""A model's versions: watched on disk, loaded, found by number or label, and let go."""
+"""The versions of a model: found on disk, loaded, looked up by number or label, and unloaded."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tf_spot.serving.servable import Servable
 
 log = logging.getLogger(__name__)
 
-# What a version's folder holds, to tell whether it changed: (file, size, time of change) of each file.
+# Changes when the files of a version do: (path, size, time of change) of each file.
 _Contents = tuple[tuple[str, int, int], ...]
-_VERSION = re.compile("0|[1-9][0-9]{0,17}")  # one spelling for each number; it must fit 64 bits
+_VERSION = re.compile("0|[1-9][0-9]{0,17}")  # one spelling for each number; it must fit into 64 bits
 
 
 @dataclass
 class VersionState:
-    """What the status call tells of a version."""
+    """A version's state, as the status call returns it."""
 
     state: str  # LOADING, AVAILABLE or END, as in TensorFlow Serving
     code: str = "OK"
     message: str = ""
 
 
-class Model:
-    """Serves every version found in a folder.
+class ServedModel:
+    """A model, of which every version found in a folder is served.
 
-    A version is a subfolder with an integer name and a `saved_model.pb`. One that cannot be loaded, because it is
-    spoiled or still being copied, is told in the status and tried again when its files change.
+    A version is a subfolder with an integer name and a `saved_model.pb`. The status names one that cannot be loaded,
+    because it is damaged or still being copied; it is tried again when its files change.
 
     Args:
         folder: NAME, with NAME/VERSION/saved_model.pb below; or the folder around a single NAME, as exported.
@@ -56,32 +56,36 @@ class Model:
         self.labels = dict(labels or {})
         self.states: dict[int, VersionState] = {}
         self._versions: dict[int, Servable] = {}
-        self._failed: dict[int, _Contents] = {}
+        self._failed: dict[int, _Contents] = {}  # versions that could not be loaded, with the files they had then
+
+    # --- loading ------------------------------------------------------------------------------------------------------
 
     @property
     def available(self) -> list[int]:
+        """The loaded versions, in ascending order."""
         return sorted(self._versions)
 
     async def poll(self) -> None:
-        """Loads versions that appeared, then lets go of those that disappeared.
+        """Load versions that appeared, then unload those that disappeared.
 
-        In this order, so that a swap never leaves the model without a version. Requests that run on a version let go
-        of hold it until they are done.
+        In this order, so that a swap never leaves the model without a version. Requests that run on an unloaded
+        version keep it alive until they are done.
         """
-        found = await asyncio.to_thread(self._on_disk)
-        for version in sorted(found.keys() - self._versions.keys()):
-            if self._failed.get(version) != found[version]:
-                await self._load(version, found[version])
-        for version in self._versions.keys() - found.keys():
+        on_disk = await asyncio.to_thread(self._on_disk)
+        for version in sorted(on_disk.keys() - self._versions.keys()):
+            if self._failed.get(version) != on_disk[version]:
+                await self._load(version, on_disk[version])
+        for version in self._versions.keys() - on_disk.keys():
             del self._versions[version]
             self.states[version] = VersionState("END")
             log.info("model %s version %d is gone", self.name, version)
-        for version in self._failed.keys() - found.keys():
+        for version in self._failed.keys() - on_disk.keys():
             del self._failed[version], self.states[version]
 
     async def _load(self, version: int, contents: _Contents) -> None:
         self.states[version] = VersionState("LOADING")
         try:
+            # In a thread, so that the event loop keeps serving the other versions.
             self._versions[version] = await asyncio.to_thread(Servable, self.folder / str(version), version)
         except Exception as error:  # whatever is wrong with one folder must not stop the others
             reason = " ".join(str(error).split())[:500] or type(error).__name__
@@ -93,11 +97,21 @@ class Model:
         self.states[version] = VersionState("AVAILABLE")
         log.info("model %s version %d is loaded", self.name, version)
 
+    def _on_disk(self) -> dict[int, _Contents]:
+        found = {}
+        for path in self.folder.iterdir():
+            if _VERSION.fullmatch(path.name) and (path / "saved_model.pb").is_file():
+                with suppress(FileNotFoundError):  # it is being removed just now
+                    found[int(path.name)] = _contents(path)
+        return found
+
+    # --- lookup -------------------------------------------------------------------------------------------------------
+
     def find(self, name: str, version: int | None = None, label: str | None = None) -> Servable:
-        """The version asked for; the greatest without a version or label.
+        """Return a loaded version: the greatest, if neither version nor label is given.
 
         Raises:
-            ServingError: NOT_FOUND for an unknown model, version or label; UNAVAILABLE when nothing is loaded.
+            ServingError: NOT_FOUND for an unknown model, version or label; UNAVAILABLE if nothing is loaded.
         """
         self._check_name(name)
         if label is not None:
@@ -111,7 +125,7 @@ class Model:
         return self._versions[version]
 
     def status(self, name: str, version: int | None = None, label: str | None = None) -> dict[int, VersionState]:
-        """The states of one version or of all, newest first.
+        """Return the states of one version or of all, newest first.
 
         Raises:
             ServingError: NOT_FOUND for an unknown model, version or label.
@@ -138,17 +152,9 @@ class Model:
     def _loaded(self) -> str:
         return "loaded: " + (", ".join(map(str, self.available)) or "none")
 
-    def _on_disk(self) -> dict[int, _Contents]:
-        found = {}
-        for path in self.folder.iterdir():
-            if _VERSION.fullmatch(path.name) and (path / "saved_model.pb").is_file():
-                with suppress(FileNotFoundError):  # it is being removed just now
-                    found[int(path.name)] = _contents(path)
-        return found
-
 
 def _exported_model(folder: Path) -> Path:
-    """The one model's folder inside an exported bundle; else the folder itself."""
+    """Return the folder of the only model inside an exported folder; else the folder itself."""
     found = {path.parent.parent for path in folder.glob("*/*/saved_model.pb") if _VERSION.fullmatch(path.parent.name)}
     return found.pop() if len(found) == 1 and not any(folder.glob("*/saved_model.pb")) else folder
 
