@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         raise missing_extra(error) from error
 
     logging.getLogger("tf_spot.serving").setLevel(logging.INFO)
+    # The options have the names of the fields; labels are pairs, which argparse collects in a list.
     names = ServerOptions.__dataclass_fields__.keys() - {"labels"}
     chosen = {name: getattr(options, name) for name in names}
     addresses: dict[str, Any] = {}
@@ -59,6 +60,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         print("tf-spot: a local server for development; in production run TensorFlow Serving", file=sys.stderr)
         print(f"REST  {listening.rest_url}/v1/models/{listening.name}")
         print(f"gRPC  {listening.grpc_target}")
+        # Flushed, as whoever started this process may wait for the last line.
         print(f"versions  {', '.join(map(str, listening.versions)) or 'none yet'}", flush=True)
 
     signal_number = serve(ServerOptions(labels=dict(options.label), **chosen), on_start)

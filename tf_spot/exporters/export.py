@@ -88,6 +88,7 @@ def export(
     _refuse_size(image_size, quantize)
     requirements.require(format, write=True)
     signature = Signature(model, part, any_size=image_size == "dynamic")
+    # The model knows the size of its images, even where no configuration is given.
     data_config = (config or PAPER).replace(**{"data.image_size": signature.image_size})
     if photos is None:
         photos = sample_photos("photos", data_config, CALIBRATION_PHOTOS)
@@ -130,7 +131,7 @@ def verify(path: str | Path) -> dict[str, Any]:
     differences = measure(outputs, expected)
     refuse_if_different(differences, manifest["quantization"])
     refuse_if_worse(differences, manifest["reference_parity"])
-    values = [value for by_output in differences.values() for value in by_output.values()]
+    values = [value for by_output in differences.values() for value in by_output.values()]  # of all batch sizes
     return {name: manifest[name] for name in ("part", "format", "quantization")} | {
         "files": count,
         "largest_share": max(value["share"] for value in values),

@@ -12,6 +12,7 @@ from tf_spot.exporters.export import export
 from tf_spot.exporters.signature import Exportable
 
 
+# Typed dictionaries, so that the three functions pass their keywords on without repeating them and their defaults.
 class ExportOptions(TypedDict, total=False):
     """The keywords of every format; `export` describes them and has their defaults."""
 

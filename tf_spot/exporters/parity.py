@@ -133,7 +133,7 @@ def measure(outputs: Outputs, expected: Outputs, others: dict[str, Outputs] | No
 
 
 def _difference(value: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    wanted = wanted.astype(np.float64)
+    wanted = wanted.astype(np.float64)  # the sums of squares of float32 maps lose digits
     error = value.astype(np.float64) - wanted
     scale = max(float(np.abs(wanted).max()), TINY)
     rms = max(float(np.sqrt(np.mean(wanted**2))), TINY)

@@ -29,7 +29,7 @@ def write_saved_model(signature: Signature, folder: Path, photos: np.ndarray) ->
     Raises:
         UserError: an operation needs XLA.
     """
-    signature.image_bytes = _image_bytes(signature)  # a module saves only functions that it holds
+    signature.image_bytes = _image_bytes(signature)  # also an attribute of the loaded object
     signatures = {"serving_default": signature.images, "image_bytes": signature.image_bytes}
     tf.saved_model.save(signature, str(folder), signatures=signatures)
     if _XLA in (folder / "saved_model.pb").read_bytes():

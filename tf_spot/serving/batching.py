@@ -97,6 +97,7 @@ class Batcher:
                 "INVALID_ARGUMENT",
                 f"{rows} rows in one request; at most {self.max_batch_size} are run at once: split the request",
             )
+        # Refused at once rather than after a long wait: the client knows best whether to try again.
         if self._waiting >= self.max_queue:
             raise ServingError("RESOURCE_EXHAUSTED", f"the queue is full: {self._waiting} requests wait; try again")
         request = _Request(inputs, rows or 1, asyncio.get_running_loop().create_future())
@@ -130,6 +131,7 @@ class Batcher:
         lane = self._lanes[key]
         while lane.waiting:
             await self._fill(lane)
+            # While all runners are busy the lane goes on filling.
             async with self._runners:
                 taken = lane.take(self.max_batch_size)
                 self._count(-len(taken))

@@ -138,6 +138,7 @@ class GrpcCalls:
         from tensorflow_serving.apis import get_model_status_pb2
 
         states = get_model_status_pb2.ModelVersionStatus.State
+        # On the wire both are numbers.
         codes = {code.value[0]: code.name for code in self._grpc.StatusCode}
         return {
             one.version: {
@@ -158,7 +159,7 @@ def _outputs(response: PredictResponse) -> Arrays:
 def _metadata(response: GetModelMetadataResponse) -> Metadata:
     from tensorflow_serving.apis import get_model_metadata_pb2
 
-    packed = get_model_metadata_pb2.SignatureDefMap()
+    packed = get_model_metadata_pb2.SignatureDefMap()  # the response has it as google.protobuf.Any
     response.metadata["signature_def"].Unpack(packed)
     return {
         "version": response.model_spec.version.value,

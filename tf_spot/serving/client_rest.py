@@ -72,6 +72,7 @@ class RestCalls:
         Raises:
             MessageTooLarge: the request is over the limit.
         """
+        # Columns rather than rows, which would repeat every name in each row.
         columns = {name: _to_json(array) for name, array in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         refuse_large_request(len(body), self._max_bytes)
@@ -167,6 +168,7 @@ def _failure(status: int, content: bytes) -> ServingError:
 
 
 def _no_response(error: Exception, httpx: ModuleType) -> ServingError:
+    # Without an answer the server is away: it may be starting, so the call is tried again.
     code = "DEADLINE_EXCEEDED" if isinstance(error, httpx.TimeoutException) else "UNAVAILABLE"
     return ServingError(code, f"{type(error).__name__}: {error}")
 
@@ -202,7 +204,7 @@ def _tensor_info(info: JsonObject) -> TensorInfo:
     name = info["dtype"]
     return {
         "dtype": _DTYPES.get(name, name.removeprefix("DT_").lower()),
-        "shape": None if sizes is None else [None if size < 0 else size for size in sizes],
+        "shape": None if sizes is None else [None if size < 0 else size for size in sizes],  # -1: any
     }
 
 
@@ -222,6 +224,7 @@ def _encode(value: Nested) -> Nested:
 
 def _outputs(values: Nested, known: dict[str, TensorInfo]) -> Arrays:
     """Return the arrays of an answer in columns, (batch, ...) by name."""
+    # The server leaves out the name of a single output.
     columns = {next(iter(known)): values} if len(known) == 1 else values
     if not isinstance(columns, dict):
         raise ServingError("INTERNAL", "the answer has no names of outputs")

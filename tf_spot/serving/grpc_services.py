@@ -72,6 +72,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             servable = self._model.find(*_wanted(spec))
             inputs = {name: self._array(name, tensor) for name, tensor in request.inputs.items()}
             servable.check(signature, inputs)
+            # An empty filter means all outputs.
             wanted = set(request.output_filter) or set(servable.signature(signature).outputs)
             unknown = wanted - set(servable.signature(signature).outputs)
             if unknown:
@@ -89,7 +90,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """
         try:
             dtype, sizes = tf.as_dtype(tensor.dtype), [dim.size for dim in tensor.tensor_shape.dim]
-            claimed = math.prod(sizes) * max(dtype.size or 1, 1)
+            claimed = math.prod(sizes) * max(dtype.size or 1, 1)  # strings have no size
             if claimed > self._max_bytes:
                 raise ServingError(
                     "INVALID_ARGUMENT",
@@ -147,7 +148,7 @@ async def _answer(
         return await call(request)
     except ServingError as error:
         return await context.abort(grpc.StatusCode[error.code], error.message)
-    except Exception:
+    except Exception:  # the client gets no internals, such as paths of this machine
         log.exception("a gRPC call failed")
         return await context.abort(grpc.StatusCode.INTERNAL, "internal error, see the server's log")
 

@@ -40,7 +40,7 @@ def parse_body(body: bytes) -> PredictBody:
     """
     try:
         request = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested lists without end
         raise _bad(f"JSON parse error: {error}") from error
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
         raise _bad("the request must be a JSON object with either 'instances' or 'inputs'")

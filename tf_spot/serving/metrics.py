@@ -14,7 +14,7 @@ class Metrics:
     """The metrics of one server, in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = CollectorRegistry()  # not the global one: several servers may run in one process
         self.requests = Counter(
             "tf_spot_serving_requests",
             "Predict requests by protocol and status code.",
@@ -33,7 +33,7 @@ class Metrics:
         self.batch_rows = Histogram(
             "tf_spot_serving_batch_rows",
             "Rows run at once.",
-            buckets=[2**power for power in range(11)],
+            buckets=[2**power for power in range(11)],  # 1 to 1024
             registry=self.registry,
         )
 

@@ -25,6 +25,7 @@ from tf_spot.serving.versions import ServedModel
 log = logging.getLogger(__name__)
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
+# A version has 18 digits at most, which fit into 64 bits.
 _PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?(?P<verb>:predict|/metadata)?"
 )
@@ -54,13 +55,14 @@ class _Calls:
             return _json(await self._call(request))
         except ServingError as error:
             return _json(json.dumps({"error": error.message}).encode(), error.http_status)
-        except Exception:
+        except Exception:  # the client gets no internals, such as paths of this machine
             log.exception("%s %s failed", request.method, request.url.path)
             return _json(json.dumps({"error": "internal error, see the server's log"}).encode(), 500)
 
     async def _call(self, request: Request) -> bytes:
         path = _PATH.fullmatch(request.url.path)
         verb = path["verb"] if path else None
+        # TensorFlow Serving too answers a wrong path with 400, not 404.
         if path is None or request.method != ("POST" if verb == ":predict" else "GET"):
             raise ServingError("INVALID_ARGUMENT", f"Malformed request: {request.method} {request.url.path}")
         wanted = (path["name"], int(path["version"]) if path["version"] else None, path["label"])
@@ -82,6 +84,7 @@ class _Calls:
 
     async def _body(self, request: Request) -> bytes:
         """Return the request's body, read no further than the limit."""
+        # The header Content-Length is not trusted, and may be missing.
         chunks, size = [], 0
         async for chunk in request.stream():
             size += len(chunk)
@@ -108,7 +111,10 @@ class _Calls:
             "model_spec": {"name": name, "signature_name": "", "version": str(servable.version)},
             "metadata": {
                 "signature_def": json_format.MessageToDict(
-                    signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                    # Field names and defaults as TensorFlow Serving writes them, such as "unknown_rank": false.
+                    signatures,
+                    preserving_proto_field_name=True,
+                    always_print_fields_with_no_presence=True,
                 )
             },
         }

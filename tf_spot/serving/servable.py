@@ -75,6 +75,7 @@ class Servable:
         for key, array in inputs.items():
             info = expected[key]
             wanted = tf.as_dtype(info.dtype)
+            # Dtypes are not cast: TensorFlow Serving does not either.
             if array.dtype != np.dtype(wanted.as_numpy_dtype):
                 received = tf.as_dtype(array.dtype).name
                 raise _bad(f"input {key!r} must be {wanted.name}, received {received}")
@@ -85,6 +86,7 @@ class Servable:
     def batched(self, name: str) -> bool:
         """True if inputs of several requests can be run together: all have a free first axis."""
         shapes = [tf.TensorShape(info.tensor_shape) for info in self.signature(name).inputs.values()]
+        # A scalar has rank 0, an input of unknown rank None: neither has rows.
         return bool(shapes) and all(shape.rank and shape[0] is None for shape in shapes)
 
     def run(self, name: str, inputs: Arrays) -> Arrays:
@@ -119,6 +121,7 @@ class Servable:
 
 
 def _read_signatures(path: Path) -> dict[str, SignatureDef]:
+    # What TensorFlow loads has functions, but no longer their SignatureDefs, which metadata calls answer with.
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
@@ -137,6 +140,7 @@ def _tensor(array: np.ndarray) -> tf.Tensor:
 
 def _short(message: str) -> str:
     """Return the message of an operation, without the trace of the graph around it."""
+    # TensorFlow wraps the operation's own message: header lines, the message, then the nodes it went through.
     lines = [line.strip() for line in message.split("[[{{node")[0].splitlines()]
     own = [line for line in lines if line and not line.startswith(("Graph execution error", "Detected at node"))]
     return (own[-1] if own else message.strip())[:500]

@@ -99,6 +99,7 @@ async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) 
         host, rest_port = _url_host(options.host), rest_socket.getsockname()[1]
         on_start(Listening(model.name, model.available, f"http://{host}:{rest_port}", f"{host}:{grpc_port}"))
         number = await stopped
+        # No new version, no new request; the running ones are finished.
         polling.cancel()
         rest.should_exit = True
         await asyncio.gather(grpc_server.stop(STOP_SECONDS), rest_task)

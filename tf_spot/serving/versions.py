@@ -79,6 +79,7 @@ class ServedModel:
             del self._versions[version]
             self.states[version] = VersionState("END")
             log.info("model %s version %d is gone", self.name, version)
+        # A version that never loaded leaves no END behind.
         for version in self._failed.keys() - on_disk.keys():
             del self._failed[version], self.states[version]
 
