@@ -24,13 +24,14 @@ def main(export_function: str, open_artifact: OpenArtifact, timed: str) -> None:
     arguments = sys.argv[1:]
     if len(arguments) != 3:
         sys.exit(sys.modules["__main__"].__doc__)
-    if arguments[0] == "--ask":  # the second process, see below
-        ask(open_artifact, timed, *map(Path, arguments[1:]))
+    if arguments[0] == "--time":  # the new process, see below
+        time_artifact(open_artifact, timed, *map(Path, arguments[1:]))
         return
     run, out, photo = arguments
     export(export_function, run, out)
     sys.stdout.flush()
-    command = [sys.executable, sys.argv[0], "--ask", out, photo]
+    # In a new process, to show that the artifact needs no tf-spot.
+    command = [sys.executable, sys.argv[0], "--time", out, photo]
     sys.exit(subprocess.run(command).returncode)
 
 
@@ -48,7 +49,7 @@ def export(export_function: str, run: str, out: str) -> None:
     print(f"largest difference  {max(differences):.1e} of the output's largest value")
 
 
-def ask(open_artifact: OpenArtifact, timed: str, out: Path, photo: Path) -> None:
+def time_artifact(open_artifact: OpenArtifact, timed: str, out: Path, photo: Path) -> None:
     """Run the artifact on the photo, and print the time and the result."""
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     call = open_artifact(manifest, out / manifest["artifact"], photo)
