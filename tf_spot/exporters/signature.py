@@ -9,7 +9,7 @@ from tf_spot.config import Config
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.models.classifier import Classifier
-from tf_spot.models.networks import Discriminator
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.visualization.pictures import to_uint8
 
