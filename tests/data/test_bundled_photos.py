@@ -33,7 +33,7 @@ def test_no_pixel_is_both_trained_and_tested_on():
     ends, starts = {}, {}
     for images in (train, test):
         for index in range(len(images)):
-            photo, top, left, side = images.place(index)
+            photo, top, left, side = images.window(index)
             assert 0 <= top and top + side <= shapes[photo][0] and 0 <= left and left + side <= shapes[photo][1]
             assert images.labels[index] == photo
             if images is train:
@@ -48,14 +48,14 @@ def test_patches_differ_and_are_cut_where_they_say():
     photo = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     patches = PhotoPatches([photo], TRAIN_COLUMNS, TRAIN_GRID)
     assert len({patches.name(index) for index in range(256)}) == 256
-    _, top, left, side = patches.place(77)
+    _, top, left, side = patches.window(77)
     assert side == 20 and (patches.read(77) == photo[top : top + 20, left : left + 20]).all()
 
 
 @pytest.mark.parametrize("image_size", [32, 64])
 def test_patches_have_more_pixels_than_the_image_but_not_many_more(image_size):
-    images = load("photos", image_size=image_size)._splits["train"].images
-    sides = {images.place(index)[3] for index in range(len(images))}
+    images = load("photos", image_size=image_size).pools()["train"]
+    sides = {images.window(index).side for index in range(len(images))}
     assert max(sides) <= 2 * image_size and min(sides) >= 0.9 * image_size
 
 

@@ -118,8 +118,8 @@ def test_a_split_has_each_photo_once_however_it_is_read(tmp_path: Path) -> None:
         read_image(damaged, SIZE)
     source = load(f"folder:{tmp_path}", image_size=SIZE)
     batches = list(source.in_any_order("train", 2))
-    images, labels, places = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    assert sorted(places) == [1, 2, 3, 4, 5, 6] and len(source.bad_files) == 1
+    images, labels, indices = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    assert sorted(indices) == [1, 2, 3, 4, 5, 6] and len(source.bad_files) == 1
     (ordered,) = source.labelled("train", 8)
-    np.testing.assert_array_equal(images[np.argsort(places)], ordered[0])
-    np.testing.assert_array_equal(labels[np.argsort(places)], ordered[1])
+    np.testing.assert_array_equal(images[np.argsort(indices)], ordered[0])
+    np.testing.assert_array_equal(labels[np.argsort(indices)], ordered[1])

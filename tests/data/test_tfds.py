@@ -104,27 +104,29 @@ def test_seeds(source):
 def test_large_photos_are_shrunk(source):
     small = load("tfds:grey_squares", image_size=4, config=STILL)
     for opened, side in ((source, 12), (small, 8)):  # 12 is less than twice 8, but not than twice 4
-        shapes = [tuple(shape) for shape, _ in opened._splits["test"].ordered(tf.shape).as_numpy_iterator()]
+        shapes = [
+            tuple(shape) for shape in opened.decoded("test").map(lambda photo, _: tf.shape(photo)).as_numpy_iterator()
+        ]
         assert shapes == [(side, side, 3)] * 10
 
 
 def test_in_any_order_is_as_stored(source):
-    images, labels, places = (np.concatenate(parts) for parts in zip(*source.in_any_order("test", 4), strict=True))
-    assert places.tolist() == list(range(10))
+    images, labels, indices = (np.concatenate(parts) for parts in zip(*source.in_any_order("test", 4), strict=True))
+    assert indices.tolist() == list(range(10))
     ordered = [np.concatenate(parts) for parts in zip(*source.labelled("test", 4), strict=True)]
     np.testing.assert_array_equal(images, ordered[0])
     np.testing.assert_array_equal(labels, ordered[1])
 
 
 def test_chunks_are_the_same_wherever_they_begin_and_whichever_are_asked_for(source):
-    def places(chunks):
-        return [[batch.places.tolist() for batch in batches] for batches in chunks]
+    def indices(chunks):
+        return [[batch.indices.tolist() for batch in batches] for batches in chunks]
 
-    assert places(source.in_chunks("test", 2, 4)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
-    assert places(source.in_chunks("test", 2, 4, first=4)) == [[[4, 5], [6, 7]], [[8, 9]]]
+    assert indices(source.in_chunks("test", 2, 4)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
+    assert indices(source.in_chunks("test", 2, 4, first=4)) == [[[4, 5], [6, 7]], [[8, 9]]]
     chunks = source.in_chunks("test", 2, 4)
     next(chunks)
-    assert places([next(chunks)]) == [[[4, 5], [6, 7]]]
+    assert indices([next(chunks)]) == [[[4, 5], [6, 7]]]
 
 
 def test_mocked_imagenet():

@@ -8,7 +8,7 @@ from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-# Kind of source: how it is written. Each stands in a file of its own, imported when asked for.
+# Kind of source: its form. Each has a module of its own, imported when it is needed.
 FORMS = {
     "photos": "photos",
     "folder": "folder:PATH",
@@ -20,7 +20,7 @@ FORMS = {
 
 
 def open_source(spec: str, config: Config, *, strict: bool = False) -> Source:
-    """Open the photos that `spec` names as a configuration wants them, see `load`."""
+    """Open the photos that `spec` names, with the sizes, changes and seed of a configuration; see `load`."""
     return load(
         spec,
         image_size=config.data.image_size,
@@ -35,24 +35,24 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
 
     Args:
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
-            or one subfolder a class; PATH/train with PATH/test or PATH/val when there), `stl10:PATH` (the official
+            or one subfolder per class; PATH/train with PATH/test or PATH/val if they exist), `stl10:PATH` (the official
             binaries), `places:PATH` (Places205 or Places365 as unpacked), `tfds:NAME` (a data set of
             tensorflow-datasets) or `shards:PATH` (what `tf-spot pack` wrote).
-        image_size: pixels, both sides of every image given out; goes before `config.image_size`.
-        strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out and listed in
-            `bad_files` when they are met.
+        image_size: pixels, both sides of every image; overrides `config.image_size`.
+        strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out, and listed in
+            `bad_files` once they have been tried.
         config: how training images are varied, and how many photos are held out of training.
         seed: of the training stream, unless `Source.unlabelled` is given another.
 
     Raises:
         UserError: the form is unknown, or the source is missing, empty or unreadable.
     """
-    kind, _, where = spec.partition(":")
-    if kind not in FORMS or bool(where) != (kind != "photos"):
+    kind, _, location = spec.partition(":")
+    if kind not in FORMS or bool(location) != (kind != "photos"):
         raise UserError(f"unknown data source; allowed: {', '.join(FORMS.values())}; received: {spec!r}")
     module = importlib.import_module(f"tf_spot.data.{'bundled_photos' if kind == 'photos' else kind}")
-    place = (where,) if where else ()
-    source: Source = getattr(module, f"open_{kind}")(*place, image_size=image_size, config=config, seed=seed)
+    arguments = (location,) if location else ()
+    source: Source = getattr(module, f"open_{kind}")(*arguments, image_size=image_size, config=config, seed=seed)
     if strict:
         source.check()
     return source

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -42,6 +42,15 @@ TRAIN_GRID = (16, 16)  # rows and columns of patches, the same for every photo, 
 TEST_GRID = (8, 5)
 
 
+class Window(NamedTuple):
+    """Where a patch lies, in pixels."""
+
+    photo: int  # index
+    top: int
+    left: int
+    side: int
+
+
 class PhotoPatches:
     """Overlapping square patches on a grid over one region of each photo; the label is the photo.
 
@@ -61,26 +70,29 @@ class PhotoPatches:
         return len(self.photos) * self.grid[0] * self.grid[1]
 
     def read(self, index: int) -> np.ndarray:
-        photo, top, left, side = self.place(index)
+        """Return a patch, uint8 (side, side, 3)."""
+        photo, top, left, side = self.window(index)
         return np.ascontiguousarray(self.photos[photo][top : top + side, left : left + side])
 
     def name(self, index: int) -> str:
-        photo, top, left, _ = self.place(index)
+        photo, top, left, _ = self.window(index)
         return f"{photo}/{top}-{left}"
 
-    def place(self, index: int) -> tuple[int, int, int, int]:
-        """(photo, top, left, side) in pixels; the first and last patches touch the region's borders."""
+    def window(self, index: int) -> Window:
+        """Return where a patch lies; the first and last patches touch the region's borders."""
         rows, columns = self.grid
         photo, cell = divmod(index, rows * columns)
         row, column = divmod(cell, columns)
         height, width = self.photos[photo].shape[:2]
         side = min(height, width) // PATCHES_A_SIDE
         first, last = (round(share * width) for share in self.columns)
-        return photo, row * (height - side) // (rows - 1), first + column * (last - first - side) // (columns - 1), side
+        top = row * (height - side) // (rows - 1)
+        left = first + column * (last - first - side) // (columns - 1)
+        return Window(photo, top, left, side)
 
 
-def open_photos(*, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """Patches of ten photos, from the left part of each for training and from the right for testing.
+def open_photos(*, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open patches of ten photos, from the left part of each for training and from the right for testing.
 
     Patches overlap within a region, so held-out patches share pixels with patches trained on; test patches do not.
 
@@ -88,7 +100,7 @@ def open_photos(*, image_size: int, config: DataConfig, **kwargs: Any) -> Source
         UserError: an installed package lacks its photos.
     """
     photos = [_load(package, file, image_size) for package, file in PHOTOS.values()]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256()  # of the pixels: other releases of the packages may decode or store them otherwise
     for photo in photos:
         digest.update(f"{photo.shape}".encode() + photo.tobytes())
     return Source.from_images(
@@ -100,12 +112,13 @@ def open_photos(*, image_size: int, config: DataConfig, **kwargs: Any) -> Source
         config=config,
         fingerprint=digest.hexdigest(),
         class_names=list(PHOTOS),
-        **kwargs,
+        seed=seed,
     )
 
 
 def _load(package: str, file: str, image_size: int) -> np.ndarray:
-    """A photo, shrunk so far that its patches are at most twice `image_size`."""
+    """Return a photo, shrunk so far that its patches are at most twice `image_size`: uint8 (height, width, 3)."""
+    # The file of the package, without importing it: scikit-image takes a second.
     found = importlib.util.find_spec(package)
     path = Path(found.origin).parent / file if found is not None and found.origin else Path(file)
     if not path.is_file():

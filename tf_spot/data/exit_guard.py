@@ -1,4 +1,4 @@
-"""Reading photos in the threads of `tf.data`, and leaving them in order when Python exits."""
+"""Let Python wait for the photos that threads of `tf.data` are reading before it exits."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from collections.abc import Iterator
 
 
 class Reading:
-    """Counts the photos being read, so that Python can wait for them before it exits.
+    """Count the photos being read, so that Python can wait for them before it exits.
 
-    A thread that comes back to a Python which is shutting down is ended by it, and TensorFlow, when it then closes the
-    stream, waits for that thread's photo for ever.
+    A thread that returns to a Python that is shutting down is ended by it. TensorFlow, closing the stream, would then
+    wait for that thread's photo for ever.
     """
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._count, self._last = 0, 0.0  # photos, seconds
+        self._count, self._last = 0, 0.0  # photos being read; time of the last change, seconds
 
     @contextlib.contextmanager
     def photo(self) -> Iterator[None]:
-        """Around the reading of a photo.
+        """Enclose the reading of one photo.
 
         Raises:
-            RuntimeError: Python exits.
+            RuntimeError: Python is exiting.
         """
         self._change(1)
         try:
@@ -37,8 +37,9 @@ class Reading:
             self._change(-1)
 
     def stop(self, patience: float = 0.1) -> None:
-        """Refuses further photos, and returns when none has been asked for in `patience` seconds."""
+        """Refuse further photos; return when none was started or finished for `patience` seconds."""
         self._stopped.set()
+        # A count of zero is not enough: a reader between two photos has not started its next one yet.
         while self._count or time.monotonic() - self._last < patience:
             time.sleep(0.01)
 

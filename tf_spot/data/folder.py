@@ -1,4 +1,4 @@
-"""A folder of photos: flat, or with one subfolder a class."""
+"""A folder of photos: flat, or with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,12 @@ TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own
 class FolderImages:
     """The picture files below a folder, sorted by path.
 
-    Names, which are paths below the folder, are kept as one array of bytes: a list of a hundred thousand strings would
-    show in the memory used.
+    Args:
+        root: the folder.
+        names: bytes (photos,), paths below the folder. One array, as a list of a hundred thousand strings would show in
+            the memory used.
+        labels: int32 (photos,), or None.
+        image_size: see `read_image`.
     """
 
     def __init__(self, root: Path, names: np.ndarray, labels: np.ndarray | None, image_size: int) -> None:
@@ -34,30 +37,33 @@ class FolderImages:
         return len(self.names)
 
     def read(self, index: int) -> np.ndarray:
+        """Return a photo, uint8 RGB (height, width, 3); see `read_image`."""
         return read_image(self.root / self.name(index), self.image_size)
 
     def encoded(self, index: int) -> bytes:
-        """The file as it is."""
+        """Return the content of the file."""
         return (self.root / self.name(index)).read_bytes()
 
     def name(self, index: int) -> str:
         return os.fsdecode(bytes(self.names[index]))
 
     def paths(self, indices: np.ndarray) -> list[bytes]:
+        """Return the paths of the files at `indices`, int64 (photos,)."""
         root = os.fsencode(self.root)
         return [os.path.join(root, bytes(name)) for name in self.names[indices]]
 
     def subset(self, keep: np.ndarray) -> FolderImages:
+        """Return the photos where `keep`, bool (photos,), is true."""
         labels = None if self.labels is None else self.labels[keep]
         return FolderImages(self.root, self.names[keep], labels, self.image_size)
 
 
-def open_folder(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """Photos below `path`; hidden files and files that are no pictures are passed over.
+def open_folder(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open the photos below `path`; hidden files and files that are no pictures are skipped.
 
-    `path/train` is trained on when it is there, and `path/test`, else `path/val`, tested on. Photos in one subfolder a
-    class are labelled by it; photos beside the subfolders, or fewer than two classes, mean no labels. A labelled folder
-    without a test split gives up a fifth of its photos, chosen by a hash of their names.
+    `path/train` is trained on if it exists, and `path/test`, else `path/val`, tested on. Photos in one subfolder per
+    class are labelled by it; photos beside the subfolders, or fewer than two classes, mean no labels. A fifth of the
+    photos of a labelled folder without a test split, chosen by a hash of their names, becomes its test split.
 
     Raises:
         UserError: no such folder, not readable, no picture files in it, or test photos of classes not trained on.
@@ -83,12 +89,12 @@ def open_folder(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
         config=config,
         fingerprint=fingerprint(train, test),
         class_names=class_names,
-        **kwargs,
+        seed=seed,
     )
 
 
 def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
-    """The pictures below `root`, and the names of the classes if it has any."""
+    """Return the pictures below `root`, and the names of the classes if it has any."""
     found, others = _walk(root)
     if not found:
         listed = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in others.most_common(3))
@@ -96,7 +102,7 @@ def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
             f"a folder of photos must hold {', '.join(EXTENSIONS)} files; received: {root} with "
             f"{f'{others.total()} other files ({listed})' if others else 'no files at all'}"
         )
-    paths = np.array(sorted(found))
+    paths = np.array(sorted(found))  # (photos,), as long as the longest path
     separator = os.sep.encode()
     if all(separator in path for path in found):
         names, labels = np.unique(np.array([path.split(separator)[0] for path in paths]), return_inverse=True)
@@ -107,7 +113,7 @@ def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
 
 
 def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
-    """Paths of the pictures, relative to `root`, and how many other files there are of each extension."""
+    """Return the paths of the pictures, relative to `root`, and the number of other files by extension."""
     found: list[bytes] = []
     others: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()  # a linked folder may contain itself
@@ -135,11 +141,11 @@ def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
 
 
 def _same_classes(test: FolderImages, names: list[str] | None, class_names: list[str] | None) -> np.ndarray | None:
-    """The labels of the test photos as places in the training classes, of which they may lack some."""
+    """Return labels int32 (test photos,) that count the classes of training, of which the test photos may lack some."""
     if names is None or class_names is None or test.labels is None:
         if (names is None) != (class_names is None):
             raise UserError(
-                f"train and {test.root.name} must both have one subfolder a class, or neither; received: train with "
+                f"train and {test.root.name} must both have one subfolder per class, or neither; received: train with "
                 f"{len(class_names or ())} classes and {test.root.name} with {len(names or ())}"
             )
         return None
@@ -149,11 +155,13 @@ def _same_classes(test: FolderImages, names: list[str] | None, class_names: list
             f"every class of {test.root.name} must be one of train ({', '.join(class_names)}); received: "
             f"{', '.join(unknown)}; rename or remove those subfolders"
         )
+    # The test folder numbered its own classes: translate each number once, then look up all photos.
     return np.array([class_names.index(name) for name in names], np.int32)[test.labels]
 
 
 def _cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | None]:
-    """A fifth of the photos for testing; None if chance chose none of a handful, or all."""
+    """Divide into training photos and a fifth for testing, None if chance chose none of a handful, or all."""
+    # By a hash of the name: adding photos moves none of the others between the two.
     hashes = (name_hash(images.name(index), b"test") for index in range(len(images)))
     chosen = np.fromiter((number < TEST_SHARE * 2**64 for number in hashes), bool, len(images))
     if chosen.all() or not chosen.any():
@@ -162,7 +170,7 @@ def _cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | No
 
 
 def fingerprint(*splits: FolderImages | None) -> str:
-    """A hash of every path and file size; a link that leads nowhere counts as its own size, what is missing as none."""
+    """Return a hash of every path and file size; a dangling link counts with its own size, a missing file with -1."""
     digest = hashlib.sha256()
     for images in splits:
         if images is None:

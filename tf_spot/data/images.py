@@ -1,4 +1,4 @@
-"""A split as a sequence of photos, and how one file becomes RGB."""
+"""A split as a sequence of photos, and the decoding of one file to RGB."""
 
 from __future__ import annotations
 
@@ -18,33 +18,37 @@ class BadImage(Exception):
 
 
 class Images(Protocol):
-    """Photos by index."""
+    """Photos that can be read in any order."""
 
-    labels: np.ndarray | None  # int32 (n,)
+    labels: np.ndarray | None  # int32 (photos,)
 
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> np.ndarray:
-        """uint8 RGB (height, width, 3), any size.
+        """Return a photo, uint8 RGB (height, width, 3) of any size.
 
         Raises:
             BadImage: it cannot be read.
         """
 
     def name(self, index: int) -> str:
-        """What the photo is called: its path within the source, or its place."""
+        """Return the photo's name: its path within the source, or its index."""
 
 
 def read_image(file: Path | IO[bytes], image_size: int) -> np.ndarray:
-    """One picture file as uint8 RGB (height, width, 3).
+    """Decode a picture file.
 
-    The first frame of an animation; turned as its EXIF orientation says; transparency over white; 16 bits to 8; CMYK,
-    palette and grey converted. A photo more than twice as large as wanted is shrunk, each pixel the average of those it
-    covers: the resizing after the random crop looks at neighbouring pixels only and would give jagged edges.
+    Takes the first frame of an animation, applies the EXIF orientation, puts transparency over white, reduces 16 bits
+    to 8, and converts CMYK, palette and grey. A photo more than twice as large as wanted is shrunk, each pixel the
+    average of those it covers: the resizing after the random crop looks at neighbouring pixels only and would give
+    jagged edges.
 
     Args:
-        file: its path, or itself.
-        image_size: pixels, both sides of the image that training will cut from the photo.
+        file: path or open file.
+        image_size: pixels, both sides of the image that will be cut from the photo.
+
+    Returns:
+        uint8 RGB (height, width, 3).
 
     Raises:
         BadImage: not a picture, damaged, cut short, or above `MAX_PIXELS`.
@@ -64,6 +68,7 @@ def read_image(file: Path | IO[bytes], image_size: int) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion would cut 16 bits off at 255.
     if image.mode.startswith("I"):  # 16-bit grey: 65535 / 257 = 255
         grey = np.asarray(image, np.float64) / 257
         return Image.fromarray(np.clip(np.round(grey), 0, 255).astype(np.uint8)).convert("RGB")
@@ -74,7 +79,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _shrink(image: Image.Image, side: int) -> Image.Image:
-    """The photo with its shorter side at most `side` pixels."""
+    """Return the photo with its shorter side at most `side` pixels."""
     scale = side / min(image.size)
     if scale >= 1:
         return image

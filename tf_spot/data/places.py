@@ -1,19 +1,20 @@
-"""Places205 and Places365-Standard as they are unpacked: photos in one tree, and lists of which is for what.
+"""Places205 and Places365-Standard as they are unpacked: photos in one tree, and lists of the splits.
 
     places205    trainvalsplit_places205/train_places205.csv, val_places205.csv    lines `a/abbey/NAME.jpg 0`
                  data/vision/torralba/deeplearning/images256/a/abbey/NAME.jpg
     places365    places365_train_standard.txt, places365_val.txt                   lines `/a/airfield/NAME.jpg 0`
                  data_256/a/airfield/NAME.jpg, val_256/NAME.jpg                    or data_large, val_large
 
-Places365 with one subfolder a class in `train` and `val` is `folder:PATH`. Source: http://places.csail.mit.edu and the
-development kit of Places365.
+Places365 with one subfolder per class in `train` and `val` is `folder:PATH`.
+
+Source: http://places.csail.mit.edu and the development kit of Places365.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,13 +25,14 @@ from tf_spot.errors import UserError
 
 
 class Layout(NamedTuple):
-    """Where the lists and the photos of training and validation lie; of several folders the first that is there."""
+    """Where the lists and the photos of training and validation lie; of several folders the first that exists."""
 
     name: str
-    lists: tuple[str, str]
-    photos: tuple[tuple[str, ...], tuple[str, ...]]
+    lists: tuple[str, str]  # of training, of validation
+    photos: tuple[tuple[str, ...], tuple[str, ...]]  # folders that may hold those of training, of validation
 
 
+# One tree holds all photos of Places205; the paths in its lists begin there.
 _ALL_OF_205 = ("data/vision/torralba/deeplearning/images256",)
 LAYOUTS = (
     Layout(
@@ -49,8 +51,8 @@ LAYOUTS = (
 )
 
 
-def open_places(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """The photos that the lists in `path` name: trained on are those for training, tested on those for validation.
+def open_places(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open the photos that the lists in `path` name: those for training, and those for validation as the test split.
 
     Raises:
         UserError: no lists, no photos, or lines that are no photo with a label.
@@ -60,7 +62,7 @@ def open_places(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
     if layout is None:
         raise UserError(
             f"places:PATH must hold {' or '.join(' and '.join(layout.lists) for layout in LAYOUTS)}; received: {path} "
-            "without them; one subfolder a class is folder:PATH"
+            "without them; a folder with one subfolder per class is folder:PATH"
         )
     (names, labels), (test_names, test_labels) = (_listed(root / name) for name in layout.lists)
     class_names = _class_names(names, labels, layout.lists[0])
@@ -80,7 +82,7 @@ def open_places(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
         config=config,
         fingerprint=fingerprint(train, test),
         class_names=class_names,
-        **kwargs,
+        seed=seed,
     )
 
 
@@ -92,7 +94,7 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path:
 
 
 def _listed(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Names and labels, int32, by the lines of a list."""
+    """Read a list: names, bytes (photos,), and labels, int32 (photos,)."""
     names, labels = [], []
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         name, _, label = line.rpartition(b" ")
@@ -101,7 +103,7 @@ def _listed(file: Path) -> tuple[np.ndarray, np.ndarray]:
                 f"every line of {file.name} must be a photo and its class, such as a/abbey/1.jpg 0; received: line "
                 f"{number}: {line.decode(errors='replace')}"
             )
-        names.append(name.lstrip(b"/"))
+        names.append(name.lstrip(b"/"))  # Places365 begins its names with a slash
         labels.append(int(label))
     if not names:
         raise UserError(f"{file.name} must list photos; received: an empty file; is the download complete?")
@@ -109,7 +111,8 @@ def _listed(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _class_names(names: np.ndarray, labels: np.ndarray, file: str) -> list[str]:
-    """By label: the folders of a photo less the first, which is the initial: `field/wild` of `f/field/wild/1.jpg`."""
+    """Return names by label: a photo's folders less the first, the initial: `field/wild` of `f/field/wild/1.jpg`."""
+    # One photo of each class is enough to name it.
     known, first = np.unique(labels, return_index=True)
     missing = np.setdiff1d(np.arange(known[-1]), known)
     if len(missing):

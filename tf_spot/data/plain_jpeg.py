@@ -1,12 +1,12 @@
 """Small plain JPEG files read by TensorFlow alone: a third of the work of Pillow behind a Python function.
 
-TensorFlow stops at a file it cannot read and leaves EXIF orientations and four colours aside. So what is not plain is
-an error here, and whoever reads leaves such files out and gives them to `read_image`.
+TensorFlow fails on files it cannot decode, and ignores EXIF orientation and CMYK. So a file that is not plain is an
+error here; the caller leaves it out and gives it to `read_image`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
@@ -18,19 +18,23 @@ _TABLES, _TABLES_AT = b"\xff\xdb", 20  # the next segment is of quantization tab
 _BEGINNING = _TABLES_AT + len(_TABLES)  # bytes
 
 
-def read_plain(path: Any, image_size: int) -> tf.Tensor:
-    """What `read_image` makes of a plain JPEG file, bit for bit: uint8 RGB (height, width, 3).
+def read_plain(path: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Read a plain JPEG file; the result is bit for bit that of `read_image`.
 
     Args:
-        path: of the file, a string.
+        path: of the file, string scalar.
         image_size: pixels, both sides of the image that will be cut from the photo.
+
+    Returns:
+        uint8 RGB (height, width, 3).
 
     Raises:
         tf.errors.OpError: the file is missing, damaged, no JPEG, or not plain: with EXIF or another application's
             segment, in four colours, or so large that `read_image` would shrink it.
     """
     file = tf.io.read_file(path)
-    begins = tf.strings.join([tf.strings.substr(file, 0, _BEGINNING), b"\0" * _BEGINNING])  # of short files as well
+    # Padded, as the bytes below are compared in short files too.
+    begins = tf.strings.join([tf.strings.substr(file, 0, _BEGINNING), b"\0" * _BEGINNING])
     jfif = tf.equal(tf.strings.substr(begins, 0, len(_JFIF)), _JFIF)
     tables = tf.equal(tf.strings.substr(begins, _TABLES_AT, len(_TABLES)), _TABLES)
     bare = tf.equal(tf.strings.substr(begins, 0, len(_BARE)), _BARE)
@@ -41,6 +45,7 @@ def read_plain(path: Any, image_size: int) -> tf.Tensor:
         return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")  # Pillow's method
 
 
-def _only_if(plain: Any) -> Any:
-    """Stops what is made inside otherwise. The bare operation: what `tf.debugging` wraps around it takes long."""
+def _only_if(plain: tf.Tensor) -> AbstractContextManager[None]:
+    """Let the operations inside fail where `plain`, a bool scalar, is false."""
+    # The bare operation: what `tf.debugging` wraps around it takes long.
     return tf.control_dependencies([tf.raw_ops.Assert(condition=plain, data=["not plain"])])

@@ -1,7 +1,7 @@
-"""Packing a source into shards: few large files where it had many small ones, read back as shards:PATH.
+"""Pack a source into shards: few large files instead of many small ones, read back as shards:PATH.
 
-Which photos go into which shard is fixed before the first is written, so shards are written side by side, and a pack
-that was stopped goes on with those that are missing.
+Which photos go into which shard is fixed before the first is written, so shards are written in parallel, and a pack
+that was stopped goes on with the missing ones.
 """
 
 from __future__ import annotations
@@ -14,40 +14,50 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from tf_spot.data.images import BadImage, Images
-from tf_spot.data.shards import FOOTER_BYTES, FORMAT, HEADER_BYTES, INDEX, Places, damage, read_index
+from tf_spot.data.shards import FOOTER_BYTES, FORMAT, HEADER_BYTES, INDEX, RecordTable, damage, read_index
+from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
 from tf_spot.storage.files import file_digest, write_file, write_json, write_text
 
 PLAN = "plan.json"  # what is being packed, written first
-SAMPLES = 64  # photos of a split that are looked at to guess how many fill a shard
+SAMPLES = 64  # photos of a split by which the number of photos of a shard is estimated
 RECORD_BYTES = 100  # of a record beside the photo and its name, about
 MEGABYTE = 1_000_000
 
 
 class Shard(NamedTuple):
-    """Photos `start` up to `stop` of a split."""
+    """The photos `start` up to `stop`, indices in a split."""
 
     split: str
     number: int
-    of: int
+    of: int  # shards of the split
     start: int
     stop: int
 
     @property
     def stem(self) -> str:
+        """Its files' name, without the ending."""
         return f"{self.split}-{self.number:05}-of-{self.of:05}"
 
 
+@runtime_checkable
+class EncodedImages(Protocol):
+    """Photos that are picture files, in any container."""
+
+    def encoded(self, index: int) -> bytes:
+        """Return the content of a photo's file."""
+
+
 def pack(
-    source: Any,
+    source: Source,
     out: str | Path,
     *,
     shard_mb: float = 256.0,
@@ -55,21 +65,21 @@ def pack(
     strict: bool = False,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes the photos of `source` to shards in `out`, or goes on doing so.
+    """Write the photos of `source` to shards in `out`, or go on with a pack that was stopped.
 
     Files are packed as they are; photos that are no files become PNG. Every photo is decoded once: those that cannot
-    be are left out and listed in bad_files.txt. Shards that are there and whole are kept.
+    be decoded are left out and listed in bad_files.txt. Shards that exist and are whole are kept.
 
     Args:
         source: any but tfds:NAME, see `tf_spot.load`.
         out: a new or empty folder, or one where the same was being packed.
-        shard_mb: about how large a shard is to be, in millions of bytes.
-        workers: shards written at the same time; by default as many as there are cores.
+        shard_mb: size of a shard in millions of bytes, about.
+        workers: shards written at the same time; None: as many as there are cores.
         strict: raise when a photo cannot be read.
-        on_progress: told (photos done, photos, text).
+        on_progress: called with (photos done, photos, text).
 
     Returns:
-        what index.json holds.
+        the content of index.json.
 
     Raises:
         UserError: `out` holds something else, a value out of range, or with `strict` an unreadable photo.
@@ -100,25 +110,25 @@ def pack(
 
 
 def verify(path: str | Path, on_progress: Progress | None = None) -> dict[str, str]:
-    """Reads every shard of a finished pack in full: {shard: what is wrong with it}, empty when all is well.
+    """Read every shard of a finished pack in full and return the damaged ones: {shard: what is wrong with it}.
 
     Raises:
-        UserError: `path` is no finished pack.
+        UserError: `path` is not a finished pack.
     """
     folder = Path(path)
     entries = read_index(folder)["shards"]
-    found = {}
+    damaged = {}
     for done, entry in enumerate(entries, 1):
         wrong = damage(folder, entry, full=True)
         if wrong is not None:
-            found[entry["name"]] = wrong
+            damaged[entry["name"]] = wrong
         if on_progress is not None:
             on_progress(done, len(entries), "verifying shards")
-    return found
+    return damaged
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Makes the folder, or finds in it the pack that is to go on."""
+    """Make the folder, or check that it holds the same pack, begun before."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out must be a folder; received: {folder}, a file")
     if not (folder / PLAN).is_file():
@@ -127,6 +137,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         write_json(folder / PLAN, plan)
         return
     begun = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    # The same photos may lie under another path by now.
     changes = [name for name in plan if plan[name] != begun.get(name) and name != "spec"]
     if changes:
         raise UserError(
@@ -136,18 +147,19 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
 
 
 def _plan(split: str, images: Images, shard_bytes: float) -> list[Shard]:
-    """Cuts a split into shards of the same number of photos, judged by the size of some."""
-    places = np.unique(np.linspace(0, len(images) - 1, SAMPLES).astype(int))
-    sizes = [size for place in places if (size := _size(images, int(place))) is not None]
+    """Cut a split into shards of about the same number of photos, by the sizes of `SAMPLES` of them."""
+    samples = np.unique(np.linspace(0, len(images) - 1, SAMPLES).astype(int))
+    sizes = [size for index in samples if (size := _size(images, int(index))) is not None]
     each = max(1, int(shard_bytes / (float(np.mean(sizes or [0])) + RECORD_BYTES)))
     of = -(-len(images) // each)
     starts = [number * len(images) // of for number in range(of + 1)]  # none much smaller than the others
     return [Shard(split, n, of, starts[n], starts[n + 1]) for n in range(of)]
 
 
-def _size(images: Images, place: int) -> int | None:
+def _size(images: Images, index: int) -> int | None:
+    """Return the bytes of a photo and its name; None if it cannot be read."""
     try:
-        return len(_encoded(images, place)) + len(images.name(place))
+        return len(_encoded(images, index)) + len(images.name(index))
     except BadImage:
         return None
 
@@ -160,58 +172,60 @@ def _write_all(
     strict: bool,
     on_progress: Progress | None,
 ) -> list[dict[str, Any]]:
-    """The entries of index.json, after writing the shards that are not there yet."""
+    """Write the shards that do not exist yet; return the entries of index.json for all, in order."""
     total, done = sum(len(images) for images in pools.values()), 0
     stop = threading.Event()
-    found: dict[Shard, dict[str, Any]] = {}
+    entries: dict[Shard, dict[str, Any]] = {}
     with ThreadPoolExecutor(workers) as pool:
         waiting = {pool.submit(_make, folder, pools[shard.split], shard, strict, stop): shard for shard in shards}
         try:
             for future in as_completed(waiting):
                 shard = waiting[future]
-                found[shard] = future.result()
+                entries[shard] = future.result()
                 done += shard.stop - shard.start
                 if on_progress is not None:
                     on_progress(done, total, "packing photos")
-        except BaseException:  # Ctrl-C as well: the shards being written are given up, those written stay
+        except BaseException:  # Ctrl-C as well: the shards being written are abandoned, those written stay
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return [found[shard] for shard in shards]
+    return [entries[shard] for shard in shards]
 
 
 def _make(folder: Path, images: Images, shard: Shard, strict: bool, stop: threading.Event) -> dict[str, Any]:
-    """The entry of a shard, which is written unless it is there and whole."""
+    """Write a shard unless it exists and is whole; return its entry."""
     record = folder / f"{shard.stem}.json"
     if record.is_file():
         entry: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
         if damage(folder, entry, full=True) is None and not (strict and entry["bad"]):
             return entry
     bad: list[str] = []
-    places: list[Places] = []
-    shard_file, places_file = (folder / f"{shard.stem}{ending}" for ending in (".tfrecord", ".npz"))
-    write_file(shard_file, lambda aside: places.append(_write(aside, images, shard, bad, strict, stop)))
-    write_file(places_file, lambda aside: _save(aside, places[0]))
+    tables: list[RecordTable] = []  # `write_file` returns nothing, so the table comes out by this list
+    shard_file, table_file = (folder / f"{shard.stem}{ending}" for ending in (".tfrecord", ".npz"))
+    write_file(shard_file, lambda aside: tables.append(_write(aside, images, shard, bad, strict, stop)))
+    write_file(table_file, lambda aside: _save(aside, tables[0]))
     entry = {
         "name": shard_file.name,
         "split": shard.split,
-        "records": len(places[0].offsets),
+        "records": len(tables[0].offsets),
         "bytes": shard_file.stat().st_size,
         "sha256": file_digest(shard_file),
-        "places": places_file.name,
-        "places_bytes": places_file.stat().st_size,
-        "places_sha256": file_digest(places_file),
+        "places": table_file.name,
+        "places_bytes": table_file.stat().st_size,
+        "places_sha256": file_digest(table_file),
         "bad": bad,
     }
-    write_json(record, entry)
+    write_json(record, entry)  # last: without it the shard counts as missing
     return entry
 
 
-def _write(path: Path, images: Images, shard: Shard, bad: list[str], strict: bool, stop: threading.Event) -> Places:
-    """Writes the records of a shard; unreadable photos go to `bad`."""
+def _write(
+    path: Path, images: Images, shard: Shard, bad: list[str], strict: bool, stop: threading.Event
+) -> RecordTable:
+    """Write the records of a shard and return their table; unreadable photos go to `bad`."""
     rows: list[tuple[int, int, int, int, int]] = []
     names = bytearray()
-    offset = 0
+    offset = 0  # bytes, of the next record
     with tf.io.TFRecordWriter(str(path)) as writer:
         for index, image in _readable(images, shard, bad, strict):
             if stop.is_set():
@@ -223,8 +237,8 @@ def _write(path: Path, images: Images, shard: Shard, bad: list[str], strict: boo
             names += name
             rows.append((offset + HEADER_BYTES, len(content), zlib.crc32(content), label, len(names)))
             offset += HEADER_BYTES + len(content) + FOOTER_BYTES
-    offsets, lengths, checksums, labels, name_ends = np.array(rows, np.int64).reshape(-1, 5).T
-    return Places(
+    offsets, lengths, checksums, labels, name_ends = np.array(rows, np.int64).reshape(-1, 5).T  # (5, photos)
+    return RecordTable(
         offsets.astype(np.uint64),
         lengths.astype(np.uint32),
         checksums.astype(np.uint32),
@@ -235,7 +249,7 @@ def _write(path: Path, images: Images, shard: Shard, bad: list[str], strict: boo
 
 
 def _readable(images: Images, shard: Shard, bad: list[str], strict: bool) -> Iterator[tuple[int, bytes]]:
-    """(place, encoded photo) of the photos of a shard that can be decoded."""
+    """Yield (index, encoded photo) of the photos of a shard that can be decoded."""
     for index in range(shard.start, shard.stop):
         try:
             yield index, _encoded(images, index)
@@ -247,18 +261,17 @@ def _readable(images: Images, shard: Shard, bad: list[str], strict: bool) -> Ite
 
 
 def _encoded(images: Images, index: int) -> bytes:
-    """The photo's file as it is, decoded once to see that it can be; a PNG where it is no file."""
-    photo = images.read(index)
-    encoded = getattr(images, "encoded", None)
-    if encoded is not None:
-        content: bytes = encoded(index)
-        return content
+    """Return the content of the photo's file; a PNG where it is no file."""
+    photo = images.read(index)  # raises BadImage if it cannot be decoded
+    if isinstance(images, EncodedImages):
+        return images.encoded(index)
     buffer = io.BytesIO()
     Image.fromarray(photo).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def _example(image: bytes, label: int, name: bytes, split: str) -> bytes:
+    """Return a `tf.train.Example` as bytes."""
     feature, values, whole = tf.train.Feature, tf.train.BytesList, tf.train.Int64List
     features = {
         "image": feature(bytes_list=values(value=[image])),
@@ -271,6 +284,6 @@ def _example(image: bytes, label: int, name: bytes, split: str) -> bytes:
     return content
 
 
-def _save(path: Path, places: Places) -> None:
+def _save(path: Path, table: RecordTable) -> None:
     with path.open("wb") as file:
-        np.savez(file, **places._asdict())
+        np.savez(file, **table._asdict())

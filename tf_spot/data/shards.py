@@ -1,8 +1,8 @@
-"""shards:PATH, what `tf-spot pack` wrote: photos in large files, each found by its place in its file.
+"""shards:PATH, what `tf-spot pack` wrote: photos in large files, each read at its offset.
 
-    index.json                                what there is: splits, classes, and size and SHA-256 of every file
-    SPLIT-00000-of-00012.tfrecord             one tf.train.Example a photo: image, label, name, split
-    SPLIT-00000-of-00012.npz                  where each photo lies in that file
+    index.json                                splits, classes, and size and SHA-256 of every file
+    SPLIT-00000-of-00012.tfrecord             one tf.train.Example per photo: image, label, name, split
+    SPLIT-00000-of-00012.npz                  where each record lies in that file
 
 TFRecord is meant to be read from front to back. With every record's offset known, any photo is one read away, so these
 photos are shuffled exactly, as those of a folder are, without a buffer.
@@ -34,25 +34,27 @@ HEADER_BYTES, FOOTER_BYTES = 12, 4  # of a record: its length, and the checksums
 POOLS = ("train", "test", "unlabelled")  # unlabelled: only where other photos are trained on than those with labels
 
 
-class Places(NamedTuple):
-    """Where the photos of one shard, or of several one after the other, lie."""
+class RecordTable(NamedTuple):
+    """Where the records of one shard, or of several one after the other, lie: the arrays of a shard's .npz file."""
 
-    offsets: np.ndarray  # uint64 (n,): of the record's content in its file
-    lengths: np.ndarray  # uint32 (n,): bytes of that content
-    checksums: np.ndarray  # uint32 (n,): its CRC-32
-    labels: np.ndarray  # int32 (n,); -1: none
-    name_ends: np.ndarray  # uint64 (n,): where each name ends in `names`
-    names: np.ndarray  # uint8: all names, one after the other
+    offsets: np.ndarray  # uint64 (photos,): bytes, of the record's content in its file
+    lengths: np.ndarray  # uint32 (photos,): bytes of that content
+    checksums: np.ndarray  # uint32 (photos,): its CRC-32
+    labels: np.ndarray  # int32 (photos,); -1: none
+    name_ends: np.ndarray  # uint64 (photos,): where each name ends in `names`
+    names: np.ndarray  # uint8 (bytes,): all names, one after the other
 
     @classmethod
-    def joined(cls, parts: Sequence[Places]) -> Places:
-        """Those of several shards, in order."""
+    def joined(cls, parts: Sequence[RecordTable]) -> RecordTable:
+        """Join the tables of several shards, in order."""
+        # `name_ends` counts from the start of its own `names`, which are moved behind those of the shards before.
         starts = np.cumsum([0] + [len(part.names) for part in parts], dtype=np.uint64)
         shifted = [p._replace(name_ends=p.name_ends + start) for p, start in zip(parts, starts[:-1], strict=True)]
         return cls(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
 
     @classmethod
-    def load(cls, path: Path) -> Places:
+    def load(cls, path: Path) -> RecordTable:
+        """Read a table from its file."""
         with np.load(path) as columns:
             return cls(*(columns[name] for name in cls._fields))
 
@@ -62,52 +64,53 @@ class ShardImages:
 
     Args:
         files: the shards.
-        places: of the photos of each shard.
+        tables: of each shard.
         image_size: see `read_image`.
-        has_labels: the labels mean something.
+        has_labels: False: the labels in the tables are -1, or belong to another split.
     """
 
-    def __init__(self, files: list[Path], places: list[Places], image_size: int, has_labels: bool) -> None:
+    def __init__(self, files: list[Path], tables: list[RecordTable], image_size: int, has_labels: bool) -> None:
         self.files, self.image_size = files, image_size
-        self.ends = np.cumsum([len(part.offsets) for part in places])  # (shards,): where each ends among the photos
-        self.places = Places.joined(places)
-        self.labels: np.ndarray | None = self.places.labels if has_labels else None
+        self.ends = np.cumsum([len(table.offsets) for table in tables])  # (shards,): where each ends among the photos
+        self.records = RecordTable.joined(tables)
+        self.labels: np.ndarray | None = self.records.labels if has_labels else None
 
     def __len__(self) -> int:
-        return len(self.places.offsets)
+        return len(self.records.offsets)
 
     def read(self, index: int) -> np.ndarray:
+        """Return a photo, uint8 RGB (height, width, 3); see `read_image`."""
         return read_image(io.BytesIO(self.encoded(index)), self.image_size)
 
     def encoded(self, index: int) -> bytes:
-        """The photo's file as it was packed.
+        """Return the content of the photo's file, as it was packed.
 
         Raises:
-            BadImage: the shard is gone, cut short or altered there.
+            BadImage: the shard is missing, cut short or altered there.
         """
         file = self.files[int(np.searchsorted(self.ends, index, side="right"))]
         try:
             with file.open("rb", buffering=0) as opened:
-                content = os.pread(opened.fileno(), int(self.places.lengths[index]), int(self.places.offsets[index]))
+                content = os.pread(opened.fileno(), int(self.records.lengths[index]), int(self.records.offsets[index]))
         except OSError as error:
             raise BadImage(f"{file.name}: {error.strerror}") from error
-        if zlib.crc32(content) != self.places.checksums[index]:
+        if zlib.crc32(content) != self.records.checksums[index]:
             raise BadImage(f"{file.name} was altered after it was packed; see tf-spot pack --verify {file.parent}")
         image: bytes = tf.train.Example.FromString(content).features.feature["image"].bytes_list.value[0]
         return image
 
     def name(self, index: int) -> str:
-        start = self.places.name_ends[index - 1] if index else 0
-        return os.fsdecode(self.places.names[start : self.places.name_ends[index]].tobytes())
+        start = self.records.name_ends[index - 1] if index else 0
+        return os.fsdecode(self.records.names[start : self.records.name_ends[index]].tobytes())
 
 
-def open_shards(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """The photos that were packed into `path`: the splits, names and classes of the source they come from.
+def open_shards(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open the photos that were packed into `path`, with the splits, names and classes of the source they come from.
 
     The sizes of all files are checked here, the checksum of a photo when it is read.
 
     Raises:
-        UserError: no finished pack, or files that are missing, cut short or altered.
+        UserError: not a finished pack, or files that are missing, cut short or altered.
     """
     folder = Path(path).expanduser()
     index = read_index(folder)
@@ -115,10 +118,10 @@ def open_shards(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
     digest = hashlib.sha256()
     for pool in (name for name in POOLS if index["splits"].get(name)):
         entries = [entry for entry in index["shards"] if entry["split"] == pool]
-        places = [_load_places(folder, entry) for entry in entries]
+        tables = [_load_table(folder, entry) for entry in entries]
         labelled = index["class_names"] is not None and pool != "unlabelled"
-        images = ShardImages([folder / entry["name"] for entry in entries], places, image_size, labelled)
-        for column in images.places[2:]:  # not offsets and lengths: the same photos in other shards are the same data
+        images = ShardImages([folder / entry["name"] for entry in entries], tables, image_size, labelled)
+        for column in images.records[2:]:  # not offsets and lengths: the same photos in other shards are the same data
             digest.update(column.tobytes())
         pools[pool] = images
     return Source.from_images(
@@ -131,15 +134,15 @@ def open_shards(path: str, *, image_size: int, config: DataConfig, **kwargs: Any
         config=config,
         fingerprint=digest.hexdigest(),
         class_names=index["class_names"],
-        **kwargs,
+        seed=seed,
     )
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """What index.json says.
+    """Read index.json.
 
     Raises:
-        UserError: it is missing or is something else.
+        UserError: it is missing or in another format.
     """
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -156,12 +159,12 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def damage(folder: Path, entry: dict[str, Any], full: bool) -> str | None:
-    """What is wrong with a shard and its table of places, if anything.
+    """Compare a shard and its table with their entry; return the first difference, or None.
 
     Args:
         folder: the pack.
         entry: the shard's, in index.json.
-        full: compare SHA-256 of the shard, not only its size.
+        full: compare the SHA-256 of the shard as well as its size, which means reading it.
     """
     for name, size, digest in (
         (entry["name"], entry["bytes"], entry["sha256"] if full else None),
@@ -177,11 +180,11 @@ def damage(folder: Path, entry: dict[str, Any], full: bool) -> str | None:
     return None
 
 
-def _load_places(folder: Path, entry: dict[str, Any]) -> Places:
+def _load_table(folder: Path, entry: dict[str, Any]) -> RecordTable:
     wrong = damage(folder, entry, full=False)
     if wrong is not None:
         raise UserError(
             f"every shard must be as it was packed; received: {folder}, where {wrong}; run the same tf-spot pack "
             "command again, it writes damaged shards anew"
         )
-    return Places.load(folder / entry["places"])
+    return RecordTable.load(folder / entry["places"])

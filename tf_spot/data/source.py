@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +11,7 @@ import tensorflow as tf
 from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import center, crop, recolour
 from tf_spot.data.images import Images
-from tf_spot.data.split import Batch, ImageSplit, Rows, Split, hold_out, whole_batches
+from tf_spot.data.split import Batch, ImageSplit, Share, Split, hold_out, whole_batches
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
@@ -21,18 +20,30 @@ PREFETCH = 2  # batches ready ahead of training
 class Source:
     """Photos to learn from and, when there are labels and a test split, to test on.
 
+    A split is named `train`, `test`, `unlabelled` (what is trained on without labels) or `held_out` (kept from that
+    training, for health signals). `unlabelled` and `held_out` are disjoint. `index` is a photo's index in its split.
+    Images are float32 in [-1, 1].
+
     Args:
-        name: the set's own name.
+        name: the data set's own name.
         spec: as the user gave it.
-        splits: `unlabelled` (trained on), `held_out` (kept from training, for health signals), `train` and, where there
-            is one, `test`.
-        image_size: pixels, both sides of every image given out.
+        splits: `unlabelled`, `held_out`, `train` and, where there is one, `test`.
+        image_size: pixels, both sides of every image.
         config: how training images are varied.
         fingerprint: changes when the photos do.
-        class_names: or None.
-        read_folds: gives the training folds, where the source has them.
+        class_names: of the labels; None without labels.
+        read_folds: reads the training folds, where the source has them.
         pools: every photo once, as sequences: `train`, `test` where there is one, and `unlabelled` where other photos
             are trained on than those of `train`. None: the photos can only be read in order.
+        seed: of the training stream, unless `unlabelled` is given another.
+
+    Attributes:
+        name: the data set's own name, as result files have it.
+        spec: as the user gave it, such as `folder:photos`.
+        image_size: pixels, both sides of every image.
+        config: the `DataConfig` by which photos become images.
+        fingerprint: hexadecimal; the same for the same photos, wherever they lie.
+        class_names: by label; None without labels.
         seed: of the training stream, unless `unlabelled` is given another.
     """
 
@@ -62,16 +73,26 @@ class Source:
         train: Images,
         test: Images | None,
         *,
+        image_size: int,
         config: DataConfig,
+        fingerprint: str,
         unlabelled: Images | None = None,
-        **kwargs: Any,
+        class_names: list[str] | None = None,
+        read_folds: Callable[[], list[np.ndarray]] | None = None,
+        seed: int = 0,
     ) -> Source:
-        """A source of photos that can be read in any order; `unlabelled`, else `train`, is what is trained on.
+        """Make a source of photos that can be read in any order.
+
+        Args:
+            name, spec, image_size, config, fingerprint, class_names, read_folds, seed: see the class.
+            train: photos to train on with labels, if they have any.
+            test: photos to test on.
+            unlabelled: photos to train on without labels; None: those of `train`.
 
         Raises:
             UserError: not one of the photos to train on can be read.
         """
-        bad: dict[str, str] = {}
+        bad: dict[str, str] = {}  # shared, so that a photo in two splits is listed once
         learnt = train if unlabelled is None else unlabelled
         held_out, training = hold_out(learnt, config)
         trained_on = ImageSplit(learnt, training, bad)
@@ -82,34 +103,52 @@ class Source:
         }
         if test is not None:
             splits["test"] = ImageSplit(test, None, bad)
+        # Stops at the first photo that can be read, as a rule the first of all.
         if all(photo is None for photo in map(trained_on.read, range(len(training)))):
             example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")
             raise UserError(f"{spec} must hold photos that can be read; received {len(bad)} that cannot{example}")
         pools = {"train": train, "test": test, "unlabelled": unlabelled}
-        there = {pool: images for pool, images in pools.items() if images is not None}
-        return cls(name, spec, splits, config=config, pools=there, **kwargs)
+        return cls(
+            name,
+            spec,
+            splits,
+            image_size=image_size,
+            config=config,
+            fingerprint=fingerprint,
+            class_names=class_names,
+            read_folds=read_folds,
+            pools={pool: images for pool, images in pools.items() if images is not None},
+            seed=seed,
+        )
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
     @property
     def bad_files(self) -> list[str]:
         """ "name: reason" of every photo found unreadable so far."""
+        # A copy of the items first: threads of `tf.data` may add to them meanwhile.
         return [f"{name}: {reason}" for name, reason in list(self._splits["train"].bad.items())]
 
     @property
     def has_labels(self) -> bool:
+        """True if the photos of `train` have labels."""
         return self._splits["train"].has_labels
 
     @property
     def has_test(self) -> bool:
+        """True if there is a split `test`."""
         return "test" in self._splits
 
     def count(self, split: str) -> int:
-        """Photos in `train`, `test`, `unlabelled` (what is trained on) or `held_out`, unreadable ones included."""
+        """Return the number of photos of a split, unreadable ones included.
+
+        Raises:
+            UserError: no such split.
+        """
         return len(self._split(split))
 
     def folds(self) -> list[np.ndarray]:
-        """The source's own training folds: int64 indices into `train`, zero-based.
+        """Return the source's own training folds: int64 (photos of the fold,) each, zero-based indices in `train`.
 
         Raises:
             UserError: it has none, or they do not fit its photos.
@@ -119,7 +158,7 @@ class Source:
         return self._read_folds()
 
     def pools(self) -> dict[str, Images]:
-        """Every photo once, by split; `unlabelled` only where it is not `train`.
+        """Return every photo once, by split; `unlabelled` only where its photos are not those of `train`.
 
         Raises:
             UserError: the photos cannot be read in any order.
@@ -132,10 +171,10 @@ class Source:
         return self._pools
 
     def check(self) -> None:
-        """Reads every photo once.
+        """Read every photo once.
 
         Raises:
-            UserError: some cannot be read; tells how many, and the first.
+            UserError: some cannot be read; the message has their number and the first of them.
         """
         for split in self._splits.values():
             split.check()
@@ -156,7 +195,7 @@ class Source:
         num_steps: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
-        """The training stream: augmented images, for ever or for `num_steps` batches; held-out photos never appear.
+        """Return the training stream: random views of the photos of `unlabelled`; held-out photos never appear.
 
         Batch number s is a function of (seed, s) alone, so a stream opened at `first_step` goes on exactly as one that
         was never closed.
@@ -164,9 +203,9 @@ class Source:
         Args:
             batch_size: images of a whole batch.
             seed: of the order and of how images are varied; None: that of the source.
-            first_step: batches that are passed over.
-            num_steps: batches given out; None: for ever.
-            share: (i, n): of every batch only the i-th of n equal parts, and no other photo is read.
+            first_step: batches that are skipped.
+            num_steps: length of the stream in batches; None: endless.
+            share: (i, n): the i-th of n equal parts of every batch; no other photo is read.
 
         Returns:
             float32 (batch_size / n, image_size, image_size, 3) in [-1, 1].
@@ -181,22 +220,26 @@ class Source:
                 f"{self.spec}; lower training.batch_size"
             )
         key = self.seed if seed is None else seed
-        index, parts = share
-        rows = Rows(batch_size, batch_size // parts * index, batch_size // parts)
+        number, parts = share
+        own = Share(batch_size, batch_size // parts * number, batch_size // parts)
 
-        def cut(photo: Any, position: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            return crop(photo, tf.stack([tf.constant(key, tf.int64), position]), self.image_size, self.config)
+        def view(photo: tf.Tensor, stream_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return crop(photo, tf.stack([tf.constant(key, tf.int64), stream_index]), self.image_size, self.config)
 
         batches = (
             self._splits["unlabelled"]
-            .shuffled(key, first_step, rows, cut)
-            .batch(rows.size, drop_remainder=True)
+            .shuffled(key, first_step, own, view)
+            .batch(own.size, drop_remainder=True)  # the stream is endless: it only makes the batch's size known
             .map(lambda images, draws: recolour(images, draws, self.config))
         )
         return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)
 
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Each readable photo of `split` once, in order, centred: (images, labels int32); the last batch may be less.
+        """Return each readable photo of a split once, in order, centred, with its label.
+
+        Returns:
+            images float32 (batch, image_size, image_size, 3) in [-1, 1] and labels int32 (batch,); the last batch may
+            be smaller.
 
         Raises:
             UserError: no such split, or no labels.
@@ -210,53 +253,78 @@ class Source:
         return self._centred(photos, batch_size)
 
     def images(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Every readable photo of `split` once, in order, centred, without labels."""
+        """Return each readable photo of a split once, in order, centred, without labels.
+
+        Returns:
+            float32 (batch, image_size, image_size, 3) in [-1, 1]; the last batch may be smaller.
+
+        Raises:
+            UserError: no such split.
+        """
         return self._centred(self._split(split), batch_size).map(lambda images, _: images)
 
-    def in_any_order(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """Every readable photo of `split` once, centred, in whatever order is quick.
+    def decoded(self, split: str) -> tf.data.Dataset:
+        """Return each readable photo of a split once, in order, as it was decoded: neither cropped nor batched.
 
-        The images are the same, bit for bit, as in the other streams; only the last batches may be less.
+        Returns:
+            uint8 RGB (height, width, 3), the shorter side at most twice `image_size`, and its label, int32 scalar, -1
+            where there is none.
+
+        Raises:
+            UserError: no such split.
+        """
+        return self._split(split).ordered(lambda photo: photo)
+
+    def in_any_order(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """Yield every readable photo of a split once, centred, in whatever order is fastest.
+
+        The images are bit for bit those of the other streams; only the last batches may be smaller.
         """
         return chain.from_iterable(self.in_chunks(split, batch_size, whole_batches(self.count(split), batch_size)))
 
-    def in_chunks(self, split: str, batch_size: int, chunk: int, *, first: int = 0) -> Iterator[Iterator[Batch]]:
-        """The batches of every `chunk` places of `split` from place `first` on, each `in_any_order`.
+    def in_chunks(self, split: str, batch_size: int, chunk_size: int, *, first: int = 0) -> Iterator[Iterator[Batch]]:
+        """Yield the batches of every `chunk_size` photos of a split from index `first` on, each `in_any_order`.
 
-        Whatever the place they begin at, the batches of a chunk are the same.
+        The batches of a chunk are the same wherever the iteration began.
 
         Args:
             split: of this source.
             batch_size: photos of a batch, at most.
-            chunk: places, a whole number of batches.
-            first: place, a whole number of chunks.
+            chunk_size: photos, a whole number of batches.
+            first: index of a photo, a whole number of chunks.
         """
         photos = self._split(split)
-        return photos.in_chunks(lambda photo: center(photo, self.image_size, self.config), batch_size, chunk, first)
 
-    def photo_name(self, split: str, place: int) -> str:
-        """What the photo in that place of `split` is called: its path within the source, where it is a file."""
-        return self._split(split).name(place)
+        def image(photo: tf.Tensor) -> tf.Tensor:
+            return center(photo, self.image_size, self.config)
 
-    def photo(self, split: str, place: int) -> np.ndarray:
-        """The photo in that place of `split`, centred: float32 (image_size, image_size, 3) in [-1, 1].
+        return photos.in_chunks(image, batch_size, chunk_size, first)
+
+    def photo_name(self, split: str, index: int) -> str:
+        """Return a photo's name: its path within the source, where it is a file."""
+        return self._split(split).name(index)
+
+    def photo(self, split: str, index: int) -> np.ndarray:
+        """Return one photo of `train` or `test`, centred: float32 (image_size, image_size, 3) in [-1, 1].
 
         Raises:
             UserError: photos of this source cannot be read in any order.
+            BadImage: this one cannot be read.
         """
-        photo = self.pools()[split].read(place)
+        photo = self.pools()[split].read(index)
         image: np.ndarray = center(photo, self.image_size, self.config).numpy()
         return image
 
     def held_out(self, batch_size: int) -> tf.data.Dataset:
-        """The photos kept from training, centred: images only; empty when there are too few photos to keep any."""
+        """Return the photos of `held_out`, like `images`; empty when there are too few photos to keep any."""
         return self.images("held_out", batch_size)
 
     def held_out_labelled(self, batch_size: int) -> tf.data.Dataset:
-        """The photos kept from training with their labels, -1 where there are none."""
+        """Return the photos of `held_out` with labels, like `labelled`; a label is -1 where there is none."""
         return self._centred(self._split("held_out"), batch_size)
 
     def _centred(self, photos: Split, batch_size: int) -> tf.data.Dataset:
+        """Return (images, labels), see `labelled`."""
         images = photos.ordered(lambda photo: center(photo, self.image_size, self.config))
         return images.batch(batch_size).prefetch(PREFETCH)
 

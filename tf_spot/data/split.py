@@ -1,11 +1,15 @@
-"""A split: which photos, in which order, each read when its turn comes."""
+"""A split: which photos, in which order, each read when it is needed.
+
+`index` is the index of a photo in its split. `stream_index` is the index of an example in the endless training stream,
+counted over whole batches; the photo and its random view are functions of it and of the seed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -18,30 +22,33 @@ from tf_spot.errors import UserError
 
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
 
+Transform = Callable[[tf.Tensor], tf.Tensor]  # a photo, uint8 (height, width, 3), to an image
+RandomTransform = Callable[[tf.Tensor, tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]  # (photo, stream_index) to a view
 
-class Rows(NamedTuple):
-    """Which rows of every batch a stream gives: all of them, or one worker's."""
 
-    batch: int  # rows of a whole batch
-    first: int
+class Share(NamedTuple):
+    """Which examples of every batch a stream gives: all of them, or one worker's."""
+
+    batch_size: int  # examples of a whole batch
+    first: int  # of them
     size: int
 
-    def position(self, number: Any) -> Any:
-        """Where in the stream of all rows the given row of this stream is."""
-        return number // self.size * self.batch + self.first + number % self.size
+    def stream_index(self, own_index: tf.Tensor | int) -> tf.Tensor | int:
+        """Return the index in the stream of whole batches of this stream's example `own_index`: like `own_index`."""
+        return own_index // self.size * self.batch_size + self.first + own_index % self.size
 
-    def has(self, position: Any) -> Any:
-        """Is the row in that place of the stream of all rows one of these?"""
-        row = position % self.batch
-        return (row >= self.first) & (row < self.first + self.size)
+    def contains(self, stream_index: tf.Tensor | int) -> tf.Tensor | bool:
+        """Return whether that example of the stream of whole batches belongs to this stream: like `stream_index`."""
+        example = stream_index % self.batch_size
+        return (example >= self.first) & (example < self.first + self.size)
 
 
 class Batch(NamedTuple):
     """Some photos of a split, as arrays."""
 
-    images: np.ndarray  # (photos, ...), what `finish` gave
-    labels: np.ndarray  # int32 (photos,)
-    places: np.ndarray  # int64 (photos,), in the split
+    images: np.ndarray  # (photos, ...), what `transform` returned
+    labels: np.ndarray  # int32 (photos,); -1: none
+    indices: np.ndarray  # int64 (photos,), in the split
 
 
 @runtime_checkable
@@ -51,47 +58,47 @@ class Files(Protocol):
     image_size: int
 
     def paths(self, indices: np.ndarray) -> list[bytes]:
-        """Where the files are."""
+        """Return the paths of the files."""
 
 
 class Split(Protocol):
-    """Photos as `tf.data`, each read and made an image in one step, as every step of `tf.data` costs time."""
+    """Photos as `tf.data`. Reading a photo and making an image of it are one step, as every step costs time."""
 
     has_labels: bool
     bad: dict[str, str]  # name: reason, of every photo found unreadable so far
 
     def __len__(self) -> int: ...
 
-    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
-        """`finish(photo, position)` for ever, each a function of (seed, position) alone.
+    def shuffled(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Return `transform(photo, stream_index)` for ever, each a function of (seed, stream_index) alone.
 
         Args:
             seed: of the order.
-            first_step: batches that are passed over.
-            rows: those of every batch that are wanted; others are not decoded.
-            finish: makes an image of a photo, uint8 RGB (height, width, 3).
+            first_step: batches that are skipped.
+            share: the examples of every batch that are wanted; others are not decoded.
+            transform: makes a random view of a photo, uint8 RGB (height, width, 3).
         """
 
-    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        """(`finish(photo)`, label int32), every readable photo once; the label is -1 where there is none."""
+    def ordered(self, transform: Transform) -> tf.data.Dataset:
+        """Return (`transform(photo)`, label int32) of every readable photo once; -1 where there is no label."""
 
     def in_chunks(
-        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+        self, transform: Transform, batch_size: int, chunk_size: int, first: int = 0
     ) -> Iterator[Iterator[Batch]]:
-        """The batches of every `chunk` places from place `first` on: every readable photo there once, in any order.
+        """Yield the batches of every `chunk_size` photos from index `first` on: each readable photo once, in any order.
 
         Args:
-            finish: makes an image of a photo, uint8 RGB (height, width, 3).
+            transform: makes an image of a photo, uint8 RGB (height, width, 3).
             batch_size: photos of a batch, at most.
-            chunk: places, a whole number of batches.
-            first: place.
+            chunk_size: photos, a whole number of batches.
+            first: index of a photo.
         """
 
-    def name(self, place: int) -> str:
-        """What the photo in that place is called."""
+    def name(self, index: int) -> str:
+        """Return the photo's name."""
 
     def check(self) -> None:
-        """Reads every photo once, for the sake of `bad`."""
+        """Read every photo once, to fill `bad`."""
 
 
 class ImageSplit:
@@ -99,7 +106,7 @@ class ImageSplit:
 
     Args:
         images: the sequence.
-        indices: int64 (photos of this split,); None: all of them.
+        indices: int64 (photos of this split,), in `images`; None: all of them.
         bad: shared by the splits of a source.
     """
 
@@ -111,109 +118,116 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
-        """Every epoch is a permutation of its own, computed place by place.
+    def shuffled(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Return every epoch as a permutation of its own, computed index by index.
 
         A photo that cannot be read is replaced by the next one that can.
         """
         count = len(self)
 
-        def read(number: Any) -> Any:
-            position = rows.position(number)
-            key = tf.stack([tf.constant(seed, tf.int64), position // count])
-            place = tf.random.experimental.index_shuffle(position % count, seed=key, max_index=count - 1)
-            photo = tf.numpy_function(self._read_this_or_next, [place], tf.uint8, stateful=False)
-            return finish(tf.ensure_shape(photo, (None, None, 3)), position)
+        def read(own_index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+            stream_index = share.stream_index(own_index)
+            key = tf.stack([tf.constant(seed, tf.int64), stream_index // count])  # (seed, epoch)
+            # A permutation evaluated at one index: no table of the epoch's order, and a late start costs nothing.
+            index = tf.random.experimental.index_shuffle(stream_index % count, seed=key, max_index=count - 1)
+            photo = tf.numpy_function(self._read_this_or_next, [index], tf.uint8, stateful=False)
+            return transform(tf.ensure_shape(photo, (None, None, 3)), stream_index)
 
-        return tf.data.Dataset.counter(start=first_step * rows.size).map(read, num_parallel_calls=READERS)
+        return tf.data.Dataset.counter(start=first_step * share.size).map(read, num_parallel_calls=READERS)
 
-    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        readable = self._at(tf.data.Dataset.range(len(self)), finish).filter(lambda image, label, place, good: good)
-        return readable.map(lambda image, label, place, good: (image, label))
+    def ordered(self, transform: Transform) -> tf.data.Dataset:
+        examples = self._at(tf.data.Dataset.range(len(self)), transform)
+        readable = examples.filter(lambda image, label, index, good: good)
+        return readable.map(lambda image, label, index, good: (image, label))
 
     def in_chunks(
-        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+        self, transform: Transform, batch_size: int, chunk_size: int, first: int = 0
     ) -> Iterator[Iterator[Batch]]:
-        for start in range(first, len(self), chunk):
-            yield self._in_any_order(np.arange(start, min(start + chunk, len(self))), finish, batch_size)
+        for start in range(first, len(self), chunk_size):
+            yield self._in_any_order(np.arange(start, min(start + chunk_size, len(self))), transform, batch_size)
 
-    def _in_any_order(self, places: np.ndarray, finish: Callable[[Any], Any], batch_size: int) -> Iterator[Batch]:
-        """First the files that TensorFlow can read alone, if the photos are files, then all others."""
-        left = np.ones(len(places), bool)
+    def _in_any_order(self, indices: np.ndarray, transform: Transform, batch_size: int) -> Iterator[Batch]:
+        """Yield first the files that TensorFlow can read alone, if the photos are files, then all others."""
+        left = np.ones(len(indices), bool)
         if isinstance(self.images, Files):
-            paths, size = tf.constant(self.images.paths(self.indices[places]), tf.string), self.images.image_size
+            paths, size = tf.constant(self.images.paths(self.indices[indices]), tf.string), self.images.image_size
 
-            def read(path: Any, place: Any) -> tuple[Any, Any]:
-                return finish(read_plain(path, size)), place
+            def read(path: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return transform(read_plain(path, size)), index
 
-            files = tf.data.Dataset.from_tensor_slices((paths, places))
-            plain = files.map(read, num_parallel_calls=READERS).ignore_errors()
+            files = tf.data.Dataset.from_tensor_slices((paths, indices))
+            plain = files.map(read, num_parallel_calls=READERS).ignore_errors()  # what is not plain comes below
             for images, these in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
-                left[these - places[0]] = False
+                left[these - indices[0]] = False  # `indices` are consecutive
                 yield Batch(images, self._labels(these), these)
         if not left.any():
             return
-        others = self._at(tf.data.Dataset.from_tensor_slices(places[left]), finish)
+        others = self._at(tf.data.Dataset.from_tensor_slices(indices[left]), transform)
         for images, labels, these, good in others.batch(batch_size).prefetch(2).as_numpy_iterator():
             if good.any():
                 yield Batch(images[good], labels[good], these[good])
 
-    def name(self, place: int) -> str:
-        return self.images.name(int(self.indices[place]))
+    def name(self, index: int) -> str:
+        return self.images.name(int(self.indices[index]))
 
-    def _at(self, places: tf.data.Dataset, finish: Callable[[Any], Any]) -> tf.data.Dataset:
-        """(image, label, place, good) of the photos in those places."""
+    def _at(self, indices: tf.data.Dataset, transform: Transform) -> tf.data.Dataset:
+        """Return (image, label, index, good) of the photos at those indices; a blank image where `good` is false."""
 
-        def read(place: Any) -> tuple[Any, tf.Tensor, tf.Tensor, tf.Tensor]:
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
             types = (tf.uint8, tf.int32, tf.bool)
-            photo, label, good = tf.numpy_function(self._read_or_blank, [place], types, stateful=False)
-            image = finish(tf.ensure_shape(photo, (None, None, 3)))
-            return image, tf.ensure_shape(label, ()), place, tf.ensure_shape(good, ())
+            photo, label, good = tf.numpy_function(self._read_or_blank, [index], types, stateful=False)
+            image = transform(tf.ensure_shape(photo, (None, None, 3)))
+            return image, tf.ensure_shape(label, ()), index, tf.ensure_shape(good, ())
 
-        return places.map(read, num_parallel_calls=READERS)
+        return indices.map(read, num_parallel_calls=READERS)
 
     def check(self) -> None:
-        for place in range(len(self)):
-            self.read(place)
+        for index in range(len(self)):
+            self.read(index)
 
-    def read(self, place: int) -> np.ndarray | None:
-        """The photo in that place, or None and a line in `bad`."""
-        index = int(self.indices[place])
+    def read(self, index: int) -> np.ndarray | None:
+        """Return a photo, uint8 (height, width, 3); None, and an entry in `bad`, if it cannot be read."""
+        image_index = int(self.indices[index])
         try:
-            return self.images.read(index)
+            return self.images.read(image_index)
         except BadImage as error:
-            self.bad.setdefault(self.images.name(index), str(error))
+            self.bad.setdefault(self.images.name(image_index), str(error))
             return None
 
-    def _read_this_or_next(self, place: Any) -> np.ndarray:
+    def _read_this_or_next(self, index: np.int64) -> np.ndarray:
+        """Return the photo, or the next readable one, from the first after the last: uint8 (height, width, 3)."""
         with READING.photo():
             for offset in range(len(self)):
-                photo = self.read((int(place) + offset) % len(self))
+                photo = self.read((int(index) + offset) % len(self))
                 if photo is not None:
                     return photo
         raise UserError("none of the photos can be read any more; are they still there?")
 
-    def _read_or_blank(self, place: Any) -> tuple[np.ndarray, np.int32, np.bool_]:
+    def _read_or_blank(self, index: np.int64) -> tuple[np.ndarray, np.ndarray, np.bool_]:
+        """Return (photo, label, True), or a blank of 1x1 pixels and False: `tf.data` cannot skip within a map."""
         with READING.photo():
-            photo = self.read(int(place))
-        label = self._labels(place)
+            photo = self.read(int(index))
+        label = self._labels(index)
         return (np.zeros((1, 1, 3), np.uint8), label, np.False_) if photo is None else (photo, label, np.True_)
 
-    def _labels(self, places: Any) -> Any:
-        """int32, like `places`."""
+    def _labels(self, indices: np.ndarray | np.int64) -> np.ndarray:
+        """Return labels, int32, like `indices`; -1 where there are none."""
         labels = self.images.labels
-        return np.full_like(places, -1, np.int32) if labels is None else labels[self.indices[places]]
+        return np.full_like(indices, -1, np.int32) if labels is None else labels[self.indices[indices]]
 
 
 def whole_batches(photos: int, batch_size: int) -> int:
-    """A number of photos rounded up to whole batches, one at least."""
+    """Round a number of photos up to whole batches, at least one."""
     return max(1, -(-photos // batch_size)) * batch_size
 
 
 def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (held out, trained on).
+    """Divide photos into those held out of training and those trained on.
 
     Which are held out depends on their names alone, so that it hardly changes when photos are added.
+
+    Returns:
+        indices int64 (held out,) and int64 (trained on,), both ascending.
     """
     count = min(config.held_out_images, int(config.held_out_share * len(images)))
     hashes = np.fromiter((name_hash(images.name(i)) for i in range(len(images))), np.uint64, len(images))
@@ -222,6 +236,6 @@ def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray
 
 
 def name_hash(name: str, purpose: bytes = b"held out") -> int:
-    """A whole number below 2^64 that is spread evenly, and is another one for another purpose."""
+    """Return a whole number below 2^64, evenly spread, and another one for another purpose."""
     digest = hashlib.blake2b(os.fsencode(name), digest_size=8, person=purpose)
     return int.from_bytes(digest.digest(), "little")

@@ -2,8 +2,8 @@
 
     train_X.bin, test_X.bin, unlabeled_X.bin   uint8 photos of 96x96, each as planes of columns: (3, width, height)
     train_y.bin, test_y.bin                    uint8 labels from 1
-    class_names.txt                            one name a line
-    fold_indices.txt                           one training fold a line: zero-based places in train
+    class_names.txt                            one name per line
+    fold_indices.txt                           one training fold per line: zero-based indices in train
 
 Source: https://cs.stanford.edu/~acoates/stl10
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,13 @@ class BinaryImages:
     """Photos in one binary file, read from it one by one.
 
     Reading at an offset, not mapping the file: the pages of a map count as memory used.
+
+    Args:
+        path: of the file.
+        labels: int32 (photos,), or None.
+
+    Raises:
+        UserError: the file's size is no whole number of photos, or does not fit the labels.
     """
 
     def __init__(self, path: Path, labels: np.ndarray | None) -> None:
@@ -42,7 +48,7 @@ class BinaryImages:
         self._count = size // PHOTO_BYTES
         if labels is not None and len(labels) != self._count:
             raise UserError(
-                f"{path.name} must hold one photo a label; received: {self._count:,} photos and {len(labels):,} "
+                f"{path.name} must hold one photo per label; received: {self._count:,} photos and {len(labels):,} "
                 "labels; is the download complete?"
             )
 
@@ -50,8 +56,10 @@ class BinaryImages:
         return self._count
 
     def read(self, index: int) -> np.ndarray:
+        """Return a photo, uint8 (96, 96, 3)."""
         try:
             values = np.fromfile(self.path, np.uint8, PHOTO_BYTES, offset=index * PHOTO_BYTES)
+            # (3, width, height) to (height, width, 3)
             return np.ascontiguousarray(values.reshape(3, SIDE, SIDE).transpose(2, 1, 0))
         except (OSError, ValueError) as error:
             raise BadImage(str(error)) from error
@@ -60,8 +68,10 @@ class BinaryImages:
         return f"{self.path.name}:{index}"
 
 
-def open_stl10(path: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """The binaries in `path`, or in `path/stl10_binary`. Without unlabeled_X.bin the training photos are trained on.
+def open_stl10(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open the binaries in `path`, or in `path/stl10_binary`.
+
+    Without unlabeled_X.bin the photos of train_X.bin are trained on without labels.
 
     Raises:
         UserError: a file is missing, or its size or content does not fit.
@@ -83,12 +93,14 @@ def open_stl10(path: str, *, image_size: int, config: DataConfig, **kwargs: Any)
         config=config,
         fingerprint=_fingerprint([images for images in (train, test, unlabelled) if images is not None]),
         class_names=class_names,
+        # Read when they are needed: training does without them.
         read_folds=lambda: _folds(root / "fold_indices.txt", len(train)),
-        **kwargs,
+        seed=seed,
     )
 
 
 def _labelled(root: Path, split: str, class_names: list[str]) -> BinaryImages:
+    """Open `train` or `test` with its labels, from 0."""
     for name in (f"{split}_X.bin", f"{split}_y.bin"):
         if not (root / name).is_file():
             raise UserError(
@@ -104,27 +116,29 @@ def _labelled(root: Path, split: str, class_names: list[str]) -> BinaryImages:
 
 
 def _class_names(root: Path) -> list[str]:
+    """Return names by label; where there is no list of them, the ten labels as they stand in the files."""
     file = root / "class_names.txt"
     if not file.is_file():
         return [str(number) for number in range(1, 11)]
     names = file.read_text(encoding="utf-8", errors="replace").split()
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(
-            f"{file.name} must hold one class name a line, no two alike; received: {', '.join(names) or 'none'}"
+            f"{file.name} must hold one class name per line, no two alike; received: {', '.join(names) or 'none'}"
         )
     return names
 
 
 def _folds(file: Path, count: int) -> list[np.ndarray]:
+    """Read the folds, int64 (photos of the fold,) each, of `count` training photos."""
     if not file.is_file():
         raise UserError(f"the folds of STL-10 are in fold_indices.txt; received: {file.parent} without it")
     try:
         lines = file.read_text(encoding="ascii").splitlines()
         folds = [np.array([int(number) for number in line.split()], np.int64) for line in lines if line.strip()]
     except ValueError as error:
-        raise UserError(f"{file.name} must hold whole numbers, one fold a line; received: {error}") from error
+        raise UserError(f"{file.name} must hold whole numbers, one fold per line; received: {error}") from error
     if not folds:
-        raise UserError(f"{file.name} must hold one fold a line; received: an empty file")
+        raise UserError(f"{file.name} must hold one fold per line; received: an empty file")
     for number, fold in enumerate(folds, 1):
         if fold.min() < 0 or fold.max() >= count or len(np.unique(fold)) < len(fold):
             raise UserError(
@@ -135,7 +149,7 @@ def _folds(file: Path, count: int) -> list[np.ndarray]:
 
 
 def _fingerprint(splits: list[BinaryImages]) -> str:
-    """A hash of the labels, the sizes and 64 photos of each file: reading all of 2.6 GB would take too long."""
+    """Return a hash of the labels, the sizes and 64 photos of each file: reading all of 2.6 GB would take too long."""
     digest = hashlib.sha256()
     for images in splits:
         digest.update(f"{images.path.name} {len(images)}".encode())

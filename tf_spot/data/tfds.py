@@ -1,85 +1,93 @@
-"""Data sets of tensorflow-datasets: streams of records, where the other sources read any photo at any time."""
+"""Data sets of tensorflow-datasets: streams of records, where the other sources read photos in any order."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.source import Source
-from tf_spot.data.split import READERS, Batch, Rows, Split
+from tf_spot.data.split import READERS, Batch, RandomTransform, Share, Split, Transform
 from tf_spot.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 BLOCK = 1024  # records shuffled together, kept encoded; tensorflow-datasets has shuffled the whole set when writing it
 
 
 class RecordSplit:
-    """A stretch of the records of a split, in the order in which they are stored.
+    """Consecutive records of a split, in the order in which they are stored.
 
     Args:
-        records: (encoded image, label int64), a known number of them.
-        feature: what decodes an image.
-        image_size: pixels, both sides of the image that training will cut from the photo.
-        has_labels: the labels mean something.
+        records: (encoded image, label int64), of known cardinality.
+        feature: decodes an image.
+        image_size: pixels, both sides of the image that will be cut from the photo.
+        has_labels: False: the labels are -1.
     """
 
-    def __init__(self, records: tf.data.Dataset, feature: Any, image_size: int, has_labels: bool) -> None:
+    def __init__(
+        self, records: tf.data.Dataset, feature: tfds.features.Image, image_size: int, has_labels: bool
+    ) -> None:
         self.records, self.feature, self.image_size, self.has_labels = records, feature, image_size, has_labels
         self.bad: dict[str, str] = {}
 
     def __len__(self) -> int:
         return int(self.records.cardinality())
 
-    def shuffled(self, seed: int, first_step: int, rows: Rows, finish: Callable[[Any, Any], Any]) -> tf.data.Dataset:
-        """Every epoch shuffles within blocks; a late start in an epoch passes over its records undecoded."""
-        first = first_step * rows.batch
+    def shuffled(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Shuffle every epoch within blocks; a late start in an epoch skips its records without decoding them."""
+        first = first_step * share.batch_size  # stream index
         images = self.records.map(lambda image, _: image)
 
-        def shuffle(epoch: Any, block: Any, encoded: Any) -> tf.Tensor:
+        def shuffle(epoch: tf.Tensor, block: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
             key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), block)
             return tf.random.experimental.stateless_shuffle(encoded, key)
 
-        def one_epoch(epoch: Any) -> tf.data.Dataset:
+        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             return images.batch(BLOCK).enumerate().map(lambda block, part: shuffle(epoch, block, part)).unbatch()
 
         epochs = tf.data.Dataset.counter(start=first // len(self)).flat_map(one_epoch).skip(first % len(self))
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
-        own = numbered.filter(lambda position, _: rows.has(position))
-        return own.map(lambda position, image: finish(self._decode(image), position), num_parallel_calls=READERS)
+        # Records of the other workers are read all the same, as a stream has no index, but not decoded.
+        own = numbered.filter(lambda stream_index, _: share.contains(stream_index))
+        return own.map(
+            lambda stream_index, image: transform(self._decode(image), stream_index), num_parallel_calls=READERS
+        )
 
-    def ordered(self, finish: Callable[[Any], Any]) -> tf.data.Dataset:
+    def ordered(self, transform: Transform) -> tf.data.Dataset:
         return self.records.map(
-            lambda image, label: (finish(self._decode(image)), tf.cast(label, tf.int32)), num_parallel_calls=READERS
+            lambda image, label: (transform(self._decode(image)), tf.cast(label, tf.int32)), num_parallel_calls=READERS
         )
 
     def in_chunks(
-        self, finish: Callable[[Any], Any], batch_size: int, chunk: int, first: int = 0
+        self, transform: Transform, batch_size: int, chunk_size: int, first: int = 0
     ) -> Iterator[Iterator[Batch]]:
-        """As they are stored, in one pass over the records."""
+        """Yield the chunks in stored order, in one pass over the records."""
         numbered = self.records.enumerate().skip(first).map(
-            lambda place, record: (finish(self._decode(record[0])), tf.cast(record[1], tf.int32), place),
+            lambda index, record: (transform(self._decode(record[0])), tf.cast(record[1], tf.int32), index),
             num_parallel_calls=READERS,
         )  # fmt: skip
         batches = map(Batch._make, numbered.batch(batch_size).prefetch(2).as_numpy_iterator())
-        for _ in range(first, len(self), chunk):
-            these = islice(batches, chunk // batch_size)
+        for _ in range(first, len(self), chunk_size):
+            these = islice(batches, chunk_size // batch_size)
             yield these
-            deque(these, maxlen=0)  # those not asked for
+            deque(these, maxlen=0)  # what the caller did not take: the next chunk begins after it
 
-    def name(self, place: int) -> str:
-        return str(place)
+    def name(self, index: int) -> str:
+        return str(index)
 
     def check(self) -> None:
-        """Nothing to do: tensorflow-datasets checked the files when it wrote the records."""
+        """Do nothing: tensorflow-datasets checked the files when it wrote the records."""
 
-    def _decode(self, encoded: Any) -> tf.Tensor:
-        """uint8 RGB (height, width, 3), the shorter side at most twice `image_size`, as for the files of a folder."""
+    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Return uint8 RGB (height, width, 3), the shorter side at most twice `image_size`, as `read_image` does."""
         photo = self.feature.decode_example(encoded)
         photo = tf.image.grayscale_to_rgb(photo) if photo.shape[-1] == 1 else photo[..., :3]
         sides = tf.shape(photo)[:2]
@@ -92,11 +100,11 @@ class RecordSplit:
         return tf.ensure_shape(tf.cond(scale < 1, shrink, lambda: photo), (None, None, 3))
 
 
-def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) -> Source:
-    """The data set `name`, downloaded on first use.
+def open_tfds(name: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
+    """Open the data set `name`, downloaded on first use.
 
-    Its `unlabelled` split is trained on where there is one, else `train`; `test`, else `validation`, tested on. The
-    first photos of the training split are the ones held out.
+    Its `unlabelled` split, else `train`, is trained on without labels; `test`, else `validation`, is tested on. The
+    first photos of the split trained on are held out.
 
     Raises:
         UserError: no such data set, it cannot be downloaded, or it holds no 8-bit images.
@@ -106,7 +114,7 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) 
     feature, label = (features[key] if key in features else None for key in ("image", "label"))
     if feature is None or feature.np_dtype != np.uint8:
         raise UserError(f"tfds:NAME must have a feature `image` of 8 bits; received: {name} with {list(features)}")
-    known = set(builder.info.splits) or {"train", "test"}  # a mocked data set does not say
+    known = set(builder.info.splits) or {"train", "test"}  # a mocked data set lists no splits
     learnt = next((split for split in ("unlabelled", "unlabeled", "train") if split in known), None)
     if learnt is None or "train" not in known:
         raise UserError(f"tfds:NAME must have a split `train`; received: {name} with {', '.join(sorted(known))}")
@@ -124,6 +132,7 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) 
     test = next((split for split in ("test", "validation") if split in known), None)
     if test is not None:
         splits["test"] = split_of(_records(builder, test))
+    # The name has the version, and a version never changes: no record needs to be read.
     counts = f"{builder.info.full_name} {[(split, len(photos)) for split, photos in splits.items()]}"
     return Source(
         builder.info.name,
@@ -133,11 +142,12 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, **kwargs: Any) 
         config=config,
         fingerprint=hashlib.sha256(counts.encode()).hexdigest(),
         class_names=getattr(label, "names", None),
-        **kwargs,
+        seed=seed,
     )
 
 
-def _prepare(name: str) -> Any:
+def _prepare(name: str) -> tfds.core.DatasetBuilder:
+    """Download and prepare a data set, unless that was done before."""
     try:
         import tensorflow_datasets as tfds
 
@@ -151,8 +161,8 @@ def _prepare(name: str) -> Any:
     return builder
 
 
-def _records(builder: Any, split: str) -> tf.data.Dataset:
-    """(encoded image, label int64, -1 where there is none), in stored order and not cached in memory."""
+def _records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """Return (encoded image, label int64, -1 where there is none), in stored order and not cached in memory."""
     import tensorflow_datasets as tfds
 
     records = builder.as_dataset(

@@ -23,14 +23,14 @@ CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 POSITIVE, DIFFICULT, NEGATIVE = 1, 0, -1
-SPLITS = (("trainval", "test"), ("train", "val"))  # to learn from and to test on; the first pair that is there
+SPLITS = (("trainval", "test"), ("train", "val"))  # to learn from and to test on; the first pair that exists
 
 
 class Objects(NamedTuple):
-    """What is marked in a photo."""
+    """The annotated objects of a photo."""
 
     boxes: np.ndarray  # float32 (objects, 4): top, left, bottom, right in pixels from the photo's top left corner
-    classes: np.ndarray  # int64 (objects,), places in `CLASSES`
+    classes: np.ndarray  # int64 (objects,), indices in `CLASSES`
     difficult: np.ndarray  # bool (objects,)
 
 
@@ -41,17 +41,19 @@ class VOC:
         spec: `voc:PATH`, where PATH is VOCdevkit, or a year in it. Of several years the first is taken.
 
     Attributes:
-        name: "voc2007".
+        spec: as given.
+        root: folder of the year.
+        name: such as "voc2007".
         splits: to learn from, to test on: trainval and test, or train and val where the test labels are not public.
 
     Raises:
-        UserError: there is no such folder, or it lacks the lists of the classes.
+        UserError: no such folder, or it lacks the lists of the classes.
     """
 
     def __init__(self, spec: str) -> None:
-        kind, _, where = spec.partition(":")
-        root = Path(where).expanduser()
-        years = [root, *sorted(root.glob("VOC*"))] if kind == "voc" and where else []
+        kind, _, path = spec.partition(":")
+        root = Path(path).expanduser()
+        years = [root, *sorted(root.glob("VOC*"))] if kind == "voc" and path else []
         found = [year for year in years if (year / "ImageSets" / "Main").is_dir()]
         if not found:
             raise UserError(
@@ -68,10 +70,10 @@ class VOC:
         self.splits = there[0]
 
     def labels(self, split: str) -> tuple[list[str], np.ndarray]:
-        """Photos of a split and, for every class, if they hold one.
+        """Read which photos of a split show which classes.
 
         Returns:
-            names of the photos and float32 (photos, 20): 1 = yes, -1 = no, 0 = difficult ones alone.
+            names of the photos, and float32 (photos, 20): 1 = shown, -1 = not shown, 0 = in difficult objects only.
 
         Raises:
             UserError: a list is missing, or does not fit the others.
@@ -85,19 +87,19 @@ class VOC:
                 found, values = [name for name, _ in rows], [int(value) for _, value in rows]
             except (OSError, ValueError) as error:
                 raise UserError(
-                    f"{file.name} must hold a photo's name and -1, 0 or 1 a line; received: {error}"
+                    f"{file.name} must hold a photo's name and -1, 0 or 1 per line; received: {error}"
                 ) from error
-            names = names or found
+            names = names or found  # those of the first class; all lists must have them in the same order
             if found != names or not found or set(values) - {POSITIVE, DIFFICULT, NEGATIVE}:
                 raise UserError(
                     f"{file.name} must name the photos that {CLASSES[0]}_{split}.txt names, each with -1, 0 or 1; "
                     f"received: {len(found)} lines instead of {len(names)}, or other names or numbers"
                 )
             columns.append(values)
-        return names, np.array(columns, np.float32).T
+        return names, np.array(columns, np.float32).T  # (photos, 20)
 
     def photos(self, split: str, image_size: int, config: DataConfig) -> LabelledPhotos:
-        """A split in memory, labels as from `labels`.
+        """Read a split into memory, with the labels of `labels`.
 
         Raises:
             UserError: a photo is missing or damaged.
@@ -112,9 +114,9 @@ class VOC:
         return LabelledPhotos(photos, labels, image_size=image_size, config=config, name=self.spec)
 
     def objects(self, name: str) -> Objects:
-        """The objects of a photo, by its annotation.
+        """Read the annotated objects of a photo.
 
-        The devkit counts pixels from 1 and the last one in: its box 1, 1, 10, 10 is 0, 0, 10, 10 here.
+        The devkit counts pixels from 1 and includes the last one: its box 1, 1, 10, 10 is 0, 0, 10, 10 here.
 
         Raises:
             UserError: the annotation is missing or damaged, or names an unknown class.
@@ -136,12 +138,13 @@ class VOC:
                 f"Annotations/{name}.xml of {self.spec} must hold objects with a bndbox of numbers and a name of VOC's "
                 f"twenty; received: {error}"
             ) from error
+        # The reshaping gives (0, 4), not (0,), for a photo without objects.
         return Objects(
             np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int64), np.array(difficult, bool)
         )
 
     def photo(self, name: str) -> np.ndarray:
-        """A photo in its own size: uint8 (height, width, 3).
+        """Read a photo in its own size: uint8 (height, width, 3).
 
         Raises:
             UserError: it is missing or damaged.
@@ -153,10 +156,11 @@ class VOC:
             raise UserError(f"JPEGImages/{name}.jpg of {self.spec} cannot be read: {error}") from error
 
     def photo_path(self, name: str) -> Path:
+        """Return the path of a photo's file."""
         return self.root / "JPEGImages" / f"{name}.jpg"
 
     def segmentation_splits(self) -> tuple[list[str], list[str]]:
-        """Lists of segmented photos to learn from (together) and to test on.
+        """Return the lists of segmented photos to learn from (together) and to test on.
 
         Raises:
             UserError: there are none.
@@ -172,14 +176,17 @@ class VOC:
         )
 
     def segmented(self, splits: list[str]) -> list[str]:
-        """Names of the photos on these lists."""
+        """Return the names of the photos on these lists."""
         return [name for split in splits for name in self._segmentation_list(split).read_text("ascii").split()]
 
     def segmentation(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """A photo in its own size and its classes: uint8 (height, width, 3) and (height, width), 255 = border.
+        """Read a photo in its own size and the class of each of its pixels.
+
+        Returns:
+            uint8 (height, width, 3), and uint8 (height, width): 0 = background, 1 to 20 = `CLASSES`, 255 = border.
 
         Raises:
-            UserError: one is missing or damaged, or they do not fit.
+            UserError: one is missing or damaged, or their sizes differ.
         """
         photo = self.photo(name)
         try:
@@ -196,7 +203,7 @@ class VOC:
         return photo, classes
 
     def fingerprint(self) -> str:
-        """A hash of the lists and annotations, and of the sizes of the photos on the lists and of the masks."""
+        """Return a hash of the lists and annotations, and of the sizes of the photos on the lists and of the masks."""
         digest = hashlib.sha256()
         lists = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
         for file in [*lists, *sorted((self.root / "SegmentationClass").glob("*.png"))]:

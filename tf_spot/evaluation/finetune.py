@@ -139,7 +139,7 @@ def fit_classifier(
     )
     done = fit_quietly(
         classifier,
-        photos.stream(batch_size, seed=seed, places=learnt),
+        photos.stream(batch_size, seed=seed, indices=learnt),
         photos.centred(recipe.batch_size, held_out),
         epochs=recipe.epochs,
         steps=steps,

@@ -272,7 +272,7 @@ def _made(
 
 def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> Part:
     """The rows of some photos of a split, in the photos' order."""
-    given = ((batch.images, batch.places) for batch in batches)
+    given = ((batch.images, batch.indices) for batch in batches)
     made: list[tuple[np.ndarray, np.ndarray]] = list(ahead(embedder.embed, given))
     places = np.concatenate([places for _, places in made] or [np.empty(0, np.int64)])
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])

@@ -102,8 +102,8 @@ class Decoded:
         self.images = np.memmap(file, np.float32, "w+", shape=(count, side, side, 3))
         labels, readable = np.zeros(count, np.int32), np.zeros(count, bool)
         for batch in source.in_any_order(split, batch_size):
-            self.images[batch.places] = batch.images
-            labels[batch.places], readable[batch.places] = batch.labels, True
+            self.images[batch.indices] = batch.images
+            labels[batch.indices], readable[batch.indices] = batch.labels, True
         self.rows = np.flatnonzero(readable)
         self.labels = labels[self.rows]
 
