@@ -34,7 +34,8 @@ from tf_spot.evaluation.evaluate_run import BATCH  # noqa: E402
 from tf_spot.evaluation.probes.examples import Decoded  # noqa: E402
 from tf_spot.features.pooling import Pooling, pooled  # noqa: E402
 from tf_spot.features.prefetch import ahead  # noqa: E402
-from tf_spot.inference.embed import open_embedder, rows_of  # noqa: E402
+from tf_spot.inference.embedder import open_embedder  # noqa: E402
+from tf_spot.inference.embedding_rows import rows_of  # noqa: E402
 from tf_spot.runs.load import load_spotter  # noqa: E402
 from tf_spot.runs.run import Run  # noqa: E402
 from tf_spot.storage.files import write_json  # noqa: E402
@@ -55,7 +56,7 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
     held = [tf.constant(images) for images, _ in source.labelled("test", BATCH)]
     count = sum(len(images) for images in held)
 
-    embedder = open_embedder(path)
+    embedder = open_embedder(path, batch_size=BATCH)
 
     def forward(maps_of: Callable[[Any], dict[str, Any]]) -> None:
         for images in held:

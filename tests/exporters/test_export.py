@@ -10,7 +10,7 @@ from PIL import Image
 from tests.exporters.conftest import CONFIG, NAMES, SIZE
 from tf_spot.errors import UserError
 from tf_spot.exporters import export, run_artifact, verify
-from tf_spot.inference.embed import open_embedder
+from tf_spot.inference.embedder import open_embedder
 
 
 def test_a_changed_weight_is_refused_even_with_new_sums(copy_of_bundle) -> None:

@@ -17,7 +17,8 @@ from tf_spot.errors import UserError
 from tf_spot.exporters.export import export
 from tf_spot.exporters.manifest import REQUIRED_KEYS
 from tf_spot.features.pooling import averaged
-from tf_spot.inference.embed import embed, open_embedder
+from tf_spot.inference.embed import embed
+from tf_spot.inference.embedder import open_embedder
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
@@ -202,10 +203,10 @@ def test_mistakes_are_told(run, photos, tmp_path, monkeypatch, words, says):
 
 def test_a_split_that_is_not_there_and_other_parts_are_refused(run, photos, tmp_path):
     flat = photos / "train" / "bee"
-    with pytest.raises(UserError, match="--split test wants photos with a test split"):
+    with pytest.raises(UserError, match="--split test needs photos with a test split"):
         embed(run, f"folder:{flat}", tmp_path / "a.npz", split="test")
     (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(REQUIRED_KEYS, {}) | {"part": "spotter"}))
-    with pytest.raises(UserError, match="wants the exported part `features`"):
+    with pytest.raises(UserError, match="needs the exported part `features`"):
         open_embedder(tmp_path)
 
 

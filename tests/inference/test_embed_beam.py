@@ -17,11 +17,13 @@ from tf_spot.data import load
 from tf_spot.errors import UserError
 from tf_spot.inference import embed as embedding
 from tf_spot.inference.embed_beam import Job, chunks, embed, main
+from tf_spot.inference.embedder import open_embedder
+from tf_spot.inference.embedding_files import schema
 
 
 @pytest.fixture(scope="module")
 def job(run, photos) -> Job:  # noqa: F811
-    embedder = embedding.open_embedder(run)
+    embedder = open_embedder(run, batch_size=4)
     source = load(f"folder:{photos}", image_size=16, config=embedder.data)
     return Job(str(run), f"folder:{photos}", "conv5", 4, 8, embedder.digest, source.fingerprint)
 
@@ -52,10 +54,10 @@ def test_chunks_cover_every_split(opened) -> None:
 
 def test_rows_of_chunks_are_those_of_embed(job, opened, whole) -> None:
     """In another order than the photos', and bit for bit, as a chunk has the batches of an unbroken stream."""
-    places = [("test", 0), ("train", 16), ("train", 0), ("train", 8)]
-    made = [row for place in places for row in job.rows(*opened, *place)]
+    starts = [("test", 0), ("train", 16), ("train", 0), ("train", 8)]
+    made = [row for start in starts for row in job.rows(*opened, *start)]
     assert [row["id"] for row in made][:8] == [22, 23, 24, 25, 26, 16, 17, 18]
-    written = pa.Table.from_pylist(made, embedding.schema(32)).sort_by("id")
+    written = pa.Table.from_pylist(made, schema(32)).sort_by("id")
     assert written.equals(parquet.read_table(whole))
     assert len(made) == 26 and 6 not in [row["id"] for row in made]  # that photo cannot be read
 

@@ -10,7 +10,7 @@ from tf_spot.commands.shared_options import DONE, format_metrics, share, verb
 from tf_spot.errors import UserError
 
 
-def add(verbs: Any) -> None:
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verb(verbs, "embed", run, "features of many photos as one Parquet or NumPy file")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or one that tf-spot export wrote")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
@@ -20,23 +20,24 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
     parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
-    parser.add_argument("--resume", action="store_true", help="go on with the job for this file that was stopped")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped job for this file")
     share(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.strategy == "mirrored" and (options.run / "manifest.json").is_file():
         raise UserError(
-            f"devices share the work of a run folder, not of an exported model; received: --strategy mirrored and "
-            f"{options.run}; leave the option out, or give the run"
+            f"--strategy mirrored needs a run folder; received: {options.run}, an exported model, which devices cannot "
+            "share; leave the option out, or give the run"
         )
     from tf_spot.distributed.strategies import lost_workers, make_strategy
     from tf_spot.inference.embed import embed
     from tf_spot.progress import show_progress
 
-    strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
+    # Several workers can only be joined before TensorFlow runs anything else.
+    strategy = make_strategy(options.strategy, options.wait)
     with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
-        figures = embed(
+        result = embed(
             options.run,
             options.data,
             options.out,
@@ -46,5 +47,5 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             resume=options.resume,
             on_progress=on_progress,
         )
-    print(format_metrics(figures))
-    return figures, DONE
+    print(format_metrics(result))
+    return result, DONE

@@ -9,7 +9,7 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, verb
 
 
-def add(verbs: Any) -> None:
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verb(verbs, "neighbours", run, "the photos nearest to some images, by learned, random and pixel features")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos to search")
@@ -19,7 +19,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--layer", metavar="LAYER", default="conv5", help="conv1 to conv5, averaged over the map (conv5)"
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random rival (0)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the backbone at random weights (0)")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.progress import show_progress
 
     with show_progress() as on_progress:
-        found = neighbours(
+        result = neighbours(
             options.run,
             options.data,
             options.query,
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             seed=options.seed,
             on_progress=on_progress,
         )
-    for entry in found["queries"]:
+    for entry in result["queries"]:
         near = ", ".join(f"{hit['path']} {hit['similarity']:.3f}" for hit in entry["learned"])
         print(f"{entry['query']}: {near}")
-    return found, DONE
+    return result, DONE

@@ -1,4 +1,4 @@
-"""`tf-spot pack`: many photos into few large files."""
+"""`tf-spot pack`: pack many photos into few large files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from tf_spot.errors import UserError
 LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is read
 
 
-def add(verbs: Any) -> None:
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verb(verbs, "pack", run, "many photos into few large files, to be read as shards:DIR")
     parser.add_argument("--data", metavar="SPEC", help="photos, or folder:, stl10:, places: or shards:PATH")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; one begun before goes on")
-    parser.add_argument("--shard-mb", metavar="N", type=float, default=256.0, help="megabytes a shard, about (256)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; a pack begun there goes on")
+    parser.add_argument(
+        "--shard-mb", metavar="N", type=float, default=256.0, help="size of a shard in megabytes, about (256)"
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="shards written at the same time (as many as cores)")
     parser.add_argument("--strict", action="store_true", help="stop at the first photo that cannot be read")
     parser.add_argument("--verify", metavar="DIR", type=Path, help="only compare a finished pack with its checksums")
@@ -27,7 +29,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.verify is not None:
         return _verify(options)
     if options.data is None or options.out is None:
-        raise UserError("pack wants --data SPEC and --out DIR, or --verify DIR alone; received neither pair")
+        raise UserError("pack needs --data SPEC and --out DIR, or --verify DIR alone; received neither")
     from tf_spot.data import load
     from tf_spot.data.shard_writer import pack
     from tf_spot.progress import show_progress
@@ -43,17 +45,18 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             on_progress=on_progress,
         )
     shards = index["shards"]
-    figures = {**index["splits"], "shards": len(shards), "bytes": sum(shard["bytes"] for shard in shards)}
-    figures["bad_files"] = index["bad_files"]
-    print(format_metrics(figures))
+    result = {**index["splits"], "shards": len(shards), "bytes": sum(shard["bytes"] for shard in shards)}
+    result["bad_files"] = index["bad_files"]
+    print(format_metrics(result))
     if index["bad_files"]:
         print(f"tf-spot: unreadable photos are listed in {options.out / 'bad_files.txt'}", file=sys.stderr)
-    return figures, DONE
+    return result, DONE
 
 
 def _verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Compare a finished pack with its checksums."""
     if options.data is not None or options.out is not None:
-        raise UserError("--verify DIR stands alone; received --data or --out with it; leave them out")
+        raise UserError("--verify DIR must stand alone; received: --data or --out with it; leave them out")
     from tf_spot.data.shard_writer import verify
     from tf_spot.progress import show_progress
 

@@ -10,7 +10,7 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, USER_ERROR, verb
 
 
-def add(verbs: Any) -> None:
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verb(verbs, "spot", run, "artifact score and heat map of images")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image file")
@@ -21,9 +21,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.inference.heat_map import spot_files
     from tf_spot.runs.load import load_spotter
 
-    found = spot_files(load_spotter(options.run), options.images, options.out)
-    for entry in found["images"]:
+    result = spot_files(load_spotter(options.run), options.images, options.out)
+    for entry in result["images"]:
         print(f"score {entry['score']:.3f}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
-    for entry in found["failed"]:
+    for entry in result["failed"]:
         print(f"tf-spot: {entry['path']} cannot be read: {entry['reason']}", file=sys.stderr)
-    return found, USER_ERROR if found["failed"] else DONE
+    # One bad file does not stop the others, but a script must see that not all was done.
+    return result, USER_ERROR if result["failed"] else DONE

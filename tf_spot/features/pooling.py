@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -15,7 +15,8 @@ from tf_spot.distributed.strategies import fill_up, num_workers, share_rows
 from tf_spot.errors import UserError
 from tf_spot.features.prefetch import one_at_a_time
 
-Extractor = Callable[[Any], dict[str, Any]]  # images (batch, height, width, 3) to maps (batch, h, w, channels) by name
+Images: TypeAlias = np.ndarray | tf.Tensor  # float32 (batch, height, width, 3) in [-1, 1]
+Extractor = Callable[[Images], dict[str, tf.Tensor]]  # images to maps (batch, h, w, channels) by layer
 KINDS = ("average", "max")
 
 
@@ -24,7 +25,7 @@ class Pooling:
     """Adaptive pooling of a map to a square grid.
 
     Args:
-        num_values: about how many values an image keeps; the grid is the one whose values come nearest.
+        num_values: about how many values an image keeps; the grid is the one whose number of values is nearest.
         kind: `average`, or `max` as in RotNet and CMC.
 
     Source: paper, Tables 4 and 5 (the number); which pooling the paper used is not known.
@@ -40,12 +41,12 @@ class Pooling:
             raise UserError(f"pooling must be one of {', '.join(KINDS)}; received: {self.kind!r}")
 
     def grid(self, height: int, width: int, channels: int) -> int:
-        """Cells a side, at least 1 and at most the map's shorter side."""
+        """Return the cells a side for maps of this size: at least 1, at most the map's shorter side."""
         sides = range(1, min(height, width) + 1)
         return min(sides, key=lambda side: (abs(side * side * channels - self.num_values), side))
 
-    def __call__(self, maps: Any) -> tf.Tensor:
-        """Maps (batch, h, w, channels) to float32 (batch, grid * grid * channels)."""
+    def __call__(self, maps: tf.Tensor) -> tf.Tensor:
+        """Pool maps (batch, h, w, channels) to float32 (batch, grid * grid * channels)."""
         maps = tf.cast(maps, tf.float32)
         _, height, width, channels = maps.shape
         side = self.grid(height, width, channels)
@@ -53,11 +54,11 @@ class Pooling:
             pooled = _max_over(_max_over(maps, side, axis=1), side, axis=2)
         else:
             pooled = _averages(maps, side)
-        return tf.reshape(pooled, (-1, side * side * channels))
+        return tf.reshape(pooled, (-1, side * side * channels))  # from (batch, side, side, channels)
 
 
 def bins(side: int, size: int) -> list[tuple[int, int]]:
-    """The stretches of `size` pixels that `side` cells cover: each starts and ends at the pixels its share touches.
+    """Return (start, stop) of the pixels, of `size`, that each of `side` cells touches.
 
     Where `side` does not divide `size`, neighbours overlap by a pixel (the usual adaptive pooling).
     """
@@ -65,17 +66,19 @@ def bins(side: int, size: int) -> list[tuple[int, int]]:
 
 
 def _averages(maps: tf.Tensor, side: int) -> tf.Tensor:
-    """(batch, h, w, channels) to (batch, side, side, channels), several times faster than one `einsum`."""
+    """Pool (batch, h, w, channels) to (batch, side, side, channels), several times faster than one `einsum`."""
     _, height, width, channels = maps.shape
     if height % side == 0 and width % side == 0:
         cell = (height // side, width // side)
         return tf.nn.avg_pool2d(maps, cell, cell, "VALID") if max(cell) > 1 else maps
+    # (side, h) @ (batch, h, w * channels)
     rows = tf.matmul(_averaging(side, height), tf.reshape(maps, (-1, height, width * channels)))
+    # (side, w) @ (batch, side, w, channels)
     return tf.matmul(_averaging(side, width), tf.reshape(rows, (-1, side, width, channels)))
 
 
 def _averaging(side: int, size: int) -> np.ndarray:
-    """(side, size): row g averages the pixels of cell g."""
+    """Return float32 (side, size): row i averages the pixels of cell i."""
     weights = np.zeros((side, size), np.float32)
     for cell, (start, stop) in enumerate(bins(side, size)):
         weights[cell, start:stop] = 1 / (stop - start)
@@ -83,34 +86,31 @@ def _averaging(side: int, size: int) -> np.ndarray:
 
 
 def _max_over(maps: tf.Tensor, side: int, axis: int) -> tf.Tensor:
-    stretches = bins(side, maps.shape[axis])
-    return tf.stack(
-        [tf.reduce_max(tf.gather(maps, tf.range(*stretch), axis=axis), axis=axis) for stretch in stretches], axis=axis
-    )
+    """Pool one axis of `maps` to `side` cells."""
+    cells = [tf.gather(maps, tf.range(start, stop), axis=axis) for start, stop in bins(side, maps.shape[axis])]
+    return tf.stack([tf.reduce_max(cell, axis=axis) for cell in cells], axis=axis)
 
 
 def pooled(
     extract: Extractor,
     pooling: Pooling,
     layers: list[str] | None = None,
-    share: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = share_rows,
-) -> Callable[[Any], dict[str, np.ndarray]]:
-    """What makes the vectors of a batch by layer.
+    share: Callable[[Extractor], Extractor] = share_rows,
+) -> Callable[[Images], dict[str, np.ndarray]]:
+    """Return a function from images to vectors by layer.
 
     Args:
         extract: images to maps. A Keras model or a `tf.function` is run as one graph together with the pooling.
-        pooling: what makes vectors of maps.
-        layers: names to keep, in this order; all by default.
-        share: makes the replicas of the open scope share every batch, as they do by default.
+        pooling: makes vectors of maps.
+        layers: names to keep, in this order; None: all.
+        share: makes the replicas of the open scope share every batch.
 
     Returns:
-        a function of images, float32 (batch, height, width, 3) in [-1, 1], to float32 (batch, values) by name.
-
-    Raises:
-        UserError: when called: a layer that `extract` does not have, or a value that is not finite.
+        a function of images, float32 (batch, height, width, 3) in [-1, 1], to float32 (batch, values) by layer. It
+        raises a `UserError` for a layer that `extract` does not have, and for a value that is not finite.
     """
 
-    def of_images(images: Any) -> dict[str, tf.Tensor]:
+    def vectors_of(images: Images) -> dict[str, tf.Tensor]:
         maps = extract(images)
         unknown = [name for name in layers or () if name not in maps]
         if unknown:
@@ -118,11 +118,11 @@ def pooled(
         return {name: pooling(maps[name]) for name in layers or maps}
 
     if isinstance(extract, keras.Model | tf.types.experimental.PolymorphicFunction):
-        shared = _full_batches(share(tf.function(of_images, autograph=False, reduce_retracing=True)))
+        shared = _full_batches(share(tf.function(vectors_of, autograph=False, reduce_retracing=True)))
     else:
-        shared = one_at_a_time(share(of_images))
+        shared = one_at_a_time(share(vectors_of))
 
-    def checked(images: Any) -> dict[str, np.ndarray]:
+    def checked(images: Images) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
         for name in layers or vectors:
             if not _finite(vectors[name]):
@@ -135,39 +135,42 @@ def pooled(
     return checked
 
 
-def _full_batches(vectors_of: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    """`vectors_of`, asked with as many images as ever before: a graph for any number of images is slower.
+def _full_batches(vectors_of: Extractor) -> Extractor:
+    """Return `vectors_of`, called with the largest batch so far: a graph for any number of images is slower.
 
-    A smaller batch, the last one, is filled up with copies of its last image.
+    A smaller batch, such as the last one, is filled up with copies of its last image.
     """
-    most = 0
+    largest = 0
 
-    def filled(images: Any) -> dict[str, Any]:
-        nonlocal most
+    def filled(images: Images) -> dict[str, tf.Tensor]:
+        nonlocal largest
         count = len(images)
-        most = max(most, count)
-        if count < most:
-            images = fill_up(images, most)
+        largest = max(largest, count)
+        if count < largest:
+            images = fill_up(images, largest)
         return {name: values[:count] for name, values in vectors_of(images).items()}
 
     return filled
 
 
 def _finite(values: np.ndarray) -> bool:
-    """A sum is several times sooner there than a look at every value, which only one that is too large asks for."""
+    """True if all values are finite."""
+    # The sum is several times faster than a look at every value. It may overflow though all are finite: only then look.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def averaged(backbone: Any, layer: str = "conv5") -> Callable[[Any], np.ndarray]:
-    """Images to one layer of a backbone, averaged over the map: float32 (batch, channels).
+def averaged(backbone: Extractor, layer: str = "conv5") -> Callable[[Images], np.ndarray]:
+    """Return a function from images to one layer of a backbone, averaged over the map: float32 (batch, channels).
+
+    Of several workers each runs it alone, on photos of its own.
 
     Raises:
         UserError: an unknown layer.
     """
     if layer not in LAYERS:
         raise UserError(f"--layer must be one of {', '.join(LAYERS)}; received: {layer}")
-    alone = num_workers(tf.distribute.get_strategy()) > 1  # workers have photos of their own
+    alone = num_workers(tf.distribute.get_strategy()) > 1
     share = (lambda vectors_of: vectors_of) if alone else share_rows
     vectors_of = pooled(backbone, Pooling(num_values=1), [layer], share)  # one cell: the average over the map
     return lambda images: vectors_of(images)[layer]

@@ -1,4 +1,4 @@
-"""Features of the next batches made while one is used: what one core does in between costs no time."""
+"""Compute the features of the next batches while one is used: the single-threaded work in between costs no time."""
 
 from __future__ import annotations
 
@@ -6,41 +6,45 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import tensorflow as tf
 
-AHEAD = 2  # batches under way while one is used
+AHEAD = 2  # batches being computed while one is used
+Images = TypeVar("Images")
 Vectors = TypeVar("Vectors")
+Rest = TypeVar("Rest")
 
 
-def ahead(vectors_of: Callable[[Any], Vectors], batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Vectors, Any]]:
-    """(`vectors_of(images)`, the rest) of every (images, rest), in order.
+def ahead(
+    vectors_of: Callable[[Images], Vectors], batches: Iterable[tuple[Images, Rest]]
+) -> Iterator[tuple[Vectors, Rest]]:
+    """Yield (`vectors_of(images)`, rest) of every (images, rest), in order.
 
-    The next `AHEAD` batches are under way while one is used. Several replicas must call in the same order, so they work
-    batch by batch.
+    The next `AHEAD` batches are computed in threads meanwhile. Several replicas work batch by batch instead, as all of
+    them must call in the same order.
     """
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         for images, rest in batches:
             yield vectors_of(images), rest
         return
-    waiting: deque[tuple[Future[Vectors], Any]] = deque()
+    waiting: deque[tuple[Future[Vectors], Rest]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for images, rest in batches:
             waiting.append((pool.submit(vectors_of, images), rest))
-            if len(waiting) > AHEAD:
-                asked, rest = waiting.popleft()
-                yield asked.result(), rest
-        for asked, rest in waiting:
-            yield asked.result(), rest
+            if len(waiting) > AHEAD:  # so no more batches than these are in memory
+                vectors, rest = waiting.popleft()
+                yield vectors.result(), rest
+        for vectors, rest in waiting:
+            yield vectors.result(), rest
 
 
-def one_at_a_time(vectors_of: Callable[[Any], Vectors]) -> Callable[[Any], Vectors]:
-    """`vectors_of`, never called while it is at work: one of the user's, or an interpreter, may not bear threads."""
+def one_at_a_time(vectors_of: Callable[[Images], Vectors]) -> Callable[[Images], Vectors]:
+    """Return `vectors_of` under a lock, for what may not be thread-safe: a user's function, a TFLite interpreter."""
     lock = threading.Lock()
 
-    def alone(images: Any) -> Vectors:
+    def locked(images: Images) -> Vectors:
         with lock:
             return vectors_of(images)
 
-    return alone
+    return locked

@@ -1,8 +1,8 @@
-"""The rows of `embed` as an Apache Beam pipeline, for more photos than one machine is to work through.
+"""The rows of `embed` by an Apache Beam pipeline, for more photos than one machine should work through.
 
     python -m tf_spot.inference.embed_beam RUN --data SPEC --out PREFIX [--runner NAME ...]
 
-Every worker opens the model and the photos itself and makes the rows of some chunks.
+Each worker opens the model and the photos itself and makes the rows of some chunks.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any, NamedTuple
 from tf_spot.data import Source, load
 from tf_spot.data.split import whole_batches
 from tf_spot.errors import UserError
-from tf_spot.inference.embed import CHUNK, Embedder, check_options, open_embedder, rows_of, schema, splits_of
+from tf_spot.inference.embedder import BATCH_SIZE, Embedder, open_embedder
+from tf_spot.inference.embedding_files import schema
+from tf_spot.inference.embedding_rows import CHUNK, SPLITS, check_options, rows_of, splits_of
 from tf_spot.startup import require_tensorflow
 
 USER_ERROR = 2  # exit code, as of `tf-spot`
 
 
 class Job(NamedTuple):
-    """What a worker must know."""
+    """What a worker needs; Beam sends it to each."""
 
-    model: str
+    model: str  # path
     spec: str
     layer: str
     batch_size: int
@@ -36,27 +38,26 @@ class Job(NamedTuple):
     fingerprint: str  # of the photos
 
     def open(self) -> tuple[Embedder, Source]:
-        """The model and the photos, as this worker sees them.
+        """Open the model and the photos on this worker.
 
         Raises:
-            UserError: they are others than those where the pipeline was begun.
+            UserError: they are not those of the machine that started the pipeline.
         """
-        embedder, source = _open(self.model, self.spec, self.layer)
+        embedder, source = _open(self.model, self.spec, self.layer, self.batch_size)
         for what, here, there in (
             (f"weights in {self.model}", embedder.digest, self.digest),
             (f"photos of {self.spec}", source.fingerprint, self.fingerprint),
         ):
             if here != there:
                 raise UserError(f"every worker must see the same files; received: other {what} than at the start")
-        embedder.dim(self.batch_size)
         return embedder, source
 
     def rows(self, embedder: Embedder, source: Source, split: str, first: int) -> Iterator[dict[str, Any]]:
-        """A row a readable photo of the chunk that begins at place `first`."""
+        """Yield one row per readable photo of the chunk that begins at index `first`."""
         batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
-        part = rows_of(embedder, source, split, batches)
-        for number, path, vector in zip(part.id.tolist(), part.path.tolist(), part.embedding, strict=True):
-            yield {"id": number, "path": path, "embedding": vector}
+        rows = rows_of(embedder, source, split, batches)
+        for photo_id, path, vector in zip(rows.id.tolist(), rows.path.tolist(), rows.embedding, strict=True):
+            yield {"id": photo_id, "path": path, "embedding": vector}
 
 
 def embed(
@@ -66,17 +67,17 @@ def embed(
     *,
     layer: str = "conv5",
     split: str = "all",
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     chunk: int = CHUNK,
     options: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Writes the rows of `tf_spot.embedding.embed` as files PREFIX-00000-of-0000N.parquet, in no order.
+    """Write the rows of `tf_spot.embed` as files PREFIX-00000-of-0000N.parquet, in no order.
 
     Args:
-        model: see `tf_spot.embedding.embed`; every worker must see it there.
-        spec: photos, see `tf_spot.load`; every worker must see them there.
+        model: see `tf_spot.embed`; every worker must see it under this path.
+        spec: photos, see `tf_spot.load`; every worker must see them under this path.
         out: PREFIX, on this machine or in any file system that Beam knows.
-        layer: the map to average.
+        layer: the map that is averaged.
         split: `train`, `test`, or `all`: both.
         batch_size: images at a time.
         chunk: photos that a worker takes at a time, rounded up to whole batches.
@@ -91,10 +92,10 @@ def embed(
     check_options(split, batch_size, chunk)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("a pipeline needs apache-beam, which is missing; run pip install tf-spot[beam]")
-    embedder, source = _open(str(model), spec, layer)
+    embedder, source = _open(str(model), spec, layer, batch_size)
     splits, chunk = splits_of(source, split), whole_batches(chunk, batch_size)
     job = Job(str(model), spec, layer, batch_size, chunk, embedder.digest, source.fingerprint)
-    dim = embedder.dim(batch_size)
+    dim = embedder.dim
     # Beam finds no files by a name alone, without a folder.
     prefix = str(out) if "://" in str(out) else os.path.abspath(out)
     rows = _run(job, chunks(source, splits, chunk), prefix, dim, options)
@@ -102,46 +103,47 @@ def embed(
 
 
 def chunks(source: Source, splits: Sequence[str], size: int) -> list[tuple[str, int]]:
-    """(split, place of its first photo) of every chunk of `size` photos; the last one of a split may hold less."""
+    """Return (split, index of its first photo) of every chunk of `size` photos; the last of a split may be smaller."""
     return [(name, first) for name in splits for first in range(0, source.count(name), size)]
 
 
-def _open(model: str, spec: str, layer: str) -> tuple[Embedder, Source]:
-    embedder = open_embedder(model, layer)
+def _open(model: str, spec: str, layer: str, batch_size: int) -> tuple[Embedder, Source]:
+    embedder = open_embedder(model, layer, batch_size)
     return embedder, load(spec, image_size=embedder.image_size, config=embedder.data)
 
 
-def _run(job: Job, places: list[tuple[str, int]], out: str, dim: int, options: Sequence[str]) -> int:
-    """Runs the pipeline to its end; the rows that it wrote."""
+def _run(job: Job, starts: list[tuple[str, int]], out: str, dim: int, options: Sequence[str]) -> int:
+    """Run the pipeline to its end; return the number of rows that it wrote."""
     import apache_beam as beam
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    class Rows(beam.DoFn):
-        def setup(self) -> None:
+    class EmbedChunk(beam.DoFn):
+        def setup(self) -> None:  # once per worker, not once per chunk
             self.opened = job.open()
 
-        def process(self, place: tuple[str, int]) -> Iterator[dict[str, Any]]:
-            for row in job.rows(*self.opened, *place):
+        def process(self, start: tuple[str, int]) -> Iterator[dict[str, Any]]:
+            for row in job.rows(*self.opened, *start):
                 counter.inc()
                 yield row
 
-    given = PipelineOptions(list(options))
+    beam_options = PipelineOptions(list(options))
     (earlier,) = FileSystems.match([f"{out}-*-of-*.parquet"])
     if earlier.metadata_list:
-        raise UserError(f"--out must be a new name; received: {out}, of which there are files; remove them")
+        raise UserError(f"--out must be a new name; received: {out}, which has files already; remove them")
     counter = beam.metrics.Metrics.counter("tf_spot", "rows")
-    pipeline = beam.Pipeline(options=given)
-    made = pipeline | "chunks" >> beam.Create(places) | beam.Reshuffle() | "rows" >> beam.ParDo(Rows())
-    made | "files" >> beam.io.WriteToParquet(out, schema(dim), file_name_suffix=".parquet")
+    pipeline = beam.Pipeline(options=beam_options)
+    # Without the reshuffle a runner may leave all chunks to the worker that created them.
+    rows = pipeline | "chunks" >> beam.Create(starts) | beam.Reshuffle() | "rows" >> beam.ParDo(EmbedChunk())
+    rows | "files" >> beam.io.WriteToParquet(out, schema(dim), file_name_suffix=".parquet")
     result = pipeline.run()
     result.wait_until_finish()
-    found = result.metrics().query(beam.metrics.MetricsFilter().with_name("rows"))["counters"]
-    return sum(metric.result for metric in found)
+    counters = result.metrics().query(beam.metrics.MetricsFilter().with_name("rows"))["counters"]
+    return sum(metric.result for metric in counters)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives the exit code: 0 done, 2 the user's mistake."""
+    """Run the command; return the exit code: 0 done, 2 a user's mistake."""
     parser = argparse.ArgumentParser(
         prog="python -m tf_spot.inference.embed_beam",
         description="features of many photos as Parquet files, by an Apache Beam pipeline",
@@ -152,17 +154,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
     parser.add_argument("--out", metavar="PREFIX", required=True, help="of files PREFIX-00000-of-0000N.parquet")
     parser.add_argument("--layer", metavar="LAYER", default="conv5", help="conv1 to conv5 (conv5)")
-    parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
-    parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
-    own, beams = parser.parse_known_args(arguments)
-    words = {"layer": own.layer, "split": own.split, "batch_size": own.batch_size, "options": beams}
+    parser.add_argument("--split", choices=SPLITS, default="all", help="which photos (all)")
+    parser.add_argument("--batch-size", metavar="N", type=int, default=BATCH_SIZE, help="images at a time (64)")
+    own, beam_options = parser.parse_known_args(arguments)
     try:
         require_tensorflow()
-        figures = embed(own.run, own.data, own.out, **words)
+        result = embed(
+            own.run,
+            own.data,
+            own.out,
+            layer=own.layer,
+            split=own.split,
+            batch_size=own.batch_size,
+            options=beam_options,
+        )
     except UserError as error:
         print(f"tf-spot: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
-    print("\n".join(f"{name:26} {value}" for name, value in figures.items()))
+    print("\n".join(f"{name:26} {value}" for name, value in result.items()))
     return 0
 
 

@@ -1,9 +1,9 @@
 """Where an image looks repaired: an artifact score and a heat map.
 
-The discriminator learned on autoencoded images and repaired ones. A photo that was never autoencoded is sharper than
-either, so its score says less than the difference between two versions of an image. A mask head that was trained on
-repaired images alone (`mask_targets="repaired"`, the paper's) expects the usual share of repaired cells in every image:
-what counts is where a heat map is brighter.
+The discriminator was trained on autoencoded and repaired images. A photo that was never autoencoded is sharper than
+either, so its score means less than the difference between the scores of two versions of an image. A mask head trained
+on repaired images alone (`mask_targets="repaired"`, the paper's) expects the usual share of repaired cells in every
+image: what counts is where its heat map is brighter.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tf_spot.data.augmentation import to_images
 from tf_spot.data.images import MAX_PIXELS, BadImage, read_image
 from tf_spot.errors import UserError
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.storage.files import write_json
 from tf_spot.visualization.pictures import save_png
 
-LONGEST_SIDE = 16  # times the model's image size: a strip longer than that is squeezed, which bounds the memory
+LONGEST_SIDE = 16  # times the model's image size: a longer strip is squeezed, which bounds the memory
 COLOR_MAP = "inferno"  # dark: intact, bright: repaired
 
 
 class Spot(NamedTuple):
-    """What a spotter sees in one image."""
+    """The answers of a spotter for one image."""
 
     score: float  # probability that the image was repaired, in [0, 1]
     heat_map: np.ndarray  # (h, w) float32: probability that the cell was repaired, in [0, 1]
 
 
-def spot(spotter: ArtifactSpotter, image: Any) -> Spot:
-    """How repaired an image of any size looks, as a whole and cell by cell.
+def spot(spotter: ArtifactSpotter, image: np.ndarray) -> Spot:
+    """Compute how repaired an image of any size looks, as a whole and cell by cell.
 
-    The score comes from the whole image squeezed into the square that the realness head asks for. The mask head is
+    The score comes from the whole image squeezed into the square that the realness head needs. The mask head is
     convolutional, so the heat map comes from the image in its own shape, its short side scaled to the model's size.
 
     Args:
@@ -59,16 +60,25 @@ def spot(spotter: ArtifactSpotter, image: Any) -> Spot:
         raise UserError(f"image must be uint8 (height, width, 3); received: {image.dtype} {image.shape}")
     size = discriminator.image_size
     answers = discriminator(_resized(image, size, size))
-    score = tf.nn.softmax(answers["realness_logits"])[0, 0]
+    score = tf.nn.softmax(answers["realness_logits"])[0, 0]  # of (1, 2); class 0: repaired
     height, width = _window(image.shape[0], image.shape[1], size, size // discriminator.grid_size)
     mask_logits = discriminator.mask_head(discriminator.backbone(_resized(image, height, width))["conv5"])
+    # (1, h, w, 1); the logits are those of a cell having been kept
     return Spot(float(score), tf.sigmoid(-mask_logits)[0, :, :, 0].numpy())
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """The heat map in colour over the grey image, at the image's own size: uint8 (height, width, 3).
+    """Draw the heat map in colour over the grey image, at the image's own size.
 
     Colours mean the same in every image: `COLOR_MAP` from 0 to 1.
+
+    Args:
+        image: uint8 (height, width, 3).
+        heat_map: float (h, w) in [0, 1].
+        opacity: of the heat map, in [0, 1].
+
+    Returns:
+        uint8 (height, width, 3).
     """
     import matplotlib
 
@@ -80,14 +90,14 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np
 
 
 def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> dict[str, list[dict[str, Any]]]:
-    """Spots image files: the overlay goes to `out`/NAME.png, its numbers to `out`/NAME.json, all to `out`/spot.json.
+    """Spot image files: write each overlay to `out`/NAME.png, its numbers to `out`/NAME.json, all to `out`/spot.json.
 
     Returns:
-        what spot.json holds: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
+        the content of spot.json: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
     """
     images: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    taken = {"spot"}  # spot.json is the list
+    taken = {"spot"}  # names of files; spot.json lists all images
     for path in paths:
         try:
             image = read_image(path, MAX_PIXELS)  # at its own size
@@ -106,6 +116,7 @@ def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> di
 
 
 def _entry(path: Path, overlay_name: str, image: np.ndarray, seen: Spot) -> dict[str, Any]:
+    """Return the record of one image."""
     return {
         "path": _readable(path.absolute()),
         "width": image.shape[1],
@@ -119,7 +130,7 @@ def _entry(path: Path, overlay_name: str, image: np.ndarray, seen: Spot) -> dict
 
 
 def _free_name(path: Path, taken: set[str]) -> str:
-    """The file's name without its ending, numbered if another image has it already."""
+    """Return the file's name without its ending, numbered if another image has it already."""
     stem = _readable(Path(path.stem))
     name = next(n for n in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))) if n not in taken)
     taken.add(name)
@@ -127,18 +138,18 @@ def _free_name(path: Path, taken: set[str]) -> str:
 
 
 def _readable(path: Path) -> str:
-    """The path as text; bytes that are not UTF-8 are spelled out."""
+    """Return the path with the bytes that are not UTF-8 spelled out."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _resized(image: np.ndarray, height: int, width: int) -> tf.Tensor:
-    """(1, height, width, 3) in [-1, 1]."""
+    """Resize uint8 (h, w, 3) to an image (1, height, width, 3) in [-1, 1]."""
     resized = tf.image.resize(image[None], (height, width), antialias=True)
-    return tf.clip_by_value(resized, 0.0, 255.0) / 127.5 - 1.0
+    return to_images(tf.clip_by_value(resized, 0.0, 255.0))
 
 
 def _window(height: int, width: int, size: int, cell: int) -> tuple[int, int]:
-    """The image's shape with its short side scaled to `size`, both sides to whole cells."""
+    """Return the image's height and width with the short side scaled to `size`, both rounded to whole cells."""
     scale = size / min(height, width)
     sides = [min(round(side * scale / cell), LONGEST_SIDE * size // cell) * cell for side in (height, width)]
     return sides[0], sides[1]

@@ -11,13 +11,13 @@ from PIL import Image
 from tf_spot.data import Source, load
 from tf_spot.errors import UserError
 from tf_spot.evaluation.beside_controls import rival_extractors
+from tf_spot.features.pixels import pixel_features
 from tf_spot.features.pooling import Pooling, averaged
 from tf_spot.runs.run import Run
 from tf_spot.visualization.pictures import to_uint8
 
 PHOTOS = 512  # at most
 BATCH = 64
-PIXELS_SIDE = 16  # raw pixels are compared at 16x16, as `tf-spot neighbours` does
 
 
 class Photos(NamedTuple):
@@ -64,17 +64,11 @@ def _some(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 def _directions(spotter: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     random = rival_extractors(spotter.backbone, spotter.autoencoder, Pooling(), 0)["random"]
-    features = {"learned": averaged(spotter.backbone), "random": averaged(random), "raw pixels": _pixels}
+    features = {"learned": averaged(spotter.backbone), "random": averaged(random), "raw pixels": pixel_features}
     batches = [images[first : first + BATCH] for first in range(0, len(images), BATCH)]
     vectors = {name: np.concatenate([feature(batch) for batch in batches]) for name, feature in features.items()}
     return {name: found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
             for name, found in vectors.items()}  # fmt: skip
-
-
-def _pixels(images: np.ndarray) -> np.ndarray:
-    shrunk = tf.image.resize(images, (PIXELS_SIDE, PIXELS_SIDE), "area")
-    values: np.ndarray = np.reshape(shrunk, (len(images), -1))
-    return values
 
 
 def thumbnail(picture: np.ndarray, side: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The drawings of a report, written out as data URIs: curves over training, and pictures."""
+"""The drawings of a report as data URIs: curves over training, and pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 
 
 class Chart(NamedTuple):
-    """Some curves of one stage that belong together."""
+    """Curves of one stage that are drawn together."""
 
     title: str
-    stage: str
+    stage: str  # `autoencoder` or `spotter`
     curves: tuple[str, ...]  # names in metrics.jsonl
-    healthy: str  # what to expect
+    healthy: str  # what a reader should expect
     log_scale: bool = False
     between_0_and_1: bool = False
 
@@ -49,19 +49,21 @@ CHARTS = (
 
 
 def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
-    """The chart as an SVG data URI; None when nothing of it was recorded.
+    """Draw a chart as an SVG data URI; return None if none of its curves was recorded.
 
     Args:
+        chart: one of `CHARTS`.
         metrics: the lines of metrics.jsonl.
     """
     lines = [line for line in metrics if line["stage"] == chart.stage]
-    found = {name: points for name in chart.curves if (points := _points(lines, name))}
-    if not found:
+    curves = {name: points for name in chart.curves if (points := _points(lines, name))}
+    if not curves:
         return None
     with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
         figure = Figure(figsize=(5.2, 2.9), layout="constrained")
         axes = figure.add_subplot()
-        for name, points in found.items():
+        for name, points in curves.items():
+            # Dots show where few points were measured; many would hide the curve.
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "", label=name.replace("_", " "))
         axes.set_xlabel("steps")
         axes.spines[["top", "right"]].set_visible(False)
@@ -74,26 +76,28 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Return (step, value) where the metric was recorded."""
     return [(line["step"], line[name]) for line in lines if line.get(name) is not None]
 
 
 def svg(figure: Figure) -> str:
-    """`figure` as an SVG data URI, the same for the same figure."""
+    """Return `figure` as an SVG data URI, the same for the same figure."""
     file = io.BytesIO()
+    # Without the salt the ids in the file are random; without `Date` it holds the time.
     with matplotlib.rc_context({"svg.hashsalt": "tf_spot"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     return data_uri(file.getvalue(), "svg+xml")
 
 
 def png(image: Image.Image) -> str:
-    """`image` as a PNG data URI."""
+    """Return `image` as a PNG data URI."""
     file = io.BytesIO()
     image.save(file, format="PNG")
     return data_uri(file.getvalue(), "png")
 
 
 def jpeg(image: Image.Image, longest_side: int) -> str:
-    """`image`, shrunk if need be, as a JPEG data URI."""
+    """Return `image`, shrunk to `longest_side` pixels if it is larger, as a JPEG data URI."""
     small = image.convert("RGB")
     small.thumbnail((longest_side, longest_side))
     file = io.BytesIO()
@@ -102,5 +106,5 @@ def jpeg(image: Image.Image, longest_side: int) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """`content`, of media type image/`kind`, as an address that holds it all."""
+    """Return `content`, of media type image/`kind`, as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

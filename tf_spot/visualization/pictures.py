@@ -1,25 +1,37 @@
-"""Pictures of what the networks do, as PNG."""
+"""Pictures of images, masks and filters, as PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from tf_spot.storage.files import write_file
 
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 _GAP, _LABEL_WIDTH = 2, 130  # pixels
 _SMALLEST = 64  # pixels a side of a picture in a grid; smaller ones are enlarged
+_FILTERS_PER_ROW = 16
+
+
+class HasFirstConv(Protocol):
+    """Any backbone."""
+
+    @property
+    def first_conv(self) -> keras.layers.Layer: ...
 
 
 def grid(rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Rows of pictures with their labels on the left.
+    """Draw rows of pictures with their labels on the left.
 
     Args:
-        rows: label to pictures (photos, h, w, 1 or 3) in [-1, 1]; small ones are enlarged, cells staying square.
+        rows: label to pictures (photos, h, w, 1 or 3) in [-1, 1]; small ones are enlarged by whole pixels.
 
     Returns:
         uint8 (height, width, 3).
@@ -35,11 +47,11 @@ def grid(rows: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def conv1_filters(backbone: Any) -> np.ndarray:
-    """The filters of the first layer as a picture, each stretched to its own range.
+def conv1_filters(backbone: HasFirstConv) -> np.ndarray:
+    """Draw the filters of the first layer, each stretched to its own range.
 
     Returns:
-        uint8 (height, width, 3); 16 filters a row.
+        uint8 (height, width, 3); 16 filters per row.
 
     Source: the authors' code shows them so.
     """
@@ -48,27 +60,35 @@ def conv1_filters(backbone: Any) -> np.ndarray:
     stretched = 2 * (kernels - low) / np.maximum(high - low, 1e-12) - 1
     tiles = [_enlarged(kernel, 8 * kernel.shape[0]) for kernel in stretched]
     blank = np.full_like(tiles[0], 255)
-    tiles += [blank] * (-len(tiles) % 16)
-    return np.concatenate([_strip(tiles[i : i + 16]) for i in range(0, len(tiles), 16)])
+    tiles += [blank] * (-len(tiles) % _FILTERS_PER_ROW)  # rows must be of the same width to be joined
+    starts = range(0, len(tiles), _FILTERS_PER_ROW)
+    return np.concatenate([_strip(tiles[start : start + _FILTERS_PER_ROW]) for start in starts])
 
 
-def to_uint8(images: Any) -> np.ndarray:
-    """Images in [-1, 1], of any shape, as uint8 of the same shape; values outside the range are clipped."""
+def to_uint8(images: np.ndarray | tf.Tensor | Sequence[np.ndarray]) -> np.ndarray:
+    """Round images to whole pixels; `data.augmentation.to_images` is the way back.
+
+    Args:
+        images: float of any shape in [-1, 1]; values outside the range are clipped.
+
+    Returns:
+        uint8, like `images`.
+    """
     return np.clip(np.round((np.asarray(images) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Writes uint8 (height, width, 3)."""
+    """Write a picture, uint8 (height, width, 3)."""
     write_file(path, lambda aside: Image.fromarray(picture).save(aside, format="PNG"))
 
 
 def _enlarged(picture: np.ndarray, size: int) -> np.ndarray:
-    """(h, w, 1 or 3) in [-1, 1] as uint8 (size, size, 3), by whole pixels."""
+    """Return (h, w, 1 or 3) in [-1, 1] as uint8 (size, size, 3), enlarged by whole pixels."""
     levels = to_uint8(picture)
     colour = np.broadcast_to(levels, (*levels.shape[:2], 3))
     return np.asarray(Image.fromarray(colour).resize((size, size), Image.Resampling.NEAREST))
 
 
 def _strip(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Tiles side by side, a white gap after and below each."""
+    """Join tiles uint8 (h, w, 3) side by side, a white gap after and below each."""
     return np.concatenate([np.pad(t, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255) for t in tiles], axis=1)

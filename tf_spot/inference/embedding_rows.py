@@ -1,0 +1,59 @@
+"""The rows of an embedding: which photos have one, and how it is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from tf_spot.data import Source
+from tf_spot.data.split import Batch
+from tf_spot.errors import UserError
+from tf_spot.features.prefetch import ahead
+from tf_spot.inference.embedder import Embedder
+from tf_spot.inference.embedding_files import EmbeddingRows
+
+SPLITS = ("train", "test", "all")
+CHUNK = 4096  # photos, about: a row group of the Parquet file, and what a stopped job loses at most
+
+
+def check_options(split: str, batch_size: int, chunk: int) -> None:
+    """Raise a `UserError` for an unknown split, and for a batch or chunk of no photos."""
+    if split not in SPLITS:
+        raise UserError(f"--split must be one of {', '.join(SPLITS)}; received: {split}")
+    if batch_size < 1 or chunk < 1:
+        raise UserError(f"--batch-size and the chunk must be 1 or more; received: {batch_size} and {chunk}")
+
+
+def splits_of(source: Source, split: str) -> list[str]:
+    """Return the splits of the source that `split` means: itself, or for `all` both where there are two.
+
+    Raises:
+        UserError: the source has no such split.
+    """
+    if split == "test" and not source.has_test:
+        raise UserError(f"--split test needs photos with a test split; received: {source.spec}, which has none")
+    if split == "all":
+        return ["train", "test"] if source.has_test else ["train"]
+    return [split]
+
+
+def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> EmbeddingRows:
+    """Embed some photos of a split; the rows are in the order of the photos' indices.
+
+    Ids count the photos of `train` first and those of `test` after them.
+    """
+    made = list(ahead(embedder, ((batch.images, batch.indices) for batch in batches)))
+    # Of no batches at all NumPy would join nothing: the blank array alone then.
+    indices = np.concatenate([indices for _, indices in made] or [np.empty(0, np.int64)])
+    vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
+    order = np.argsort(indices)
+    paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
+    first = source.count("train") if split == "test" else 0
+    return EmbeddingRows(first + indices[order], np.array(paths, np.str_), vectors[order])
+
+
+def _utf8(name: str) -> str:
+    """Return a name with the bytes that are not UTF-8 spelled out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
