@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tf_spot.config import DataConfig
+from tf_spot.data.hold_out import name_hash
 from tf_spot.data.images import EXTENSIONS, read_image
 from tf_spot.data.source import Source
-from tf_spot.data.split import name_hash
 from tf_spot.errors import UserError
 
 TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import center, crop, recolour
+from tf_spot.data.hold_out import image_splits
 from tf_spot.data.images import Images
-from tf_spot.data.split import Batch, ImageSplit, Share, Split, hold_out, whole_batches
+from tf_spot.data.split import Batch, Share, Split, whole_batches
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
@@ -25,26 +26,20 @@ class Source:
     Images are float32 in [-1, 1].
 
     Args:
-        name: the data set's own name.
-        spec: as the user gave it.
+        name: the data set's own name, as result files have it.
+        spec: as the user gave it, such as `folder:photos`.
         splits: `unlabelled`, `held_out`, `train` and, where there is one, `test`.
         image_size: pixels, both sides of every image.
-        config: how training images are varied.
-        fingerprint: changes when the photos do.
-        class_names: of the labels; None without labels.
+        config: how photos become images.
+        fingerprint: hexadecimal; changes when the photos do, and not with the path where they lie.
+        class_names: by label; None without labels.
         read_folds: reads the training folds, where the source has them.
         pools: every photo once, as sequences: `train`, `test` where there is one, and `unlabelled` where other photos
             are trained on than those of `train`. None: the photos can only be read in order.
         seed: of the training stream, unless `unlabelled` is given another.
 
     Attributes:
-        name: the data set's own name, as result files have it.
-        spec: as the user gave it, such as `folder:photos`.
-        image_size: pixels, both sides of every image.
-        config: the `DataConfig` by which photos become images.
-        fingerprint: hexadecimal; the same for the same photos, wherever they lie.
-        class_names: by label; None without labels.
-        seed: of the training stream, unless `unlabelled` is given another.
+        name, spec, image_size, config, fingerprint, class_names, seed: as given.
     """
 
     def __init__(
@@ -84,34 +79,17 @@ class Source:
         """Make a source of photos that can be read in any order.
 
         Args:
+            train, test, unlabelled: see `image_splits`.
             name, spec, image_size, config, fingerprint, class_names, read_folds, seed: see the class.
-            train: photos to train on with labels, if they have any.
-            test: photos to test on.
-            unlabelled: photos to train on without labels; None: those of `train`.
 
         Raises:
             UserError: not one of the photos to train on can be read.
         """
-        bad: dict[str, str] = {}  # shared, so that a photo in two splits is listed once
-        learnt = train if unlabelled is None else unlabelled
-        held_out, training = hold_out(learnt, config)
-        trained_on = ImageSplit(learnt, training, bad)
-        splits: dict[str, Split] = {
-            "unlabelled": trained_on,
-            "held_out": ImageSplit(learnt, held_out, bad),
-            "train": ImageSplit(train, None, bad),
-        }
-        if test is not None:
-            splits["test"] = ImageSplit(test, None, bad)
-        # Stops at the first photo that can be read, as a rule the first of all.
-        if all(photo is None for photo in map(trained_on.read, range(len(training)))):
-            example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")
-            raise UserError(f"{spec} must hold photos that can be read; received {len(bad)} that cannot{example}")
         pools = {"train": train, "test": test, "unlabelled": unlabelled}
         return cls(
             name,
             spec,
-            splits,
+            image_splits(spec, train, test, unlabelled, config),
             image_size=image_size,
             config=config,
             fingerprint=fingerprint,

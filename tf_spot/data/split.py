@@ -6,7 +6,6 @@ counted over whole batches; the photo and its random view are functions of it an
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -14,7 +13,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.config import DataConfig
 from tf_spot.data.exit_guard import READING
 from tf_spot.data.images import BadImage, Images
 from tf_spot.data.plain_jpeg import read_plain
@@ -219,23 +217,3 @@ class ImageSplit:
 def whole_batches(photos: int, batch_size: int) -> int:
     """Round a number of photos up to whole batches, at least one."""
     return max(1, -(-photos // batch_size)) * batch_size
-
-
-def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Divide photos into those held out of training and those trained on.
-
-    Which are held out depends on their names alone, so that it hardly changes when photos are added.
-
-    Returns:
-        indices int64 (held out,) and int64 (trained on,), both ascending.
-    """
-    count = min(config.held_out_images, int(config.held_out_share * len(images)))
-    hashes = np.fromiter((name_hash(images.name(i)) for i in range(len(images))), np.uint64, len(images))
-    order = np.argsort(hashes, kind="stable")
-    return np.sort(order[:count]), np.sort(order[count:])
-
-
-def name_hash(name: str, purpose: bytes = b"held out") -> int:
-    """Return a whole number below 2^64, evenly spread, and another one for another purpose."""
-    digest = hashlib.blake2b(os.fsencode(name), digest_size=8, person=purpose)
-    return int.from_bytes(digest.digest(), "little")
