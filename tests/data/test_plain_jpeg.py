@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_spot.data import load
-from tf_spot.data.images import BadImage, read_image
+from tf_spot.data.images import read_image
 from tf_spot.data.plain_jpeg import read_plain
 
 SIZE = 32  # pixels; photos of up to 64 on the shorter side are taken as they are
@@ -102,24 +101,3 @@ def test_no_damage_is_read_in_another_way_than_by_pillow(tmp_path: Path) -> None
                 taken += 1
                 np.testing.assert_array_equal(found, read_image(file, SIZE))
     assert taken > 20  # altered pixels are still a photo
-
-
-def test_a_split_has_each_photo_once_however_it_is_read(tmp_path: Path) -> None:
-    for number, name in enumerate(("b.jpg", "c.png", "d.jpg", "e.jpg", "f.jpg", "g.png")):
-        folder = tmp_path / "train" / "xy"[number % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        photo(40 + number, 50).save(folder / name, **({"comment": "x"} if name == "e.jpg" else {}))
-    for name in "xy":
-        (tmp_path / "test" / name).mkdir(parents=True)
-        photo().save(tmp_path / "test" / name / "h.jpg")
-    damaged = tmp_path / "train" / "x" / "a.jpg"
-    damaged.write_bytes((tmp_path / "train" / "x" / "b.jpg").read_bytes()[:-100])
-    with pytest.raises(BadImage):
-        read_image(damaged, SIZE)
-    source = load(f"folder:{tmp_path}", image_size=SIZE)
-    batches = list(source.in_any_order("train", 2))
-    images, labels, indices = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    assert sorted(indices) == [1, 2, 3, 4, 5, 6] and len(source.bad_files) == 1
-    (ordered,) = source.labelled("train", 8)
-    np.testing.assert_array_equal(images[np.argsort(indices)], ordered[0])
-    np.testing.assert_array_equal(labels[np.argsort(indices)], ordered[1])
