@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_spot.cli import main
 from tf_spot.data import load
 from tf_spot.data.shard_writer import pack, verify
 from tf_spot.errors import UserError
@@ -203,25 +201,6 @@ def test_another_pack_in_the_folder_is_refused(photos, tmp_path):
 def test_values_out_of_range_are_refused(photos, tmp_path, values):
     with pytest.raises(UserError, match="--shard-mb must be above 0"):
         pack(opened(f"folder:{photos}"), tmp_path / "out", **values)
-
-
-def test_the_verb(photos, tmp_path, capsys):
-    out = tmp_path / "out"
-    (photos / "train" / "ant" / "2.jpg").write_bytes(b"no picture")
-    assert main(["pack", "--data", f"folder:{photos}", "--out", str(out), "--shard-mb", "0.004", "--json"]) == 0
-    shown = capsys.readouterr()
-    figures = json.loads(shown.out.splitlines()[-1])
-    assert (figures["train"], figures["test"], figures["bad_files"]) == (19, 6, 1)
-    assert figures["bytes"] == sum(path.stat().st_size for path in out.glob("*.tfrecord"))
-    assert "bad_files.txt" in shown.err
-    assert main(["pack", "--verify", str(out)]) == 0
-    alter(next(iter(out.glob("test-*.tfrecord"))))
-    capsys.readouterr()
-    assert main(["pack", "--verify", str(out), "--json"]) == 1
-    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"]) == 1
-    assert main(["pack", "--data", f"folder:{photos}", "--out", str(tmp_path / "s"), "--strict"]) == 2
-    for words in (["--out", str(out)], ["--verify", str(out), "--data", "photos"]):
-        assert main(["pack", *words]) == 2
 
 
 class Million:

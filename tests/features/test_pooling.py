@@ -1,17 +1,12 @@
 """Pooling of maps to vectors."""
 
-import threading
-import time
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.features.pooling import Pooling, bins, pooled
-from tf_spot.features.prefetch import AHEAD, ahead
+from tf_spot.features.pooling import Pooling, averaged, bins, pooled
 
 
 @pytest.mark.parametrize(
@@ -84,34 +79,6 @@ def test_takes_large_features_whose_sum_is_not_finite() -> None:
     np.testing.assert_array_equal(pooled(lambda images: maps, Pooling(2))(None)["conv1"], maps["conv1"][0, 0])
 
 
-def test_batches_are_taken_a_little_ahead_and_come_in_order() -> None:
-    read: list[int] = []
-
-    def batches() -> Iterator[tuple[int, str]]:
-        for number in range(6):
-            read.append(number)
-            yield number, f"rest {number}"
-
-    def vectors_of(number: int) -> dict[str, np.ndarray]:
-        time.sleep(0.02 * (number % 2 == 0))  # of two at once the later is done first
-        return {"conv1": np.full(1, number)}
-
-    found = []
-    for vectors, rest in ahead(vectors_of, batches()):
-        found.append((int(vectors["conv1"][0]), rest))
-        assert len(read) <= len(found) + AHEAD
-    assert found == [(number, f"rest {number}") for number in range(6)]
-    with pytest.raises(ZeroDivisionError):
-        list(ahead(lambda number: {"conv1": np.full(1, 1 // (3 - number))}, batches()))
-
-
-def test_replicas_are_asked_batch_by_batch() -> None:
-    threads = set()
-    with tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")).scope():
-        found = list(ahead(lambda number: threads.add(threading.get_ident()) or number, [(0, "a"), (1, "b")]))  # type: ignore[func-returns-value, arg-type, return-value]
-    assert found == [(0, "a"), (1, "b")] and threads == {threading.get_ident()}
-
-
 def test_a_smaller_batch_makes_no_other_graph() -> None:
     traced = []
 
@@ -141,3 +108,12 @@ def test_a_keras_model_gives_what_the_same_function_gives() -> None:
     with pytest.raises(UserError, match="received: conv9"):
         pooled(model, Pooling(8), ["conv9"])(images)
     assert list(pooled(model, Pooling(8), ["b", "a"])(images)) == ["b", "a"]
+
+
+def test_averaged_is_the_mean_of_one_layer_over_its_map() -> None:
+    maps = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    found = averaged(lambda images: {"conv1": tf.zeros((2, 1, 1, 1)), "conv4": tf.constant(maps)}, "conv4")(None)
+    assert found.shape == (2, 4) and found.dtype == np.float32
+    np.testing.assert_allclose(found, maps.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="--layer must be one of conv1, .*; received: conv6"):
+        averaged(lambda images: {}, "conv6")

@@ -11,46 +11,13 @@ from PIL import Image
 from pyarrow import parquet
 
 from tf_spot.cli import main
-from tf_spot.config import preset
 from tf_spot.data import load
 from tf_spot.errors import UserError
 from tf_spot.exporters.export import export
-from tf_spot.exporters.manifest import REQUIRED_KEYS
 from tf_spot.features.pooling import averaged
 from tf_spot.inference.embed import embed
 from tf_spot.inference.embedder import open_embedder
-from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs.load import load_spotter
-from tf_spot.runs.run import Run
-
-CONFIG = preset("tiny").replace(
-    **{"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
-)
-DATA = {"spec": "none", "name": "none", "fingerprint": "", "counts": {}}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """An untrained spotter of 16 pixels in a run folder."""
-    run = Run.create(tmp_path_factory.mktemp("runs") / "run", CONFIG, DATA)
-    build_spotter(CONFIG, build_autoencoder(CONFIG)).save(run.model_path("spotter"))
-    return run.path
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """22 photos to train on, of which the seventh cannot be read, and 5 to test on."""
-    random = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("photos")
-    for split, count in (("train", 11), ("test", 3)):
-        for label in ("ant", "bee"):
-            (folder / split / label).mkdir(parents=True)
-            for i in range(count):
-                photo = random.integers(0, 256, (20, 24, 3), np.uint8)
-                Image.fromarray(photo).save(folder / split / label / f"{i:02}.png")
-    (folder / "train" / "ant" / "06.png").write_text("no picture")
-    (folder / "test" / "bee" / "02.png").unlink()
-    return folder
 
 
 def rows(path: Path) -> dict[str, np.ndarray]:
@@ -65,17 +32,9 @@ def rows(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture(scope="module")
-def whole(run, photos, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("embedded") / "all.parquet"
-    figures = embed(run, f"folder:{photos}", out, batch_size=4, chunk=8)
-    assert figures == {"rows": 26, "dim": 32, "unreadable": 1}
-    return out
-
-
-def test_a_row_is_the_average_of_conv5(run, photos, whole):
+def test_a_row_is_the_average_of_conv5(config, run, photos, whole):
     """By the backbone's own call, one photo at a time; the unreadable photo leaves a gap in the ids."""
-    source = load(f"folder:{photos}", image_size=16, config=CONFIG.data)
+    source = load(f"folder:{photos}", image_size=16, config=config.data)
     backbone = load_spotter(run).backbone
     found = rows(whole)
     assert found["id"].tolist() == [i for i in range(27) if i != 6]
@@ -111,7 +70,7 @@ def test_npz_has_the_same_rows(run, photos, whole, tmp_path):
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_photos_of_all_kinds_in_their_order_and_a_chunk_without_any(run, tmp_path):
+def test_photos_of_all_kinds_in_their_order_and_a_chunk_without_any(config, run, tmp_path):
     """JPEG files, which are read apart, among PNG files; of the second chunk none can be read."""
     random = np.random.default_rng(0)
     names = ["0.png", "1.jpg", "2.png", "3.jpg", "4.jpg", "5.png", "6.jpg", "7.png", "8.png", "9.jpg"]
@@ -125,7 +84,7 @@ def test_photos_of_all_kinds_in_their_order_and_a_chunk_without_any(run, tmp_pat
     found = rows(out)
     assert found["id"].tolist() == [0, 1, 2, 3, 8, 9]
     assert found["path"].tolist() == ["0.png", "1.jpg", "2.png", "3.jpg", "8.png", "9.jpg"]
-    images = load(spec, image_size=16, config=CONFIG.data).images("train", 1)
+    images = load(spec, image_size=16, config=config.data).images("train", 1)
     expected = np.concatenate([averaged(load_spotter(run).backbone)(image) for image in images])
     np.testing.assert_allclose(found["embedding"], expected, rtol=1e-4, atol=1e-5)
 
@@ -201,20 +160,17 @@ def test_mistakes_are_told(run, photos, tmp_path, monkeypatch, words, says):
         embed(**{"model": run, "spec": f"folder:{photos}", "out": "a.npz"} | words)
 
 
-def test_a_split_that_is_not_there_and_other_parts_are_refused(run, photos, tmp_path):
+def test_a_split_that_is_not_there_is_refused(run, photos, tmp_path):
     flat = photos / "train" / "bee"
     with pytest.raises(UserError, match="--split test needs photos with a test split"):
         embed(run, f"folder:{flat}", tmp_path / "a.npz", split="test")
-    (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(REQUIRED_KEYS, {}) | {"part": "spotter"}))
-    with pytest.raises(UserError, match="needs the exported part `features`"):
-        open_embedder(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["saved_model", "tflite", "onnx"])
-def test_an_exported_model_gives_the_rows_of_its_run(run, photos, whole, tmp_path, kind):
+def test_an_exported_model_gives_the_rows_of_its_run(config, run, photos, whole, tmp_path, kind):
     random = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
-    export(load_spotter(run), tmp_path / "model", format=kind, photos=random, config=CONFIG)
+    export(load_spotter(run), tmp_path / "model", format=kind, photos=random, config=config)
     expected = rows(whole)
     embed(tmp_path / "model", f"folder:{photos}", tmp_path / "all.npz", batch_size=4)
     found = rows(tmp_path / "all.npz")

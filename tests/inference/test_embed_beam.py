@@ -11,18 +11,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.inference.test_embed import photos, run  # noqa: F401 (fixtures)
 from tests.test_packaging import called, wheel  # noqa: F401 (a fixture)
 from tf_spot.data import load
 from tf_spot.errors import UserError
-from tf_spot.inference import embed as embedding
 from tf_spot.inference.embed_beam import Job, chunks, embed, main
 from tf_spot.inference.embedder import open_embedder
 from tf_spot.inference.embedding_files import schema
 
 
 @pytest.fixture(scope="module")
-def job(run, photos) -> Job:  # noqa: F811
+def job(run, photos) -> Job:
     embedder = open_embedder(run, batch_size=4)
     source = load(f"folder:{photos}", image_size=16, config=embedder.data)
     return Job(str(run), f"folder:{photos}", "conv5", 4, 8, embedder.digest, source.fingerprint)
@@ -31,13 +29,6 @@ def job(run, photos) -> Job:  # noqa: F811
 @pytest.fixture(scope="module")
 def opened(job) -> tuple:
     return job.open()
-
-
-@pytest.fixture(scope="module")
-def whole(run, photos, tmp_path_factory) -> Path:  # noqa: F811
-    out = tmp_path_factory.mktemp("embedded") / "all.parquet"
-    embedding.embed(run, f"folder:{photos}", out, batch_size=4, chunk=8)
-    return out
 
 
 def by_id(*files: Path) -> dict[str, list]:
@@ -109,8 +100,8 @@ print(figures)
 @pytest.mark.slow
 def test_the_pipeline_writes_the_rows_of_embed(
     wheel: zipfile.ZipFile,  # noqa: F811
-    run: Path,  # noqa: F811
-    photos: Path,  # noqa: F811
+    run: Path,
+    photos: Path,
     whole: Path,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,

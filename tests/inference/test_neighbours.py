@@ -10,24 +10,8 @@ import pytest
 from PIL import Image
 
 from tf_spot.cli import main
-from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.inference.neighbours import neighbours
-from tf_spot.models.from_config import build_autoencoder, build_spotter
-from tf_spot.runs.run import Run
-
-CONFIG = preset("tiny").replace(
-    **{"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
-)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """An untrained spotter of 16 pixels in a run folder."""
-    data = {"spec": "none", "name": "none", "fingerprint": "", "counts": {}}
-    run = Run.create(tmp_path_factory.mktemp("runs") / "run", CONFIG, data)
-    build_spotter(CONFIG, build_autoencoder(CONFIG)).save(run.model_path("spotter"))
-    return run.path
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""`tf-spot pack`: what it prints, its exit codes, and options that exclude each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_spot.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes of noise, 20 photos to train on and 6 to test on."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "shots"
+    for split, count in (("train", 10), ("test", 3)):
+        for label in ("ant", "bee"):
+            (folder / split / label).mkdir(parents=True)
+            for i in range(count):
+                photo = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
+                photo.save(folder / split / label / f"{i}.{'png' if i % 2 else 'jpg'}")
+    return folder
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_photos_are_packed_and_verified(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    (photos / "train" / "ant" / "2.jpg").write_bytes(b"no picture")
+    assert main(["pack", "--data", f"folder:{photos}", "--out", str(out), "--shard-mb", "0.004", "--json"]) == 0
+    shown = capsys.readouterr()
+    figures = json.loads(shown.out.splitlines()[-1])
+    assert (figures["train"], figures["test"], figures["bad_files"]) == (19, 6, 1)
+    assert figures["bytes"] == sum(path.stat().st_size for path in out.glob("*.tfrecord"))
+    assert "bad_files.txt" in shown.err
+    assert main(["pack", "--verify", str(out)]) == 0
+    alter(next(iter(out.glob("test-*.tfrecord"))))
+    capsys.readouterr()
+    assert main(["pack", "--verify", str(out), "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"]) == 1
+    assert main(["pack", "--data", f"folder:{photos}", "--out", str(tmp_path / "s"), "--strict"]) == 2
+    for words in (["--out", str(out)], ["--verify", str(out), "--data", "photos"]):
+        assert main(["pack", *words]) == 2
+
+
+def test_without_a_source_or_a_folder_nothing_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--data", "photos"], ["--out", "x"]):
+        assert main(["pack", *words]) == 2
+        assert "pack needs --data SPEC and --out DIR, or --verify DIR alone" in capsys.readouterr().err

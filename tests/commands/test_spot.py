@@ -1,0 +1,42 @@
+"""`tf-spot spot`: scores on stdout, unreadable files on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tf_spot.cli import main
+from tf_spot.config import preset
+from tf_spot.models.from_config import build_autoencoder, build_spotter
+from tf_spot.runs.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained spotter of 16 pixels in a run folder."""
+    small = {"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
+    config = preset("tiny").replace(**small)
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", config, {"spec": "none", "name": "none"})
+    build_spotter(config, build_autoencoder(config)).save(run.model_path("spotter"))
+    return run.path
+
+
+def test_scores_of_good_files_and_a_line_for_each_bad_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, out = tmp_path / "good.png", tmp_path / "bad.png", tmp_path / "out"
+    Image.new("RGB", (40, 20), "olive").save(good)
+    bad.write_text("no picture")
+    assert main(["spot", str(run), str(good), "--out", str(out), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [entry["path"] for entry in result["images"]] == [str(good)] and result["failed"] == []
+    assert main(["spot", str(run), str(bad), str(good), "--out", str(out), "--json"]) == 2
+    shown = capsys.readouterr()
+    again = json.loads(shown.out.splitlines()[-1])
+    assert again["images"] == result["images"]
+    assert shown.out.splitlines()[0].startswith(f"score {result['images'][0]['score']:.3f}  heat map ")
+    assert shown.err.splitlines()[-1].startswith(f"tf-spot: {bad} cannot be read: ")
+    assert json.loads((out / "spot.json").read_text()) == again
