@@ -78,12 +78,12 @@ def test_arrays_become_png(arrays, tmp_path):
     pack(source, tmp_path / "out", shard_mb=1)
     packed = opened(f"shards:{tmp_path / 'out'}", 96)
     assert packed.class_names == source.class_names
-    for split, place in (("train", 0), ("train", 59), ("test", 9)):
+    for split, index in (("train", 0), ("train", 59), ("test", 9)):
         before, after = source.pools()[split], packed.pools()[split]
-        np.testing.assert_array_equal(after.read(place), before.read(place))
-        assert after.encoded(place).startswith(b"\x89PNG")
-        assert after.name(place) == before.name(place)
-        assert after.labels[place] == before.labels[place]
+        np.testing.assert_array_equal(after.read(index), before.read(index))
+        assert after.encoded(index).startswith(b"\x89PNG")
+        assert after.name(index) == before.name(index)
+        assert after.labels[index] == before.labels[index]
 
 
 def test_shards_are_about_as_large_as_asked(arrays, tmp_path):

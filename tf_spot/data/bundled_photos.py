@@ -119,8 +119,8 @@ def open_photos(*, image_size: int, config: DataConfig, seed: int = 0) -> Source
 def _load(package: str, file: str, image_size: int) -> np.ndarray:
     """Return a photo, shrunk so far that its patches are at most twice `image_size`: uint8 (height, width, 3)."""
     # The file of the package, without importing it: scikit-image takes a second.
-    found = importlib.util.find_spec(package)
-    path = Path(found.origin).parent / file if found is not None and found.origin else Path(file)
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / file if spec is not None and spec.origin else Path(file)
     if not path.is_file():
         raise UserError(f"`photos` needs {path.name} of {package}, which is not installed; reinstall {package}")
     with Image.open(path) as opened:

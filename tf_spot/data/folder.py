@@ -95,16 +95,16 @@ def open_folder(path: str, *, image_size: int, config: DataConfig, seed: int = 0
 
 def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
     """Return the pictures below `root`, and the names of the classes if it has any."""
-    found, others = _walk(root)
-    if not found:
+    pictures, others = _walk(root)
+    if not pictures:
         listed = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in others.most_common(3))
         raise UserError(
             f"a folder of photos must hold {', '.join(EXTENSIONS)} files; received: {root} with "
             f"{f'{others.total()} other files ({listed})' if others else 'no files at all'}"
         )
-    paths = np.array(sorted(found))  # (photos,), as long as the longest path
+    paths = np.array(sorted(pictures))  # (photos,), as long as the longest path
     separator = os.sep.encode()
-    if all(separator in path for path in found):
+    if all(separator in path for path in pictures):
         names, labels = np.unique(np.array([path.split(separator)[0] for path in paths]), return_inverse=True)
         if len(names) > 1:
             class_names = [os.fsdecode(bytes(name)) for name in names]
@@ -114,7 +114,7 @@ def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
 
 def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
     """Return the paths of the pictures, relative to `root`, and the number of other files by extension."""
-    found: list[bytes] = []
+    pictures: list[bytes] = []
     others: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()  # a linked folder may contain itself
 
@@ -134,10 +134,10 @@ def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
         inside = os.path.relpath(folder, root)
         for name in (name for name in files if not name.startswith(".")):
             if name.lower().endswith(EXTENSIONS):
-                found.append(os.fsencode(name if inside == "." else os.path.join(inside, name)))
+                pictures.append(os.fsencode(name if inside == "." else os.path.join(inside, name)))
             else:
                 others[Path(name).suffix.lower()] += 1
-    return found, others
+    return pictures, others
 
 
 def _same_classes(test: FolderImages, names: list[str] | None, class_names: list[str] | None) -> np.ndarray | None:

@@ -56,7 +56,7 @@ class LabelledPhotos:
         Args:
             batch_size: examples.
             seed, first_step: see `Source.unlabelled`.
-            indices: int64 (photos to draw from,); None: all.
+            indices: int64 (photos,), of those to draw from; None: all.
 
         Returns:
             float32 (batch_size, image_size, image_size, 3) in [-1, 1] and labels (batch_size, ...).
@@ -90,7 +90,7 @@ class LabelledPhotos:
 
         Args:
             batch_size: examples.
-            indices: int64 (photos to give,); None: all.
+            indices: int64 (photos,), of those wanted; None: all.
 
         Returns:
             float32 (batch, image_size, image_size, 3) in [-1, 1] and labels (batch, ...); the last batch may be

@@ -87,10 +87,11 @@ def open_places(path: str, *, image_size: int, config: DataConfig, seed: int = 0
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path:
-    found = next((root / name for name in names if (root / name).is_dir()), None)
-    if found is None:
+    """Return the first of the folders that exists."""
+    folder = next((root / name for name in names if (root / name).is_dir()), None)
+    if folder is None:
         raise UserError(f"the photos of Places must be in {root} in {' or '.join(names)}; received: none of these")
-    return found
+    return folder
 
 
 def _listed(file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -6,22 +6,18 @@ that was stopped goes on with the missing ones.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import threading
-import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
 from tf_spot.data.images import BadImage, Images
-from tf_spot.data.shards import FOOTER_BYTES, FORMAT, HEADER_BYTES, INDEX, RecordTable, damage, read_index
+from tf_spot.data.shard_records import encoded_photo, write_records
+from tf_spot.data.shards import FORMAT, INDEX, RecordTable, damage, read_index
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
@@ -46,14 +42,6 @@ class Shard(NamedTuple):
     def stem(self) -> str:
         """Its files' name, without the ending."""
         return f"{self.split}-{self.number:05}-of-{self.of:05}"
-
-
-@runtime_checkable
-class EncodedImages(Protocol):
-    """Photos that are picture files, in any container."""
-
-    def encoded(self, index: int) -> bytes:
-        """Return the content of a photo's file."""
 
 
 def pack(
@@ -151,7 +139,7 @@ def _plan(split: str, images: Images, shard_bytes: float) -> list[Shard]:
     samples = np.unique(np.linspace(0, len(images) - 1, SAMPLES).astype(int))
     sizes = [size for index in samples if (size := _size(images, int(index))) is not None]
     each = max(1, int(shard_bytes / (float(np.mean(sizes or [0])) + RECORD_BYTES)))
-    of = -(-len(images) // each)
+    of = -(-len(images) // each)  # rounded up
     starts = [number * len(images) // of for number in range(of + 1)]  # none much smaller than the others
     return [Shard(split, n, of, starts[n], starts[n + 1]) for n in range(of)]
 
@@ -159,7 +147,7 @@ def _plan(split: str, images: Images, shard_bytes: float) -> list[Shard]:
 def _size(images: Images, index: int) -> int | None:
     """Return the bytes of a photo and its name; None if it cannot be read."""
     try:
-        return len(_encoded(images, index)) + len(images.name(index))
+        return len(encoded_photo(images, index)) + len(images.name(index))
     except BadImage:
         return None
 
@@ -202,8 +190,11 @@ def _make(folder: Path, images: Images, shard: Shard, strict: bool, stop: thread
     bad: list[str] = []
     tables: list[RecordTable] = []  # `write_file` returns nothing, so the table comes out by this list
     shard_file, table_file = (folder / f"{shard.stem}{ending}" for ending in (".tfrecord", ".npz"))
-    write_file(shard_file, lambda aside: tables.append(_write(aside, images, shard, bad, strict, stop)))
-    write_file(table_file, lambda aside: _save(aside, tables[0]))
+    photos = range(shard.start, shard.stop)
+    write_file(
+        shard_file, lambda aside: tables.append(write_records(aside, images, shard.split, photos, bad, strict, stop))
+    )
+    write_file(table_file, tables[0].save)
     entry = {
         "name": shard_file.name,
         "split": shard.split,
@@ -217,73 +208,3 @@ def _make(folder: Path, images: Images, shard: Shard, strict: bool, stop: thread
     }
     write_json(record, entry)  # last: without it the shard counts as missing
     return entry
-
-
-def _write(
-    path: Path, images: Images, shard: Shard, bad: list[str], strict: bool, stop: threading.Event
-) -> RecordTable:
-    """Write the records of a shard and return their table; unreadable photos go to `bad`."""
-    rows: list[tuple[int, int, int, int, int]] = []
-    names = bytearray()
-    offset = 0  # bytes, of the next record
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for index, image in _readable(images, shard, bad, strict):
-            if stop.is_set():
-                raise InterruptedError("packing was stopped")
-            name = os.fsencode(images.name(index))
-            label = -1 if images.labels is None else int(images.labels[index])
-            content = _example(image, label, name, shard.split)
-            writer.write(content)
-            names += name
-            rows.append((offset + HEADER_BYTES, len(content), zlib.crc32(content), label, len(names)))
-            offset += HEADER_BYTES + len(content) + FOOTER_BYTES
-    offsets, lengths, checksums, labels, name_ends = np.array(rows, np.int64).reshape(-1, 5).T  # (5, photos)
-    return RecordTable(
-        offsets.astype(np.uint64),
-        lengths.astype(np.uint32),
-        checksums.astype(np.uint32),
-        labels.astype(np.int32),
-        name_ends.astype(np.uint64),
-        np.frombuffer(bytes(names), np.uint8),
-    )
-
-
-def _readable(images: Images, shard: Shard, bad: list[str], strict: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield (index, encoded photo) of the photos of a shard that can be decoded."""
-    for index in range(shard.start, shard.stop):
-        try:
-            yield index, _encoded(images, index)
-        except BadImage as error:
-            line = f"{images.name(index)}: {error}"
-            if strict:
-                raise UserError(f"with --strict every photo must be readable; received: {line}; mend it") from error
-            bad.append(line)
-
-
-def _encoded(images: Images, index: int) -> bytes:
-    """Return the content of the photo's file; a PNG where it is no file."""
-    photo = images.read(index)  # raises BadImage if it cannot be decoded
-    if isinstance(images, EncodedImages):
-        return images.encoded(index)
-    buffer = io.BytesIO()
-    Image.fromarray(photo).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _example(image: bytes, label: int, name: bytes, split: str) -> bytes:
-    """Return a `tf.train.Example` as bytes."""
-    feature, values, whole = tf.train.Feature, tf.train.BytesList, tf.train.Int64List
-    features = {
-        "image": feature(bytes_list=values(value=[image])),
-        "label": feature(int64_list=whole(value=[label])),
-        "name": feature(bytes_list=values(value=[name])),
-        "split": feature(bytes_list=values(value=[split.encode()])),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    content: bytes = example.SerializeToString(deterministic=True)  # the same photos give the same file
-    return content
-
-
-def _save(path: Path, table: RecordTable) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **table._asdict())

@@ -58,6 +58,11 @@ class RecordTable(NamedTuple):
         with np.load(path) as columns:
             return cls(*(columns[name] for name in cls._fields))
 
+    def save(self, path: Path) -> None:
+        """Write the table to a file."""
+        with path.open("wb") as file:  # given a path, NumPy would append .npz
+            np.savez(file, **self._asdict())
+
 
 class ShardImages:
     """The photos of some shards, read one by one at their offsets.

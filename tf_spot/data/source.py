@@ -159,7 +159,7 @@ class Source:
         if self.bad_files:
             raise UserError(
                 f"with --strict every photo of {self.spec} must be readable; {len(self.bad_files)} cannot be read, the "
-                f"first is {self.bad_files[0]}; mend or remove them, or leave out --strict"
+                f"first is {self.bad_files[0]}; repair or remove them, or leave out --strict"
             )
 
     # --- streams ----------------------------------------------------------------------------------------------------
@@ -199,6 +199,7 @@ class Source:
             )
         key = self.seed if seed is None else seed
         number, parts = share
+        # Consecutive examples: the parts of all workers, one after the other, are the whole batch.
         own = Share(batch_size, batch_size // parts * number, batch_size // parts)
 
         def view(photo: tf.Tensor, stream_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -206,7 +207,7 @@ class Source:
 
         batches = (
             self._splits["unlabelled"]
-            .shuffled(key, first_step, own, view)
+            .shuffled(key, first_step, own, view)  # one photo at a time: (size, size, 3) and its draws
             .batch(own.size, drop_remainder=True)  # the stream is endless: it only makes the batch's size known
             .map(lambda images, draws: recolour(images, draws, self.config))
         )
@@ -225,7 +226,7 @@ class Source:
         photos = self._split(split)
         if not photos.has_labels:
             raise UserError(
-                f"a probe needs labelled photos, such as a folder with one subfolder a class; received: {self.spec}, "
+                f"a probe needs labelled photos, such as a folder with one subfolder per class; received: {self.spec}, "
                 "which has no labels"
             )
         return self._centred(photos, batch_size)

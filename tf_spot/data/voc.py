@@ -54,20 +54,20 @@ class VOC:
         kind, _, path = spec.partition(":")
         root = Path(path).expanduser()
         years = [root, *sorted(root.glob("VOC*"))] if kind == "voc" and path else []
-        found = [year for year in years if (year / "ImageSets" / "Main").is_dir()]
-        if not found:
+        devkits = [year for year in years if (year / "ImageSets" / "Main").is_dir()]
+        if not devkits:
             raise UserError(
                 "the VOC tasks need --data voc:PATH with an official VOCdevkit folder, which holds "
                 f"VOC2007/ImageSets/Main; received: {spec}"
             )
-        self.spec, self.root, self.name = spec, found[0], found[0].name.lower()
-        there = [pair for pair in SPLITS if all(self._list(CLASSES[0], split).is_file() for split in pair)]
-        if not there:
+        self.spec, self.root, self.name = spec, devkits[0], devkits[0].name.lower()
+        pairs = [pair for pair in SPLITS if all(self._list(CLASSES[0], split).is_file() for split in pair)]
+        if not pairs:
             raise UserError(
                 f"{self.root / 'ImageSets' / 'Main'} must hold {CLASSES[0]}_trainval.txt and {CLASSES[0]}_test.txt, or "
                 "those of train and val; received neither; is the archive of the test set unpacked too?"
             )
-        self.splits = there[0]
+        self.splits = pairs[0]
 
     def labels(self, split: str) -> tuple[list[str], np.ndarray]:
         """Read which photos of a split show which classes.
@@ -84,16 +84,16 @@ class VOC:
             file = self._list(class_name, split)
             try:
                 rows = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
-                found, values = [name for name, _ in rows], [int(value) for _, value in rows]
+                listed, values = [name for name, _ in rows], [int(value) for _, value in rows]
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"{file.name} must hold a photo's name and -1, 0 or 1 per line; received: {error}"
                 ) from error
-            names = names or found  # those of the first class; all lists must have them in the same order
-            if found != names or not found or set(values) - {POSITIVE, DIFFICULT, NEGATIVE}:
+            names = names or listed  # those of the first class; all lists must have them in the same order
+            if listed != names or not listed or set(values) - {POSITIVE, DIFFICULT, NEGATIVE}:
                 raise UserError(
                     f"{file.name} must name the photos that {CLASSES[0]}_{split}.txt names, each with -1, 0 or 1; "
-                    f"received: {len(found)} lines instead of {len(names)}, or other names or numbers"
+                    f"received: {len(listed)} lines instead of {len(names)}, or other names or numbers"
                 )
             columns.append(values)
         return names, np.array(columns, np.float32).T  # (photos, 20)
@@ -124,15 +124,15 @@ class VOC:
         file = self.root / "Annotations" / f"{name}.xml"
         boxes, classes, difficult = [], [], []
         try:
-            for found in ElementTree.parse(file).iterfind("object"):
+            for marked in ElementTree.parse(file).iterfind("object"):
                 left, top, right, bottom = (
-                    float(found.findtext(f"bndbox/{edge}") or "missing") for edge in ("xmin", "ymin", "xmax", "ymax")
+                    float(marked.findtext(f"bndbox/{edge}") or "missing") for edge in ("xmin", "ymin", "xmax", "ymax")
                 )
                 if top > bottom or left > right:
                     raise ValueError(f"a box from {left:g}, {top:g} to {right:g}, {bottom:g}")
                 boxes.append((top - 1, left - 1, bottom, right))
-                classes.append(CLASSES.index(found.findtext("name") or ""))
-                difficult.append(found.findtext("difficult") == "1")
+                classes.append(CLASSES.index(marked.findtext("name") or ""))
+                difficult.append(marked.findtext("difficult") == "1")
         except (OSError, ElementTree.ParseError, ValueError) as error:
             raise UserError(
                 f"Annotations/{name}.xml of {self.spec} must hold objects with a bndbox of numbers and a name of VOC's "
@@ -163,7 +163,7 @@ class VOC:
         """Return the lists of segmented photos to learn from (together) and to test on.
 
         Raises:
-            UserError: there are none.
+            UserError: neither exists.
         """
         there = {split for split in ("train", "val", "test") if self._segmentation_list(split).is_file()}
         if there >= {"train", "val", "test"}:

@@ -138,7 +138,7 @@ def test_wrong_folders_are_told(devkit: Path, tmp_path: Path) -> None:
         (text[: len(text) // 2], "must hold a photo's name|must name the photos"),
         (text.replace(" 0\n", " 2\n"), "must name the photos .* -1, 0 or 1"),
         (text.replace("000100", "000999"), "must name the photos"),
-        (text + "x\n", "a photo's name and -1, 0 or 1 a line"),
+        (text + "x\n", "a photo's name and -1, 0 or 1 per line"),
     ):
         (lists / "dog_test.txt").write_text(wrong)
         with pytest.raises(UserError, match=says):
