@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             seed=options.seed,
             on_progress=on_progress,
         )
+    # The controls are in the files and in --json.
     for entry in result["queries"]:
         near = ", ".join(f"{hit['path']} {hit['similarity']:.3f}" for hit in entry["learned"])
         print(f"{entry['query']}: {near}")

@@ -126,12 +126,13 @@ def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
 
     for folder, subfolders, files in os.walk(root, onerror=fail, followlinks=True):
         status = os.stat(folder)
+        # By device and inode: a path through a link is another path each time round.
         if (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = os.path.relpath(folder, root)
+        inside = os.path.relpath(folder, root)  # "." for the root itself
         for name in (name for name in files if not name.startswith(".")):
             if name.lower().endswith(EXTENSIONS):
                 pictures.append(os.fsencode(name if inside == "." else os.path.join(inside, name)))

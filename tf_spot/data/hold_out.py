@@ -59,7 +59,7 @@ def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray
     """
     count = min(config.held_out_images, int(config.held_out_share * len(images)))
     hashes = np.fromiter((name_hash(images.name(i)) for i in range(len(images))), np.uint64, len(images))
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes, kind="stable")  # (photos,); the smallest hashes are held out
     return np.sort(order[:count]), np.sort(order[count:])
 
 

@@ -78,6 +78,7 @@ class LabelledPhotos:
             draws = tf.stack([tf.constant(seed, tf.int64), stream_index])
             return *crop(self._photo(index), draws, self.image_size, self.config), tf.gather(self.labels, index)
 
+        # Crops are made photo by photo, as photos differ in size; colours a batch at a time.
         batches = (
             tf.data.Dataset.counter(start=first_step * batch_size)
             .map(example, num_parallel_calls=READERS)

@@ -58,6 +58,7 @@ class Source:
     ) -> None:
         self.name, self.spec, self.class_names, self.fingerprint = name, spec, class_names, fingerprint
         self.image_size, self.config, self.seed = image_size, config, seed
+        # Private: what other rooms need of a split has a method here, so that they do not depend on its kind.
         self._splits, self._read_folds, self._pools = splits, read_folds, pools
 
     @classmethod

@@ -77,7 +77,7 @@ def open_stl10(path: str, *, image_size: int, config: DataConfig, seed: int = 0)
         UserError: a file is missing, or its size or content does not fit.
     """
     root = Path(path).expanduser()
-    if (root / "stl10_binary").is_dir():
+    if (root / "stl10_binary").is_dir():  # as the archive unpacks
         root = root / "stl10_binary"
     class_names = _class_names(root)
     train, test = (_labelled(root, split, class_names) for split in ("train", "test"))
@@ -107,7 +107,7 @@ def _labelled(root: Path, split: str, class_names: list[str]) -> BinaryImages:
                 f"stl10:PATH must hold train_X.bin, train_y.bin, test_X.bin and test_y.bin; received: {root} without "
                 f"{name}"
             )
-    labels = np.fromfile(root / f"{split}_y.bin", np.uint8).astype(np.int32)
+    labels = np.fromfile(root / f"{split}_y.bin", np.uint8).astype(np.int32)  # (photos,), from 1
     if len(labels) and not 1 <= labels.min() <= labels.max() <= len(class_names):
         raise UserError(
             f"labels of {split}_y.bin must be from 1 to {len(class_names)}; received: {labels.min()} to {labels.max()}"
@@ -139,7 +139,7 @@ def _folds(file: Path, count: int) -> list[np.ndarray]:
         raise UserError(f"{file.name} must hold whole numbers, one fold per line; received: {error}") from error
     if not folds:
         raise UserError(f"{file.name} must hold one fold per line; received: an empty file")
-    for number, fold in enumerate(folds, 1):
+    for number, fold in enumerate(folds, 1):  # each int64 (photos of the fold,)
         if fold.min() < 0 or fold.max() >= count or len(np.unique(fold)) < len(fold):
             raise UserError(
                 f"fold {number} of {file.name} must be different numbers from 0 to {count - 1}, the photos of "

@@ -53,6 +53,7 @@ class RecordSplit:
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             return images.batch(BLOCK).enumerate().map(lambda block, part: shuffle(epoch, block, part)).unbatch()
 
+        # Epoch after epoch without an end; `skip` passes undecoded records of the epoch where the stream begins.
         epochs = tf.data.Dataset.counter(start=first // len(self)).flat_map(one_epoch).skip(first % len(self))
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
         # Records of the other workers are read all the same, as a stream has no index, but not decoded.
@@ -89,7 +90,7 @@ class RecordSplit:
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Return uint8 RGB (height, width, 3), the shorter side at most twice `image_size`, as `read_image` does."""
         photo = self.feature.decode_example(encoded)
-        photo = tf.image.grayscale_to_rgb(photo) if photo.shape[-1] == 1 else photo[..., :3]
+        photo = tf.image.grayscale_to_rgb(photo) if photo.shape[-1] == 1 else photo[..., :3]  # without alpha
         sides = tf.shape(photo)[:2]
         scale = 2 * self.image_size / tf.reduce_min(sides)
 

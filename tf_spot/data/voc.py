@@ -191,7 +191,7 @@ class VOC:
         photo = self.photo(name)
         try:
             with Image.open(self.root / "SegmentationClass" / f"{name}.png") as file:
-                classes = np.asarray(file)
+                classes = np.asarray(file)  # of a paletted file: the numbers, not the colours
         except (OSError, SyntaxError) as error:
             raise UserError(f"SegmentationClass/{name}.png of {self.spec} cannot be read: {error}") from error
         values = set(np.unique(classes)) - {255}
@@ -205,6 +205,7 @@ class VOC:
     def fingerprint(self) -> str:
         """Return a hash of the lists and annotations, and of the sizes of the photos on the lists and of the masks."""
         digest = hashlib.sha256()
+        # Sizes stand for the content of photos and masks: reading all of it would take minutes.
         lists = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
         for file in [*lists, *sorted((self.root / "SegmentationClass").glob("*.png"))]:
             digest.update(f"{file.name} {file.stat().st_size}".encode())

@@ -15,8 +15,8 @@ from tf_spot.distributed.strategies import fill_up, num_workers, share_rows
 from tf_spot.errors import UserError
 from tf_spot.features.prefetch import one_at_a_time
 
-Images: TypeAlias = np.ndarray | tf.Tensor  # float32 (batch, height, width, 3) in [-1, 1]
-Extractor = Callable[[Images], dict[str, tf.Tensor]]  # images to maps (batch, h, w, channels) by layer
+ImageBatch: TypeAlias = np.ndarray | tf.Tensor  # float32 (batch, height, width, 3) in [-1, 1]
+Extractor = Callable[[ImageBatch], dict[str, tf.Tensor]]  # images to maps (batch, h, w, channels) by layer
 KINDS = ("average", "max")
 
 
@@ -96,7 +96,7 @@ def pooled(
     pooling: Pooling,
     layers: list[str] | None = None,
     share: Callable[[Extractor], Extractor] = share_rows,
-) -> Callable[[Images], dict[str, np.ndarray]]:
+) -> Callable[[ImageBatch], dict[str, np.ndarray]]:
     """Return a function from images to vectors by layer.
 
     Args:
@@ -110,7 +110,7 @@ def pooled(
         raises a `UserError` for a layer that `extract` does not have, and for a value that is not finite.
     """
 
-    def vectors_of(images: Images) -> dict[str, tf.Tensor]:
+    def vectors_of(images: ImageBatch) -> dict[str, tf.Tensor]:
         maps = extract(images)
         unknown = [name for name in layers or () if name not in maps]
         if unknown:
@@ -122,7 +122,7 @@ def pooled(
     else:
         shared = one_at_a_time(share(vectors_of))
 
-    def checked(images: Images) -> dict[str, np.ndarray]:
+    def checked(images: ImageBatch) -> dict[str, np.ndarray]:
         vectors = {name: np.asarray(values) for name, values in shared(images).items()}
         for name in layers or vectors:
             if not _finite(vectors[name]):
@@ -142,7 +142,7 @@ def _full_batches(vectors_of: Extractor) -> Extractor:
     """
     largest = 0
 
-    def filled(images: Images) -> dict[str, tf.Tensor]:
+    def filled(images: ImageBatch) -> dict[str, tf.Tensor]:
         nonlocal largest
         count = len(images)
         largest = max(largest, count)
@@ -160,7 +160,7 @@ def _finite(values: np.ndarray) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def averaged(backbone: Extractor, layer: str = "conv5") -> Callable[[Images], np.ndarray]:
+def averaged(backbone: Extractor, layer: str = "conv5") -> Callable[[ImageBatch], np.ndarray]:
     """Return a function from images to one layer of a backbone, averaged over the map: float32 (batch, channels).
 
     Of several workers each runs it alone, on photos of its own.

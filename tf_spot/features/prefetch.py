@@ -11,13 +11,13 @@ from typing import TypeVar
 import tensorflow as tf
 
 AHEAD = 2  # batches being computed while one is used
-Images = TypeVar("Images")
+Inputs = TypeVar("Inputs")
 Vectors = TypeVar("Vectors")
 Rest = TypeVar("Rest")
 
 
 def ahead(
-    vectors_of: Callable[[Images], Vectors], batches: Iterable[tuple[Images, Rest]]
+    vectors_of: Callable[[Inputs], Vectors], batches: Iterable[tuple[Inputs, Rest]]
 ) -> Iterator[tuple[Vectors, Rest]]:
     """Yield (`vectors_of(images)`, rest) of every (images, rest), in order.
 
@@ -39,11 +39,11 @@ def ahead(
             yield vectors.result(), rest
 
 
-def one_at_a_time(vectors_of: Callable[[Images], Vectors]) -> Callable[[Images], Vectors]:
+def one_at_a_time(vectors_of: Callable[[Inputs], Vectors]) -> Callable[[Inputs], Vectors]:
     """Return `vectors_of` under a lock, for what may not be thread-safe: a user's function, a TFLite interpreter."""
     lock = threading.Lock()
 
-    def locked(images: Images) -> Vectors:
+    def locked(images: Inputs) -> Vectors:
         with lock:
             return vectors_of(images)
 

@@ -108,6 +108,7 @@ def _open_artifact(folder: Path, layer: str, batch_size: int) -> Embedder:
 
     def vectors_of(images: np.ndarray) -> np.ndarray:
         outputs = model(np.asarray((images + 1) * 127.5, np.float32))  # artifacts take [0, 255]
+        # `embedding` is conv5 averaged inside the graph; other layers come as maps (batch, h, w, channels).
         return outputs["embedding"] if layer == "conv5" else outputs[layer].mean((1, 2))
 
     images = manifest["inputs"]["images"]

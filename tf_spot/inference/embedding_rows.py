@@ -45,10 +45,10 @@ def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Ba
     Ids count the photos of `train` first and those of `test` after them.
     """
     made = list(ahead(embedder, ((batch.images, batch.indices) for batch in batches)))
-    # Of no batches at all NumPy would join nothing: the blank array alone then.
+    # NumPy cannot join nothing: of no batches at all an array without rows.
     indices = np.concatenate([indices for _, indices in made] or [np.empty(0, np.int64)])
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
-    order = np.argsort(indices)
+    order = np.argsort(indices)  # batches come in any order
     paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
     first = source.count("train") if split == "test" else 0
     return EmbeddingRows(first + indices[order], np.array(paths, np.str_), vectors[order])
