@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.config import PAPER
-from tf_spot.data.augmentation import augment, center, crop, recolour
+from tf_spot.data.augmentation import augment, center, crop, recolour, to_images
+from tf_spot.visualization.pictures import to_uint8
 
 STILL = dataclasses.replace(
     PAPER.data, crop_area_min=1.0, crop_aspect_min=1.0, flip=False, brightness=0.0, saturation=0.0
@@ -34,6 +35,14 @@ def crops(config, count=400):
     top, bottom = images[:, 8, 32, 0], images[:, 56, 32, 0]
     left, right = images[:, 32, 8, 1], images[:, 32, 56, 1]
     return (bottom - top) / 96, (right - left) / 96  # 48 pixels of 2 grey values a pixel when the crop is the whole
+
+
+def test_scaling_to_images_and_back_keeps_every_level():
+    levels = np.arange(256, dtype=np.uint8)
+    images = to_images(levels.astype(np.float32))
+    assert images.dtype == np.float32 and (images[0], images[-1]) == (-1, 1)
+    np.testing.assert_array_equal(to_images(tf.cast(levels, tf.float32)), images)
+    np.testing.assert_array_equal(to_uint8(images), levels)
 
 
 def test_nothing_varied_is_the_photo_itself():

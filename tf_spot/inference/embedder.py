@@ -121,7 +121,7 @@ def _open_artifact(folder: Path, layer: str, batch_size: int) -> Embedder:
     )
 
 
-def _open_runtime(kind: str, artifact: str) -> run_artifact.Model:
+def _open_runtime(kind: str, artifact: str) -> run_artifact.Artifact:
     """Load an artifact of a format.
 
     Raises:
