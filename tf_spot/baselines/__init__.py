@@ -1,11 +1,14 @@
-"""Other ways to learn features, each on the spotter's own backbone: what `tf-spot compare` sets beside it."""
+"""Competing ways to learn features, each on the spotter's own backbone: the methods of `tf-spot compare`."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Tasks that train the backbone by gradient descent, by the file that holds them.
+if TYPE_CHECKING:
+    from tf_spot.baselines.pretext import Pretext
+
+# Pretext tasks, which train the backbone by gradient descent: {module in this folder: class}.
 PRETEXTS = {
     "inpainting": "Inpainting",
     "context": "Context",
@@ -15,7 +18,7 @@ PRETEXTS = {
     "simclr": "SimCLR",
     "supervised": "Supervised",
 }
-# Games that `tf_spot.train` plays, by what they change in the recipe.
+# Adversarial methods, which `tf_spot.train` trains: {method: the config fields that it changes}.
 GAMES: dict[str, dict[str, Any]] = {
     "spot": {},
     "gan": {"game.repair": "gan", "game.predict_mask": False, "game.repair_mask_loss": False, "game.kept_weight": 0.0},
@@ -23,6 +26,8 @@ GAMES: dict[str, dict[str, Any]] = {
 METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 
 
-def pretext_class(method: str) -> Any:
-    """The `Pretext` of that name from `PRETEXTS`."""
-    return getattr(importlib.import_module(f"tf_spot.baselines.{method}"), PRETEXTS[method])
+def pretext_class(method: str) -> type[Pretext]:
+    """Return the `Pretext` subclass of a method in `PRETEXTS`."""
+    # Imported by name: the list of methods must not load TensorFlow, as `tf-spot compare --help` prints it.
+    pretext: type[Pretext] = getattr(importlib.import_module(f"tf_spot.baselines.{method}"), PRETEXTS[method])
+    return pretext

@@ -1,8 +1,6 @@
-"""Rival: where does this patch lie beside that one?"""
+"""Baseline: predict where one patch lies relative to another."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import tensorflow as tf
 
@@ -11,18 +9,18 @@ from tf_spot.baselines.pretext import Pretext, classification, head_on
 from tf_spot.distributed.replicas import example_uniform
 from tf_spot.ops.registry import register
 
-# Eight neighbours of the middle, as (row, column) in units of patch and gap.
+# The eight neighbours of the middle patch, (row, column) offsets in units of a patch and a gap.
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @register
 class Context(Pretext):
-    """Tells which of its eight neighbours a patch is, from the pair of them.
+    """Classifies which of its eight neighbours a patch is, from the pair of them.
 
-    A patch is a quarter of the image's side. What the authors found necessary lest the network match edges, textures
-    and lenses instead of objects: a gap of half a patch between neighbours; jitter of every patch, by up to a quarter
-    of the gap; and colours dropped, all but one channel of each patch replaced by noise of a hundredth of the kept
-    channel's deviation, as chromatic aberration betrays the place in the image.
+    A patch is a quarter of the image's side. The authors' precautions, without which the network matches edges,
+    textures and lenses instead of objects: a gap of half a patch between neighbours; jitter of every patch, by up to a
+    quarter of the gap; and dropped colours, all but one channel of each patch replaced by noise of a hundredth of the
+    kept channel's deviation, as chromatic aberration reveals the position in the image.
 
     Source: Doersch, Gupta and Efros, "Unsupervised visual representation learning by context prediction", ICCV 2015.
     Deviation: the pair lies in the middle of the image, neighbours all around; no other patches are used; jitter is a
@@ -33,29 +31,31 @@ class Context(Pretext):
         side = self.grid_size(patch_size(self.image_size))
         self.head = head_on(self, len(NEIGHBOURS), 2 * side * side * self.channels)
 
-    def figures(self, images: Any, labels: Any, step: Any, training: bool) -> dict[str, tf.Tensor]:
+    def task_metrics(
+        self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
+    ) -> dict[str, tf.Tensor]:
         batch = tf.shape(images)[0]
-        places = whole_numbers(example_uniform(self.seed, 21, step, batch, ()), len(NEIGHBOURS))
-        corners = pair_corners(places, example_uniform(self.seed, 22, step, batch, (2, 2)), self.image_size)
+        neighbours = whole_numbers(example_uniform(self.seed, 21, step, batch, ()), len(NEIGHBOURS))
+        corners = pair_corners(neighbours, example_uniform(self.seed, 22, step, batch, (2, 2)), self.image_size)
         pairs = cut(images, corners, patch_size(self.image_size))  # (batch, 2, size, size, 3)
-        patches = tf.reshape(pairs, (-1, *pairs.shape[2:]))
+        patches = tf.reshape(pairs, (-1, *pairs.shape[2:]))  # (2 batch, size, size, 3), the two of a pair adjacent
         kept = whole_numbers(example_uniform(self.seed, 23, step, batch, (2,)), 3)
         noise = example_uniform(self.seed, 24, step, batch, pairs.shape[1:])
         patches = drop_colours(patches, tf.reshape(kept, (-1,)), tf.reshape(noise, tf.shape(patches)))
-        conv5 = self.backbone(patches, training=training)["conv5"]
-        return classification(self.head(tf.reshape(conv5, (batch, -1)), training=training), places)
+        conv5 = self.backbone(patches, training=training)["conv5"]  # (2 batch, side, side, channels)
+        return classification(self.head(tf.reshape(conv5, (batch, -1)), training=training), neighbours)
 
 
 def patch_size(image_size: int) -> int:
-    """Pixels; three patches and two gaps of half a patch make the image's side."""
+    """Return a patch's side in pixels: three patches and two gaps of half a patch make the image's side."""
     return image_size // 4
 
 
-def pair_corners(places: Any, jitter: Any, image_size: int) -> tf.Tensor:
-    """Upper left corners of the middle patch and its neighbour.
+def pair_corners(neighbours: tf.Tensor, jitter: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Return the upper left corners of the middle patch and its neighbour.
 
     Args:
-        places: int32 (batch,), which of `NEIGHBOURS`.
+        neighbours: int32 (batch,), indices into `NEIGHBOURS`.
         jitter: float32 (batch, 2, 2) in [0, 1).
         image_size: pixels.
 
@@ -65,21 +65,24 @@ def pair_corners(places: Any, jitter: Any, image_size: int) -> tf.Tensor:
     size = patch_size(image_size)
     gap, margin = size // 2, (image_size - 3 * size - 2 * (size // 2)) // 2
     furthest = gap // 4
-    middle = tf.fill((tf.shape(places)[0], 2), margin + size + gap)
-    neighbour = middle + (size + gap) * tf.gather(tf.constant(NEIGHBOURS), places)
+    middle = tf.fill((tf.shape(neighbours)[0], 2), margin + size + gap)
+    neighbour = middle + (size + gap) * tf.gather(tf.constant(NEIGHBOURS), neighbours)
     corners = tf.stack([middle, neighbour], axis=1) + whole_numbers(jitter, 2 * furthest + 1) - furthest
     return tf.clip_by_value(corners, 0, image_size - size)
 
 
-def drop_colours(patches: Any, kept: Any, noise: Any) -> tf.Tensor:
-    """All but one channel of each patch replaced by noise.
+def drop_colours(patches: tf.Tensor, kept: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Replace all but one channel of each patch by noise.
 
     Args:
-        patches: (batch, size, size, 3).
+        patches: float32 (batch, size, size, 3).
         kept: int32 (batch,), the channel that stays.
-        noise: like `patches`, in [0, 1).
+        noise: float32 in [0, 1), like `patches`.
+
+    Returns:
+        float32, like `patches`.
     """
-    keep = tf.one_hot(kept, 3)[:, None, None, :]
-    only = tf.reduce_sum(patches * keep, axis=-1, keepdims=True)
+    keep = tf.one_hot(kept, 3)[:, None, None, :]  # (batch, 1, 1, 3)
+    only = tf.reduce_sum(patches * keep, axis=-1, keepdims=True)  # (batch, size, size, 1)
     deviation = tf.math.reduce_std(only, axis=(1, 2), keepdims=True)
     return patches * keep + (1 - keep) * (2 * noise - 1) * deviation / 100

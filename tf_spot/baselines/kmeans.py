@@ -1,24 +1,25 @@
-"""Rival: no task at all, only weights that fit the data."""
+"""Baseline: no training at all, only weights that fit the data."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from tf_spot.config import IMAGE_MEAN
+from tf_spot.data.source import Source
+from tf_spot.models.backbones import Backbone
 from tf_spot.models.data_dependent_init import unit_variance
 
-IMAGES = 256  # that the weights are fitted to
+IMAGES = 256  # to which the weights are fitted
 PATCHES = 20_000
 WHITENING = 0.1  # added to every variance, as a share of their mean
 
 
-def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
-    """Fits an untrained backbone to some images of the training stream, without any gradient.
+def initialise(backbone: Backbone, source: Source, seed: int) -> tuple[int, float]:
+    """Fit an untrained backbone to some images of the training stream, without any gradient.
 
     The filters of conv1 become the centres that k-means finds among whitened patches. The filters of conv2 ... conv5
     stay random. Then, layer by layer, every channel is shifted and scaled so that it has mean 0 and variance 1 over the
@@ -26,7 +27,7 @@ def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
 
     Args:
         backbone: changed in place.
-        source: see `tf_spot.data`.
+        source: the photos; the training stream is read.
         seed: of the stream, the patches and k-means.
 
     Returns:
@@ -40,7 +41,8 @@ def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
     images = next(iter(source.unlabelled(count, seed=seed)))
     started = time.perf_counter()
     conv = backbone.first_conv
-    size, _, _, filters = conv.kernel.shape
+    size, _, _, filters = conv.kernel.shape  # (size, size, 3, filters)
+    # Patches in the units that conv1 sees: pixels in [0, 255] less their mean.
     patches = random_patches(images.numpy() * 127.5 + 127.5 - IMAGE_MEAN, size, seed)
     conv.kernel.assign(kmeans_filters(patches, filters, seed).reshape(conv.kernel.shape))
     unit_variance(backbone, images)
@@ -48,21 +50,41 @@ def initialise(backbone: Any, source: Any, seed: int) -> tuple[int, float]:
 
 
 def random_patches(images: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Patches from random places of random images, float32 (PATCHES, size * size * channels)."""
+    """Cut patches at random offsets out of random images.
+
+    Args:
+        images: (batch, height, width, channels).
+        size: pixels, both sides of a patch.
+        seed: of the choice.
+
+    Returns:
+        float32 (PATCHES, size * size * channels), channels changing fastest as in a kernel.
+    """
     numbers = np.random.default_rng(seed)
     which = numbers.integers(len(images), size=PATCHES)
     rows, columns = (numbers.integers(side - size + 1, size=PATCHES) for side in images.shape[1:3])
+    # (PATCHES, channels, size, size): a window's own axes come last
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))[which, rows, columns]
-    return np.moveaxis(windows, 1, -1).reshape(PATCHES, -1).astype(np.float32)  # channels last, as in a kernel
+    return np.moveaxis(windows, 1, -1).reshape(PATCHES, -1).astype(np.float32)
 
 
 def kmeans_filters(patches: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Filters whose answers to a patch are its whitened products with k-means centres: (values, count)."""
+    """Return filters whose responses are the whitened products of a patch with k-means centres.
+
+    Args:
+        patches: float32 (patches, values), see `random_patches`.
+        count: number of filters.
+        seed: of the first centres.
+
+    Returns:
+        float32 (values, count).
+    """
     centred = patches - patches.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False))
-    whitening = axes / np.sqrt(variances + WHITENING * variances.mean()) @ axes.T
+    whitening = axes / np.sqrt(variances + WHITENING * variances.mean()) @ axes.T  # (values, values)
+    # One thread: sums in another order would make other centres.
     with threadpool_limits(1):
-        found = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(centred @ whitening)
-    centres = found.cluster_centers_ / np.linalg.norm(found.cluster_centers_, axis=1, keepdims=True)
+        fitted = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(centred @ whitening)
+    centres = fitted.cluster_centers_ / np.linalg.norm(fitted.cluster_centers_, axis=1, keepdims=True)
     filters: np.ndarray = (whitening @ centres.T).astype(np.float32)
     return filters

@@ -1,30 +1,35 @@
-"""Square patches cut from images, each at a place of its own."""
+"""Square patches cut from a batch of images, at offsets drawn for each image."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import tensorflow as tf
 
 
-def cut(images: Any, corners: Any, size: int) -> tf.Tensor:
-    """Patches of every image.
+def cut(images: tf.Tensor, corners: tf.Tensor, size: int) -> tf.Tensor:
+    """Cut several patches out of every image.
 
     Args:
         images: (batch, height, width, channels).
-        corners: int32 (batch, patches, 2), row and column of each patch's upper left pixel; patches lie inside.
-        size: pixels, both sides.
+        corners: int32 (batch, patches, 2), row and column of each patch's upper left pixel; every patch must lie
+            inside its image.
+        size: pixels, both sides of a patch.
 
     Returns:
         (batch, patches, size, size, channels).
     """
     steps = tf.range(size)
     rows = corners[..., 0, None, None] + steps[:, None]  # (batch, patches, size, 1)
-    columns = corners[..., 1, None, None] + steps[None, :]
+    columns = corners[..., 1, None, None] + steps[None, :]  # (batch, patches, 1, size)
+    # Adding zeros of the other's shape broadcasts both to (batch, patches, size, size).
     indices = tf.stack([rows + tf.zeros_like(columns), columns + tf.zeros_like(rows)], axis=-1)
     return tf.gather_nd(images, indices, batch_dims=1)
 
 
-def whole_numbers(uniform: Any, count: Any) -> tf.Tensor:
-    """Uniform numbers in [0, 1) as int32 in 0 ... count - 1."""
+def whole_numbers(uniform: tf.Tensor, count: int) -> tf.Tensor:
+    """Map uniform numbers in [0, 1) to integers.
+
+    Returns:
+        int32 in 0 ... count - 1, shape like `uniform`.
+    """
+    # float32 rounds the product up to `count` for draws just below 1.
     return tf.minimum(tf.cast(uniform * tf.cast(count, tf.float32), tf.int32), tf.cast(count, tf.int32) - 1)

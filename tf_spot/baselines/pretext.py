@@ -1,8 +1,10 @@
-"""What the rivals share: a backbone, heads on its conv5, and a training step on figures that each rival defines."""
+"""What all pretext tasks share: a backbone, heads on its conv5, and a training step on a loss that each one defines."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import tensorflow as tf
@@ -12,17 +14,20 @@ from tf_spot.models.layers import BatchNorm
 from tf_spot.models.losses import weight_penalty
 from tf_spot.ops.registry import register
 
+LayerT = TypeVar("LayerT", bound=keras.layers.Layer)
+Examples: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # images, or images and labels
+
 
 class Pretext(keras.Model):
-    """A task for the backbone. Subclasses make their heads in `build_heads` and say in `figures` what to minimise.
+    """A task that trains the backbone. Subclasses build heads in `build_heads` and a loss in `task_metrics`.
 
     Args:
         backbone: the network that transfers.
         image_size: pixels, both sides of the training images.
         units: of the hidden layer of the heads.
-        classes: of the labels, for the one task that uses any.
+        classes: number of label classes, for the one task that uses labels.
         weight_decay: factor on half the squared norm of the kernels.
-        seed: of every random draw. Draws depend on (seed, step, place in the batch) alone.
+        seed: of every random draw. Draws depend on (seed, step, index in the batch) alone.
 
     Call arguments:
         images: float32 (batch, height, width, 3) in [-1, 1].
@@ -31,7 +36,7 @@ class Pretext(keras.Model):
         the backbone's maps, see `Backbone`.
     """
 
-    figure_names: tuple[str, ...] = ("pretext_loss", "pretext_accuracy")
+    task_metric_names: tuple[str, ...] = ("pretext_loss", "pretext_accuracy")
 
     def __init__(
         self,
@@ -47,58 +52,81 @@ class Pretext(keras.Model):
         self.backbone, self.image_size, self.units, self.classes = backbone, image_size, units, classes
         self.weight_decay, self.seed = weight_decay, seed
         self.build_heads()
-        self.trackers: dict[str, Any] = {}
-        for name in self.figure_names:
+        self.trackers: dict[str, keras.metrics.Mean] = {}
+        for name in self.task_metric_names:
             self.trackers[name] = keras.metrics.Mean(name=name)
-        self.built = True
+        self.built = True  # all weights exist: Keras must not build the model again from its first batch
 
     def build_heads(self) -> None:
-        """Makes and builds what comes after the backbone."""
+        """Create and build the layers on top of the backbone."""
         raise NotImplementedError
 
-    def figures(self, images: Any, labels: Any, step: Any, training: bool) -> dict[str, tf.Tensor]:
-        """Scalars: "pretext_loss", which is minimised, and what else `figure_names` holds.
+    def task_metrics(
+        self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
+    ) -> dict[str, tf.Tensor]:
+        """Return the task's loss and metrics on one batch.
 
         Args:
             images: float32 (batch, image_size, image_size, 3) in [-1, 1].
             labels: int32 (batch,), or None.
-            step: scalar integer, for the draws.
+            step: scalar integer, the counter of the random draws.
             training: batch norm uses the batch's moments.
+
+        Returns:
+            float32 scalars by the names in `task_metric_names`; "pretext_loss" is minimised.
         """
         raise NotImplementedError
 
     @property
     def channels(self) -> int:
-        """Of conv5."""
+        """Channels of conv5."""
         return self.backbone.channels
 
     def grid_size(self, pixels: int) -> int:
-        """Cells a side of conv5 for an image of that many pixels a side."""
+        """Return the cells per side of conv5 for a square image of `pixels` per side."""
         return self.backbone.grid_size(pixels)
 
-    def call(self, images: Any, training: bool = False) -> dict[str, tf.Tensor]:
+    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.backbone(images, training=training)
 
     @property
     def metrics(self) -> list[keras.Metric]:
         return list(self.trackers.values())
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Examples) -> dict[str, tf.Tensor]:
+        """Apply one optimizer update.
+
+        Args:
+            data: images float32 (batch, image_size, image_size, 3) in [-1, 1], or (images, labels int32 (batch,)).
+
+        Returns:
+            float32 scalars, the means over the epoch so far.
+        """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
-            figures = self.figures(images, labels, tf.convert_to_tensor(self.optimizer.iterations), training=True)
-            loss = figures["pretext_loss"] + self.weight_decay * weight_penalty(variables)
+            # The optimizer's own counter is saved with it, so the draws go on with the training.
+            step = tf.convert_to_tensor(self.optimizer.iterations)
+            metrics = self.task_metrics(images, labels, step, training=True)
+            loss = metrics["pretext_loss"] + self.weight_decay * weight_penalty(variables)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return self._means(figures)
+        return self._means(metrics)
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def test_step(self, data: Examples) -> dict[str, tf.Tensor]:
+        """Evaluate one batch at inference, with the draws of step 0.
+
+        Args:
+            data: see `train_step`.
+
+        Returns:
+            float32 scalars, the means over the batches so far.
+        """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._means(self.figures(images, labels, 0, training=False))
+        return self._means(self.task_metrics(images, labels, 0, training=False))
 
-    def _means(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _means(self, metrics: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         for name, tracker in self.trackers.items():
-            tracker.update_state(figures[name])
+            tracker.update_state(metrics[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def get_config(self) -> dict[str, Any]:
@@ -107,7 +135,7 @@ class Pretext(keras.Model):
         return super().get_config() | settings | {"backbone": keras.saving.serialize_keras_object(self.backbone)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Pretext:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> Pretext:
         return cls(**config | {"backbone": keras.saving.deserialize_keras_object(config["backbone"])})
 
 
@@ -131,37 +159,44 @@ class Head(keras.layers.Layer):
     def __init__(self, units: int, outputs: int, norm_momentum: float, norm_epsilon: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.outputs = units, outputs
+        # No bias: the batch norm's shift takes its part.
         self.hidden = keras.layers.Dense(units, use_bias=False, name="hidden")
         self.norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, scale=False, name="norm")
         self.logits = keras.layers.Dense(outputs, name="logits")
 
-    def build(self, input_shape: Any) -> None:
-        features = 1
-        for size in input_shape[1:]:
-            features *= size
+    def build(self, input_shape: tuple[int | None, *tuple[int, ...]]) -> None:
+        features = math.prod(input_shape[1:])
         for layer, width in ((self.hidden, features), (self.norm, self.units), (self.logits, self.units)):
             layer.build((None, width))
 
-    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        flat = tf.reshape(inputs, (-1, self.hidden.kernel.shape[0]))
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        flat = tf.reshape(inputs, (-1, self.hidden.kernel.shape[0]))  # (batch, features)
         return self.logits(tf.nn.relu(self.norm(self.hidden(flat), training=training)))
 
 
-def head_on(model: Pretext, outputs: int, *shape: int) -> Any:
-    """A built `Head` for features of that shape, with the backbone's batch norm settings."""
+def head_on(model: Pretext, outputs: int, *shape: int) -> Head:
+    """Return a built `Head` for inputs (batch, *shape), with the batch norm settings of the model's backbone."""
     settings = model.backbone.get_config()
     return built(Head(model.units, outputs, settings["norm_momentum"], settings["norm_epsilon"]), *shape)
 
 
-def built(layer: Any, *shape: int | None) -> Any:
-    """`layer`, its weights made for inputs (batch, *shape)."""
+def built(layer: LayerT, *shape: int | None) -> LayerT:
+    """Build the weights of `layer` for inputs (batch, *shape) and return it."""
     layer.build((None, *shape))
     layer.built = True
     return layer
 
 
-def classification(logits: Any, classes: Any) -> dict[str, tf.Tensor]:
-    """Loss and accuracy of logits (batch, classes) against class numbers (batch,)."""
+def classification(logits: tf.Tensor, classes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return cross entropy and accuracy of a batch.
+
+    Args:
+        logits: float32 (batch, classes).
+        classes: integers (batch,), the true class indices.
+
+    Returns:
+        float32 scalars "pretext_loss" and "pretext_accuracy".
+    """
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=logits)
     right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.cast(classes, tf.int32))
     return {"pretext_loss": tf.reduce_mean(loss), "pretext_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}

@@ -1,20 +1,19 @@
-"""The ceiling: labels."""
+"""Upper bound: train on the labels."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_spot.baselines.pretext import Pretext, built, classification
 from tf_spot.data.labelled import LabelledPhotos
+from tf_spot.data.source import Source
 from tf_spot.ops.registry import register
 
 
 @register
 class Supervised(Pretext):
-    """Softmax on the average of conv5: what the backbone learns when it is told the classes.
+    """Softmax on the average of conv5: what the backbone learns when it is given the classes.
 
     The only method that sees labels, those of the training split.
 
@@ -26,15 +25,26 @@ class Supervised(Pretext):
             raise ValueError(f"classes must be a number of classes. Received: classes={self.classes}")
         self.head = built(keras.layers.Dense(self.classes, name="head"), self.channels)
 
-    def figures(self, images: Any, labels: Any, step: Any, training: bool) -> dict[str, tf.Tensor]:
-        pooled = tf.reduce_mean(self.backbone(images, training=training)["conv5"], axis=(1, 2))
+    def task_metrics(
+        self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
+    ) -> dict[str, tf.Tensor]:
+        pooled = tf.reduce_mean(self.backbone(images, training=training)["conv5"], axis=(1, 2))  # (batch, channels)
         return classification(self.head(pooled), labels)
 
 
-def labelled_stream(source: Any, batch_size: int, *, seed: int, first_step: int = 0) -> tf.data.Dataset:
-    """The training split with its labels for ever, varied as `Source.unlabelled` varies its photos.
+def labelled_stream(source: Source, batch_size: int, *, seed: int, first_step: int = 0) -> tf.data.Dataset:
+    """Return the endless training stream with labels, augmented as `Source.unlabelled` augments its photos.
 
-    See `tf_spot.data.labelled`.
+    Batch number s is a function of (seed, s), see `tf_spot.data.labelled`.
+
+    Args:
+        source: labelled photos; the split "train" is held in memory.
+        batch_size: examples.
+        seed: of the order and the augmentation.
+        first_step: batches to skip.
+
+    Returns:
+        batches of float32 (batch_size, image_size, image_size, 3) in [-1, 1] and int32 (batch_size,).
 
     Raises:
         UserError: fewer photos than one batch.

@@ -1,0 +1,54 @@
+"""The jigsaw task: tiles, their normalisation, the set of permutations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support.pretext_task import check_draws, learn, make, noise
+from tf_spot.baselines import jigsaw
+
+NUMBERS = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 64, 96])
+def test_jigsaw_tiles_stay_in_their_cells(size) -> None:
+    """Tiles of neighbouring cells never share a pixel, and a tile leaves room to move."""
+    cell, tile = size // 3, jigsaw.tile_size(size)
+    assert tile < cell
+    seen = []
+    for extreme in (0.0, 0.9999999):
+        corners = jigsaw.tile_corners(tf.fill((1, 9, 2), extreme), size).numpy()[0]
+        expected = np.array([(row * cell, column * cell) for row in range(3) for column in range(3)])
+        assert (corners >= expected).all() and (corners + tile <= expected + cell).all()
+        seen.append(corners)
+    assert (seen[1] > seen[0]).all()
+
+
+def test_jigsaw_tiles_are_normalised_one_by_one() -> None:
+    tiles = noise(NUMBERS, 4, 8, 8, 3) * tf.constant([0.1, 1.0, 0.5, 0.2])[:, None, None, None] + 0.3
+    mean, variance = tf.nn.moments(jigsaw.normalised(tiles), axes=(1, 2))
+    np.testing.assert_allclose(mean, 0, atol=1e-5)
+    np.testing.assert_allclose(np.sqrt(variance), 0.5, rtol=0.02)
+
+
+def test_permutations_are_far_apart() -> None:
+    """Drawn at random, 64 permutations of nine have pairs that agree at four indices or more."""
+    permutations = jigsaw.permutation_set(64)
+    assert (np.sort(permutations, axis=1) == np.arange(9)).all()
+    distances = (permutations[:, None] != permutations[None]).sum(axis=2)[np.triu_indices(64, 1)]
+    assert distances.min() >= 7
+    random = np.array([NUMBERS.permutation(9) for _ in range(64)])
+    assert (random[:, None] != random[None]).sum(axis=2)[np.triu_indices(64, 1)].min() < distances.min()
+
+
+@pytest.mark.slow
+def test_jigsaw_is_learnt() -> None:
+    """Chance: 1/64 of the orders."""
+    assert learn(make("jigsaw"), 160)["pretext_accuracy"][1] > 0.2
+
+
+@pytest.mark.slow
+def test_draws_are_functions_of_seed_and_step() -> None:
+    check_draws("jigsaw")
