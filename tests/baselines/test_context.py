@@ -14,7 +14,7 @@ NUMBERS = np.random.default_rng(0)
 
 @pytest.mark.parametrize("size", [16, 32, 48, 64, 96])
 def test_context_patches_never_touch_and_lie_in_the_image(size) -> None:
-    """At least half of the gap stays for every neighbour and jitter; and the neighbours are the eight around the middle."""
+    """At least half of the gap stays for every neighbour and jitter; the neighbours are the eight around."""
     patch = context.patch_size(size)
     for extreme in (0.0, 0.9999999, None):
         jitter = tf.fill((8, 2, 2), extreme) if extreme is not None else NUMBERS.uniform(size=(8, 2, 2))

@@ -1,8 +1,9 @@
-"""`tf-spot ablate`: rows, sharing, going on, failing."""
+"""`tf-spot ablate`: variants, sharing the autoencoder, continuing, failing."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.recorded_photos import RecordedPhotos
 from tests.support.tiny_recipe import TINY
 from tf_spot.cli import main
-from tf_spot.config import ABLATIONS, PAPER, preset
+from tf_spot.config import ABLATIONS, PAPER, Config, preset
 from tf_spot.errors import UserError
+from tf_spot.experiments import ablation
 from tf_spot.experiments.ablation import _rank_correlation, ablate, format_ablation
 
+ROOT = Path(__file__).parents[2]
 CONFIG = preset("tiny").replace(**TINY | {"training.steps_per_epoch": 2})
 
 
@@ -32,7 +36,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_each_row_changes_what_the_paper_changed() -> None:
-    changed = {row: PAPER.replace(**ablation.changes) for row, ablation in ABLATIONS.items()}
+    changed = {row: PAPER.replace(**variant.changes) for row, variant in ABLATIONS.items()}
     assert list(changed) == ["baseline", *"abcdefghijkl"] and changed["baseline"] == PAPER
     assert len({config.to_json() for config in changed.values()}) == 13
     assert [changed[row].game.drop_rate for row in "cdef"] == [0.1, 0.3, 0.7, 0.9]
@@ -83,10 +87,33 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
         ablate(changed.replace(**{"network.width": 0.25}), spec, tmp_path, ("baseline",), **arguments)
 
 
+@pytest.mark.parametrize("name", ["ablation-imagenette96", "ablation-imagenette96-seed1"])
+def test_a_committed_table_is_taken_as_finished(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its photos are not here, so only their name is given; a row that would train anew fails."""
+    folder = tmp_path / "table"
+    shutil.copytree(ROOT / "results" / name, folder)
+    committed = json.loads((folder / "ablation.json").read_text())
+    record = {"spec": "folder:elsewhere", "name": committed["data"], "fingerprint": "as it was"}
+    monkeypatch.setattr(ablation, "open_source", lambda spec, config: RecordedPhotos(record))
+    monkeypatch.setattr(ablation, "train", None)
+    monkeypatch.setattr(ablation, "build_discriminator", None)
+    config, variants = Config.from_dict(committed["config"]), [row for row in committed["rows"] if row != "random"]
+    values = committed["probe_values"]
+    again = ablate(config, "folder:elsewhere", folder, variants, num_values=values)
+    assert again["failed"] == {} and again["rows"] == committed["rows"] and len(variants) >= 5
+    assert again["rank_correlation"] == committed["rank_correlation"]
+
+    with pytest.raises(UserError, match="made with another probe_values"):
+        ablate(config, "folder:elsewhere", folder, variants, num_values=values + 1)
+    record["name"] = "other photos"
+    with pytest.raises(UserError, match="made with another data"):
+        ablate(config, "folder:elsewhere", folder, variants, num_values=values)
+
+
 def test_mistakes_are_named(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="--rows wants some of baseline,a,b.*received: m, 1"):
+    with pytest.raises(UserError, match="--rows must name some of baseline,a,b.*received: m, 1"):
         ablate(CONFIG, spec, tmp_path, ("baseline", "m"))
-    with pytest.raises(UserError, match="labelled photos with a test split; received: folder:"):
+    with pytest.raises(UserError, match="a probe needs labelled photos; received folder:"):
         ablate(CONFIG, f"{spec}/train/a", tmp_path)
     assert main(["ablate", "--data", spec, "--out", str(tmp_path / "x"), "--rows", "z", "--preset", "tiny"]) == 2
     assert "received: z" in capsys.readouterr().err

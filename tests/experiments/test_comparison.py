@@ -1,58 +1,38 @@
-"""`compare` on a small folder: rows, budgets, going on, failures, table."""
+"""`compare` on a small folder: rows, budgets, continuing, failures, table."""
+
+from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.tiny_recipe import TINY
+from tests.support.comparison_recipe import CONFIG, SETTINGS
+from tests.support.recorded_photos import RecordedPhotos
 from tf_spot.baselines import METHODS
 from tf_spot.cli import main
-from tf_spot.config import preset
+from tf_spot.config import Config
 from tf_spot.data import load
 from tf_spot.errors import UserError
-from tf_spot.experiments import comparison as comparing
-from tf_spot.experiments import comparison_row as rows
-from tf_spot.experiments.comparison_row import Budget
-from tf_spot.experiments.learning_curve import read_curve
-from tf_spot.report.comparison import mean_curve
+from tf_spot.experiments import comparison
+from tf_spot.experiments.comparison import Budget
 from tf_spot.runs.run import Run
-from tf_spot.training.callbacks import Position
 
-SETTINGS = TINY | {
-    "data.held_out_share": 0.25,
-    "training.autoencoder_steps": 100,
-    "training.spotter_steps": 300,
-    "training.steps_per_epoch": 3,
-    "training.checkpoint_steps": 10,
-    "training.picture_epochs": 10,
-}
-CONFIG = preset("tiny").replace(**SETTINGS)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    """Reddish and bluish photos, sixty; a fifth is for testing."""
-    folder = tmp_path_factory.mktemp("photos")
-    numbers = np.random.default_rng(0)
-    for i in range(60):
-        small = numbers.integers(0, 128, (4, 4, 3), np.uint8)
-        small[..., 2 * (i % 2)] += 127
-        (folder / "ab"[i % 2]).mkdir(exist_ok=True)
-        Image.fromarray(small).resize((24, 24)).save(folder / "ab"[i % 2] / f"{i:02d}.png")
-    return f"folder:{folder}"
-
-
-@pytest.fixture(scope="module")
-def compared(spec, tmp_path_factory):
+def compared(reds_and_blues, tmp_path_factory):
     """Two methods and two seeds, fast ones."""
     out = tmp_path_factory.mktemp("compared")
     told = []
-    result = comparing.compare(
+    result = comparison.compare(
         CONFIG,
-        spec,
+        reds_and_blues,
         out,
         ["random", "rotation"],
         seeds=2,
@@ -95,48 +75,56 @@ def test_the_table_has_mean_and_standard_error_over_seeds(compared) -> None:
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "29 images a method" in page and "<td>rotation</td>" in page and f"{random['value']:.1f} ±" in page
     assert page.count('<img src="data:image/svg+xml') == 1 and "http" not in page.split("</style>")[1].split("<pre>")[0]
-    text = comparing.format_comparison(result)
+    text = comparison.format_comparison(result)
     assert "29 images a method" in text and "±" in text and "rotation" in text
 
 
-def test_of_points_written_twice_the_last_counts(tmp_path) -> None:
-    """A game that was stopped goes on from its checkpoint, before the last point perhaps."""
-    assert read_curve(tmp_path) == []
-    lines = [{"images_seen": images, "value": value} for images, value in ((8, 20.0), (16, 30.0), (8, 25.0))]
-    (tmp_path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [(line["images_seen"], line["value"]) for line in read_curve(tmp_path)] == [(8, 25.0), (16, 30.0)]
-
-
-def test_the_curve_of_several_seeds_is_their_mean() -> None:
-    curves = [[{"images_seen": 4, "value": a}, {"images_seen": 8, "value": a + 10}] for a in (20.0, 30.0)]
-    assert mean_curve(curves) == ([4.0, 8.0], [25.0, 35.0])
-
-
 @pytest.mark.slow
-def test_finished_rows_are_not_run_again_and_other_settings_refused(compared, spec) -> None:
+def test_finished_rows_are_not_run_again_and_other_settings_refused(compared, reds_and_blues) -> None:
     out, result, _ = compared
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.json*")}
-    again = comparing.compare(
-        CONFIG, spec, out, ["random", "rotation"], seeds=2, budget=Budget(images=29), num_values=50
+    again = comparison.compare(
+        CONFIG, reds_and_blues, out, ["random", "rotation"], seeds=2, budget=Budget(images=29), num_values=50
     )
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.json*")} == before
     assert again["methods"] == result["methods"]
     with pytest.raises(UserError, match="received another budget"):
-        comparing.compare(CONFIG, spec, out, ["random"], budget=Budget(images=33), num_values=50)
+        comparison.compare(CONFIG, reds_and_blues, out, ["random"], budget=Budget(images=33), num_values=50)
     other = CONFIG.replace(**{"game.weight_decay": 0.1})
     with pytest.raises(UserError, match="received another config"):
-        comparing.compare(other, spec, out, ["random"], budget=Budget(images=29), num_values=50)
+        comparison.compare(other, reds_and_blues, out, ["random"], budget=Budget(images=29), num_values=50)
+
+
+def test_a_committed_table_is_taken_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its photos are not here, so only their record is given; a row that would train anew fails."""
+    folder = tmp_path / "table"
+    shutil.copytree(ROOT / "results" / "comparison-imagenette96", folder)
+    committed = json.loads((folder / "compare.json").read_text())
+    photos = RecordedPhotos(committed["data"])
+    monkeypatch.setattr(comparison, "open_source", lambda spec, config: photos)
+    monkeypatch.setattr(comparison, "train_row", None)
+    config, arguments = Config.from_dict(committed["config"]), {"num_values": committed["probe_values"]}
+    arguments["budget"] = Budget(**committed["budget"])
+    methods = list(committed["methods"])
+    again = comparison.compare(config, "folder:elsewhere", folder, methods, **arguments)
+    assert again["failed"] == {} and again["methods"] == committed["methods"] and len(methods) == 12
+
+    with pytest.raises(UserError, match="received another probe_values"):
+        comparison.compare(config, "folder:elsewhere", folder, methods, **arguments | {"num_values": 9_000})
+    photos.record = photos.record | {"fingerprint": "of other photos"}
+    with pytest.raises(UserError, match="received another data"):
+        comparison.compare(config, "folder:elsewhere", folder, methods, **arguments)
 
 
 @pytest.mark.slow
-def test_a_failing_row_does_not_stop_the_others(spec, tmp_path) -> None:
+def test_a_failing_row_does_not_stop_the_others(reds_and_blues, tmp_path) -> None:
     """So high a learning rate for the trained row alone that its loss is not finite; then it is mended."""
     wild = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e30})
-    arguments = (spec, tmp_path, ["autoencoder", "random"])
-    result = comparing.compare(wild, *arguments, budget=Budget(images=40), num_values=50)
+    arguments = (reds_and_blues, tmp_path, ["autoencoder", "random"])
+    result = comparison.compare(wild, *arguments, budget=Budget(images=40), num_values=50)
     assert list(result["failed"]) == ["autoencoder-0"] and list(result["methods"]) == ["random"]
     assert "NonFiniteLoss" in (tmp_path / "autoencoder-0" / "error.txt").read_text()
-    assert "failed: autoencoder-0" in comparing.format_comparison(result)
+    assert "failed: autoencoder-0" in comparison.format_comparison(result)
 
 
 def words(spec, out, methods, *more):
@@ -145,9 +133,9 @@ def words(spec, out, methods, *more):
 
 
 @pytest.mark.slow
-def test_the_command_spot_autoencoder_and_supervised(spec, tmp_path, capsys) -> None:
+def test_the_command_spot_autoencoder_and_supervised(reds_and_blues, tmp_path, capsys) -> None:
     """Each by its own kind of training; spot's two stages share the budget 1 to 3."""
-    code = main(words(spec, tmp_path, "spot,autoencoder,supervised", "--budget-images", "64", "--json"))
+    code = main(words(reds_and_blues, tmp_path, "spot,autoencoder,supervised", "--budget-images", "64", "--json"))
     out = capsys.readouterr().out.splitlines()
     figures = json.loads(out[-1])
     assert code == 0 and figures["failed"] == {}
@@ -163,11 +151,11 @@ def test_the_command_spot_autoencoder_and_supervised(spec, tmp_path, capsys) -> 
 
 
 @pytest.mark.slow
-def test_every_other_method_gives_a_row(spec, tmp_path) -> None:
+def test_every_other_method_gives_a_row(reds_and_blues, tmp_path) -> None:
     methods = [name for name in METHODS if name not in ("spot", "autoencoder", "supervised", "random", "rotation")]
-    result = comparing.compare(CONFIG, spec, tmp_path, methods, budget=Budget(images=8), num_values=50)
+    result = comparison.compare(CONFIG, reds_and_blues, tmp_path, methods, budget=Budget(images=8), num_values=50)
     assert result["failed"] == {} and list(result["methods"]) == methods
-    photos = load(spec, image_size=16, config=CONFIG.data).count("unlabelled")
+    photos = load(reds_and_blues, image_size=16, config=CONFIG.data).count("unlabelled")
     for name in methods:
         again = keras.saving.load_model(tmp_path / f"{name}-0" / "backbone.keras", compile=False)
         assert again(np.zeros((1, 16, 16, 3), np.float32))["conv5"].shape[0] == 1
@@ -176,15 +164,16 @@ def test_every_other_method_gives_a_row(spec, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_says_by_its_exit_code_that_a_row_failed(spec, tmp_path, capsys) -> None:
-    code = main([*words(spec, tmp_path, "autoencoder"), "--set", "training.autoencoder_learning_rate=1e30"])
+def test_the_command_says_by_its_exit_code_that_a_row_failed(reds_and_blues, tmp_path, capsys) -> None:
+    code = main([*words(reds_and_blues, tmp_path, "autoencoder"), "--set", "training.autoencoder_learning_rate=1e30"])
     assert code == 1 and "NonFiniteLoss" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_budget_of_seconds_ends_by_the_clock(spec, tmp_path) -> None:
+def test_a_budget_of_seconds_ends_by_the_clock(reds_and_blues, tmp_path) -> None:
     """At the first step whose end is past the budget: all lines but the last are from before."""
-    result = comparing.compare(CONFIG, spec, tmp_path, ["rotation"], budget=Budget(seconds=6.0), num_values=50)
+    budget = Budget(seconds=6.0)
+    result = comparison.compare(CONFIG, reds_and_blues, tmp_path, ["rotation"], budget=budget, num_values=50)
     spent = result["methods"]["rotation"]
     *earlier, last = Run(tmp_path / "rotation-0").metrics()
     assert spent["seconds"][0] == pytest.approx(last["seconds"], abs=0.01) and last["seconds"] >= 6
@@ -192,71 +181,24 @@ def test_a_budget_of_seconds_ends_by_the_clock(spec, tmp_path) -> None:
     assert last["images_seen"] == spent["images_seen"][0] > 0
 
 
-def test_the_clock_stops_a_training() -> None:
-    position, told = Position("rotation", 10**9, 5, 4, step=7, seconds=1.9, rate=3.0), []
-    clock = rows.StopByClock(position, 2.0, lambda *words: told.append(words))
-    clock.set_model(keras.Sequential())
-    clock.model.stop_training = False
-    clock.on_train_batch_end(0)
-    assert not clock.model.stop_training and position.total_steps == 10**9
-    position.seconds = 2.1
-    clock.on_train_batch_end(1)
-    assert clock.model.stop_training and position.total_steps == 7
-    assert told == [(2, 2, "rotation seconds (3 images/s)")] * 2
-
-
-def test_two_stages_share_a_budget_of_images(spec) -> None:
-    source = load(spec, image_size=16, config=CONFIG.data)
-    training = rows.two_stages(CONFIG, Budget(images=4_000), source).training
-    assert (training.autoencoder_steps, training.spotter_steps) == (250, 750)
-
-
-@pytest.mark.slow
-def test_two_stages_share_a_budget_of_seconds(spec) -> None:
-    """Twice the seconds are about twice the steps, and the proportion stays."""
-    source = load(spec, image_size=16, config=CONFIG.data)
-    training = rows.two_stages(CONFIG, Budget(seconds=60.0), source).training
-    assert training.spotter_steps / training.autoencoder_steps == pytest.approx(3, rel=0.05)
-    assert 100 < training.spotter_steps < 60_000
-
-
-def test_every_method_starts_from_the_same_weights(spec) -> None:
-    source = load(spec, image_size=16, config=CONFIG.data)
-    kernels = [
-        rows.build_model("rotation", CONFIG, source, 10).backbone.convs[0].kernel.numpy(),
-        rows.build_model("supervised", CONFIG, source, 10).backbone.convs[0].kernel.numpy(),
-        rows.new_backbone(CONFIG).convs[0].kernel.numpy(),
-    ]
-    np.testing.assert_array_equal(kernels[0], kernels[1])
-    np.testing.assert_array_equal(kernels[0], kernels[2])
-    other = rows.new_backbone(CONFIG.replace(**{"training.seed": 1})).convs[0].kernel.numpy()
-    assert np.abs(other - kernels[0]).max() > 0.01
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"methods": ["spot", "magic"]}, "received: magic, 1"),
-        ({"methods": []}, "received: no method"),
-        ({"seeds": 0}, "--seeds at least 1"),
+        ({"methods": []}, "received: no name"),
+        ({"seeds": 0}, "--seeds must be at least 1"),
         ({"budget": Budget(images=7)}, "two batches at least, here 8 images"),
     ],
 )
-def test_mistakes_are_told_in_one_line(spec, tmp_path, changes, says) -> None:
+def test_mistakes_are_told_in_one_line(reds_and_blues, tmp_path, changes, says) -> None:
     arguments = {"methods": ["random"]} | changes
     with pytest.raises(UserError, match=says):
-        comparing.compare(CONFIG, spec, tmp_path, **arguments)
+        comparison.compare(CONFIG, reds_and_blues, tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_budget_is_one_thing_above_nothing() -> None:
-    for wrong in ({"images": 0}, {"seconds": -1.0}, {"images": 10, "seconds": 1.0}):
-        with pytest.raises(UserError, match="either a number of images or a number of seconds"):
-            Budget(**wrong)
 
 
 def test_photos_without_labels_are_refused(tmp_path) -> None:
     Image.new("RGB", (24, 24)).save(tmp_path / "a.png")
     Image.new("RGB", (24, 24)).save(tmp_path / "b.png")
-    with pytest.raises(UserError, match="labelled photos with a test split"):
-        comparing.compare(CONFIG, f"folder:{tmp_path}", tmp_path / "out")
+    with pytest.raises(UserError, match="a probe needs labelled photos; received folder:"):
+        comparison.compare(CONFIG, f"folder:{tmp_path}", tmp_path / "out")

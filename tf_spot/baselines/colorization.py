@@ -35,6 +35,7 @@ class Colorization(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return the weighted cross entropy and the accuracy over cells and colour bins: float32 scalars."""
         logits = self.head(self.backbone(grey(images), training=training)["conv5"])  # (batch, grid, grid, BINS^2)
         bins = colour_bins(images, logits.shape[1])  # (batch, grid, grid)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=bins, logits=logits)
@@ -49,10 +50,10 @@ def lab(images: tf.Tensor) -> tf.Tensor:
     """Convert sRGB images to CIE Lab.
 
     Args:
-        images: float32 (..., 3) in [-1, 1].
+        images: float32 (batch, ..., 3) in [-1, 1].
 
     Returns:
-        float32 (..., 3): L in [0, 100], a and b in about [-110, 110].
+        float32 (batch, ..., 3): L in [0, 100], a and b in about [-110, 110].
     """
     rgb = (images + 1) / 2
     # `where` computes both branches, so each argument is kept where the power is finite.

@@ -34,6 +34,7 @@ class Context(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return cross entropy and accuracy over the eight neighbours: float32 scalars."""
         batch = tf.shape(images)[0]
         neighbours = whole_numbers(example_uniform(self.seed, 21, step, batch, ()), len(NEIGHBOURS))
         corners = pair_corners(neighbours, example_uniform(self.seed, 22, step, batch, (2, 2)), self.image_size)

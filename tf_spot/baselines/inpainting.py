@@ -47,6 +47,7 @@ class Inpainting(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return the weighted squared error of the middle: a float32 scalar."""
         filled = self.fill(with_hole(images), training)
         squares = tf.math.squared_difference(filled, middle(images))
         return {"pretext_loss": tf.reduce_mean(squares * border_weights(self.image_size))}

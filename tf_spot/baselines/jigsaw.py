@@ -38,6 +38,7 @@ class Jigsaw(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return cross entropy and accuracy over the permutations: float32 scalars."""
         batch, size = tf.shape(images)[0], tile_size(self.image_size)
         grey = example_uniform(self.seed, 31, step, batch, ())[:, None, None, None] < GREY_SHARE
         images = tf.where(grey, tf.reduce_mean(images, axis=-1, keepdims=True), images)

@@ -82,7 +82,7 @@ def kmeans_filters(patches: np.ndarray, count: int, seed: int) -> np.ndarray:
     centred = patches - patches.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False))
     whitening = axes / np.sqrt(variances + WHITENING * variances.mean()) @ axes.T  # (values, values)
-    # One thread: sums in another order would make other centres.
+    # One thread: the order of sums, and with it the centres, must not depend on the number of cores.
     with threadpool_limits(1):
         fitted = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(centred @ whitening)
     centres = fitted.cluster_centers_ / np.linalg.norm(fitted.cluster_centers_, axis=1, keepdims=True)

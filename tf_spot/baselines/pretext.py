@@ -51,6 +51,7 @@ class Pretext(keras.Model):
         super().__init__(**kwargs)
         self.backbone, self.image_size, self.units, self.classes = backbone, image_size, units, classes
         self.weight_decay, self.seed = weight_decay, seed
+        # Before any call: the weights must exist when a saved model is loaded.
         self.build_heads()
         self.trackers: dict[str, keras.metrics.Mean] = {}
         for name in self.task_metric_names:
@@ -108,6 +109,7 @@ class Pretext(keras.Model):
             # The optimizer's own counter is saved with it, so the draws go on with the training.
             step = tf.convert_to_tensor(self.optimizer.iterations)
             metrics = self.task_metrics(images, labels, step, training=True)
+            # Weight decay is part of the gradient but not of the reported loss.
             loss = metrics["pretext_loss"] + self.weight_decay * weight_penalty(variables)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return self._means(metrics)
@@ -166,6 +168,7 @@ class Head(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, *tuple[int, ...]]) -> None:
         features = math.prod(input_shape[1:])
+        # (layer, width of its inputs)
         for layer, width in ((self.hidden, features), (self.norm, self.units), (self.logits, self.units)):
             layer.build((None, width))
 

@@ -27,6 +27,7 @@ class Rotation(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return cross entropy and accuracy over the four rotations: float32 scalars."""
         rotated, turns = four_rotations(images)
         conv5 = self.backbone(rotated, training=training)["conv5"]  # (4 batch, side, side, channels)
         return classification(self.head(conv5, training=training), turns)
@@ -41,5 +42,6 @@ def four_rotations(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         rotated images (4 batch, size, size, 3), all of one turn together, and their turns, int32 (4 batch,) in 0 ... 3.
     """
+    # Blocks of one turn each, so that turn t of image i lies at t * batch + i.
     rotated = tf.concat([tf.image.rot90(images, turns) for turns in range(4)], axis=0)
     return rotated, tf.repeat(tf.range(4), tf.shape(images)[0])

@@ -42,6 +42,7 @@ class SimCLR(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return cross entropy and accuracy of finding the other view: float32 scalars."""
         views = tf.concat([self.view(images, step, salt) for salt in (41, 42)], axis=0)  # (2 batch, size, size, 3)
         pooled = tf.reduce_mean(self.backbone(views, training=training)["conv5"], axis=(1, 2))  # (2 batch, channels)
         return nt_xent(self.projection(pooled, training=training))

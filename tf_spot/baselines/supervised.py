@@ -28,6 +28,7 @@ class Supervised(Pretext):
     def task_metrics(
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
+        """Return cross entropy and accuracy over the classes: float32 scalars."""
         pooled = tf.reduce_mean(self.backbone(images, training=training)["conv5"], axis=(1, 2))  # (batch, channels)
         return classification(self.head(pooled), labels)
 

@@ -13,14 +13,14 @@ from tf_spot.config import ABLATIONS, PRESETS, preset
 def add(verbs: Any) -> None:
     parser = verb(verbs, "ablate", run, "train the paper's ablations and put them in one table")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder of the rows; the same one goes on"
-    )
-    parser.add_argument("--rows", metavar="baseline,a,...", default="all", help=f"of {','.join(ABLATIONS)} (all)")
-    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a row (1)")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the table; it is continued")
+    parser.add_argument("--rows", metavar="baseline,a,...", default="all", help=f"from {','.join(ABLATIONS)} (all)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings per row (1)")
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the baseline's recipe (small)")
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of every row")
-    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
+    parser.add_argument(
+        "--num-values", metavar="N", type=int, default=9_000, help="values per layer for the probe (9000)"
+    )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:

@@ -1,4 +1,4 @@
-"""`tf-spot compare`: the spotter beside other ways to learn features, on one backbone and one budget."""
+"""`tf-spot compare`: the spotter beside other methods, on one backbone and one budget."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tf_spot.config import PRESETS, preset
 def add(verbs: Any) -> None:
     parser = verb(verbs, "compare", run, "the spotter beside other methods, on one backbone and one budget")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the table; it is continued")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder of the rows; the same one goes on"
+        "--methods", metavar="spot,...", default=",".join(METHODS), help=f"from {','.join(METHODS)} (all)"
     )
-    parser.add_argument(
-        "--methods", metavar="spot,...", default=",".join(METHODS), help=f"of {','.join(METHODS)} (all)"
-    )
-    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a method (1)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings per method (1)")
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the recipe (small)")
-    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field for all")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of every row")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
         "--budget-images", metavar="N", type=int, help="images each method sees (the recipe's two stages together)"
     )
     budget.add_argument("--budget-seconds", metavar="S", type=float, help="seconds each method trains")
-    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
+    parser.add_argument(
+        "--num-values", metavar="N", type=int, default=9_000, help="values per layer for the probe (9000)"
+    )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:

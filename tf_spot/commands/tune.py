@@ -1,4 +1,4 @@
-"""`tf-spot tune`: search the recipe, by default the dropping rate."""
+"""`tf-spot tune`: search the recipe, by default the drop rate."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, FAILED, verb
 from tf_spot.config import PRESETS, preset
-
-SPACES = ("drop_rate", "mask_weight", "adversarial_loss", "learning_rates", "width")
+from tf_spot.experiments.search_space import OBJECTIVES, ORACLES, SPACES
 
 
 def add(verbs: Any) -> None:
-    parser = verb(verbs, "tune", run, "search the dropping rate, or more of the recipe, with Keras Tuner")
+    parser = verb(verbs, "tune", run, "search the drop rate, or more of the recipe, with Keras Tuner")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos; with labels the objective is a probe")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the search; the same goes on")
-    parser.add_argument("--space", metavar="NAME,...", default="drop_rate", help=f"of {','.join(SPACES)} (drop_rate)")
-    parser.add_argument("--oracle", choices=("grid", "random", "bayesian", "hyperband"), default="grid")
-    parser.add_argument("--trials", metavar="N", type=int, help="at most so many (the whole grid, else 10)")
-    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings a trial (1)")
-    parser.add_argument("--objective", choices=("probe", "mask_auc"), help="(probe with labels, else mask_auc)")
-    parser.add_argument("--autoencoder", metavar="RUN", type=Path, help="take this run's autoencoder for all trials")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the search; it is continued")
+    parser.add_argument("--space", metavar="NAME,...", default="drop_rate", help=f"from {','.join(SPACES)} (drop_rate)")
+    parser.add_argument("--oracle", choices=ORACLES, default="grid", help="what proposes the trials (grid)")
+    parser.add_argument("--trials", metavar="N", type=int, help="trials at most (the whole grid, else 10)")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings per trial (1)")
+    parser.add_argument(
+        "--objective", choices=list(OBJECTIVES), help="what to maximise (probe with labels, else mask_auc)"
+    )
+    parser.add_argument("--autoencoder", metavar="RUN", type=Path, help="use this run's autoencoder in all trials")
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the recipe to start from (small)")
-    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field")
-    parser.add_argument("--num-values", metavar="N", type=int, default=2_048, help="values a layer is pooled to (2048)")
-    parser.add_argument("--strategy", choices=("auto", "none", "mirrored"), default="auto", help="devices of a trial")
+    parser.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of the recipe"
+    )
+    parser.add_argument(
+        "--num-values", metavar="N", type=int, default=2_048, help="values per layer for the probe (2048)"
+    )
+    parser.add_argument(
+        "--strategy", choices=("auto", "none", "mirrored"), default="auto", help="devices that share a trial"
+    )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:

@@ -19,8 +19,23 @@ FORMS = {
 }
 
 
-def open_source(spec: str, config: Config, *, strict: bool = False) -> Source:
-    """Open the photos that `spec` names, with the sizes, changes and seed of a configuration; see `load`."""
+def open_source(spec: str | Source, config: Config, *, strict: bool = False) -> Source:
+    """Open the photos that `spec` names, with the sizes, changes and seed of a configuration; see `load`.
+
+    A source is returned as it is, so that several trainings can share one.
+
+    Raises:
+        ValueError: a source that was opened with another image size or augmentation.
+    """
+    if isinstance(spec, Source):
+        if (spec.image_size, spec.config) != (config.data.image_size, config.data):
+            raise ValueError(
+                f"a source must be opened with the data settings of the configuration, {config.data}; received one of "
+                f"{spec.image_size} pixels with {spec.config}"
+            )
+        if strict:
+            spec.check()
+        return spec
     return load(
         spec,
         image_size=config.data.image_size,

@@ -1,36 +1,51 @@
-"""Table 1 of the paper on one's own photos: the baseline and twelve rows, each a difference from it.
+"""Table 1 of the paper on one's own photos: the baseline and twelve variants, each with one change.
 
-OUT/ROW-SEED/            a run folder a row and seed, its figures in ablation.json
-OUT/ROW-SEED/error.txt   what stopped a row; it is tried again next time
+OUT/VARIANT-SEED/        a row's run folder, its result in ablation.json
+OUT/random-SEED.json     the result of the untrained network
 OUT/ablation.json        the table
+
+See `table` for unfinished and failed rows.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 from scipy import stats
 
-from tf_spot.config import ABLATIONS, Config
-from tf_spot.data import open_source
-from tf_spot.errors import UserError
-from tf_spot.evaluation import linear_probe
+from tf_spot.config import ABLATIONS, LAYERS, Config
+from tf_spot.data import Source, open_source
+from tf_spot.evaluation.beside_controls import require_labelled_test
 from tf_spot.evaluation.evaluate_run import BATCH
-from tf_spot.experiments.table import finished_autoencoder, mean, row_of_table, stderr
+from tf_spot.experiments.table import (
+    Result,
+    Row,
+    Table,
+    by_layer,
+    check_names,
+    failed_lines,
+    finished_autoencoder,
+    mean,
+    probe_on_test,
+    stderr,
+    training_cost,
+    with_error,
+)
+from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_discriminator
 from tf_spot.progress import Progress
-from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
 from tf_spot.storage.provenance import provenance
 from tf_spot.training.health import game_signals
 from tf_spot.training.train import train
 
-RANDOM = "random"  # the untrained network, as the floor of the table
-ENOUGH_ROWS = 4  # of fewer an order says nothing
+RESULT = "ablation.json"  # of a row, and of the table
+RANDOM = "random"  # the untrained network, the floor of the table
+MIN_RANKED = 4  # variants; a rank correlation of fewer is meaningless
 
 
 def ablate(
@@ -43,164 +58,133 @@ def ablate(
     num_values: int = 9_000,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Trains and probes every row with every seed, and puts the paper's figures beside what came out.
+    """Train and probe every variant with every seed, and set the paper's accuracies beside the results.
 
-    Rows whose autoencoder is the same share its training. Finished rows are not run again, unfinished ones go on, and
-    one that fails does not stop the others.
+    Variants with the same autoencoder share its training. Finished rows are not run again, unfinished ones are
+    continued, and one that fails does not stop the others.
 
     Args:
         config: the baseline.
         spec: labelled photos with a test split; training does not see the labels.
         out: folder of the rows.
-        rows: names from `ABLATIONS`.
+        rows: variants, names from `ABLATIONS`.
         seeds: how many; seeds `config.training.seed`, the next one, and so on.
-        num_values: values a layer is pooled to for the linear probe.
-        on_progress: told (done, total, text).
+        num_values: values per image that a layer is pooled to for the linear probe.
+        on_progress: called with (done, total, text).
 
     Returns:
-        "rows": for every row its seeds' figures, mean and standard error; "rank_correlation": Spearman's, of their
-        order with the paper's, None for fewer than four rows; "failed": {row-seed: why}. In OUT/ablation.json too.
+        "rows": {variant: its results, mean and standard error over seeds}; "rank_correlation": Spearman's, between the
+        order of the variants here and in the paper, None for fewer than four; "failed": {VARIANT-SEED: error}. Also
+        written to OUT/ablation.json.
 
     Raises:
-        UserError: an unknown row; photos that cannot be probed; a folder whose rows had another configuration.
+        UserError: an unknown variant; photos that cannot be probed; a folder whose rows had another configuration.
     """
-    unknown = [row for row in rows if row not in ABLATIONS]
-    if unknown or not rows or seeds < 1:
-        raise UserError(
-            f"--rows wants some of {','.join(ABLATIONS)} and --seeds at least 1; received: "
-            f"{','.join(unknown or rows) or 'no row'}, {seeds}"
-        )
-    folder = Path(out)
-    finished: dict[str, list[dict[str, Any]]] = {RANDOM: []}
-    failed: dict[str, str] = {}
+    check_names("--rows", rows, ABLATIONS, seeds)
+    source = open_source(spec, config)
+    require_labelled_test(source)
+    folder, table = Path(out), Table(on_progress)
     for seed in range(config.training.seed, config.training.seed + seeds):
-        finished[RANDOM].append(_random(config, spec, folder, seed, num_values))
-        for row in rows:
-            changed = config.replace(**ABLATIONS[row].changes, **{"training.seed": seed})
-            path = folder / f"{row}-{seed}"
-            with row_of_table(path, failed):
-                figures = _row(
-                    row, changed, spec, path, finished_autoencoder(folder, path, changed), num_values, on_progress
-                )
-                finished.setdefault(row, []).append(figures)
-    result = _table(finished, failed, config) | provenance()
-    write_json(folder / "ablation.json", result)
-    return result
+        # Outside the table's guard: what stops this probe would stop every other one, so it stops the command.
+        random = _row(RANDOM, config.replace(**{"training.seed": seed}), source, folder, num_values)
+        result = random.result(partial(_judge_untrained, random, source, num_values))
+        table.results.setdefault(RANDOM, []).append(result)
+        for variant in rows:
+            changed = config.replace(**ABLATIONS[variant].changes, **{"training.seed": seed})
+            row = _row(variant, changed, source, folder, num_values)
+            table.add(row, partial(_train, row, source, num_values))
+    record = _summary(table, config) | provenance()
+    write_json(folder / RESULT, record)
+    return record
 
 
-def _row(
-    row: str,
-    config: Config,
-    spec: str,
-    path: Path,
-    autoencoder: Path | None,
-    num_values: int,
-    on_progress: Progress | None,
-) -> dict[str, Any]:
-    """The figures of one row: read if it is finished, else trained or gone on with, and probed."""
-    done = path / "ablation.json"
-    if done.is_file():
-        return _finished(done, config, num_values)
-    (path / "error.txt").unlink(missing_ok=True)
-
-    def tell(step: int, total: int, text: str) -> None:
-        if on_progress is not None:
-            on_progress(step, total, f"{path.name}/{text}")
-
-    spotter = train(config, spec, path, resume=True, autoencoder=autoencoder, on_progress=tell)
-    figures = {"method": row} | _probe(spotter.backbone, config, spec, num_values, tell)
-    source = _open(config, spec)
-    if config.game.predict_mask:
-        figures["mask_auc"] = game_signals(spotter, source.images("test", BATCH))["held_out_mask_auc"]
-    spent = Run(path).spent().values()
-    figures |= {name: sum(stage[name] for stage in spent) for name in ("images_seen", "seconds")}
-    write_json(done, figures | provenance())
-    return figures
+def _row(variant: str, config: Config, source: Source, folder: Path, num_values: int) -> Row:
+    path = folder / f"{variant}-{config.training.seed}"
+    result_path = folder / f"{path.name}.json" if variant == RANDOM else path / RESULT
+    made_with = {"config": config.to_dict(), "probe_values": num_values, "data": source.name}
+    return Row(variant, config, path, result_path, made_with, source.fingerprint)
 
 
-def _random(config: Config, spec: str, folder: Path, seed: int, num_values: int) -> dict[str, Any]:
-    """The figures of the untrained network."""
-    config = config.replace(**{"training.seed": seed})
-    done = folder / f"{RANDOM}-{seed}.json"
-    if done.is_file():
-        return _finished(done, config, num_values)
-    keras.utils.set_random_seed(seed)
-    figures = _probe(build_discriminator(config).backbone, config, spec, num_values, None)
-    figures |= {"method": RANDOM, "images_seen": 0, "seconds": 0.0}
-    write_json(done, figures | provenance())
-    return figures
+# --- one row ----------------------------------------------------------------------------------------------------------
 
 
-def _probe(backbone: Any, config: Config, spec: str, num_values: int, on_progress: Progress | None) -> dict[str, Any]:
-    source = _open(config, spec)
-    if not (source.has_labels and source.has_test):
-        raise UserError(f"an ablation is judged on labelled photos with a test split; received: {spec}")
-    probe = linear_probe(
-        backbone,
-        source.labelled("train", BATCH),
-        source.labelled("test", BATCH),
-        num_values=num_values,
-        seed=config.training.seed,
-        on_progress=on_progress,
-    )
-    names = {"task": "ablation", "data": source.name, "preset": config.preset, "seed": config.training.seed}
-    return names | {"metric": "accuracy", "probe_values": num_values} | probe | {"config": config.to_dict()}
+def _train(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
+    """Train a variant, or continue to, and judge it by the probe and by its mask head."""
+    autoencoder = finished_autoencoder(row)
+    spotter = train(row.config, source, row.folder, resume=True, autoencoder=autoencoder, on_progress=on_progress)
+    result: Result = {"method": row.name} | _judge(spotter.backbone, row, source, num_values, on_progress)
+    if row.config.game.predict_mask:
+        result["mask_auc"] = game_signals(spotter, source.images("test", BATCH))["held_out_mask_auc"]
+    return result | training_cost(row.folder) | provenance()
 
 
-def _finished(path: Path, config: Config, num_values: int) -> dict[str, Any]:
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if (figures["config"], figures["probe_values"]) != (config.to_dict(), num_values):
-        raise UserError(f"{path} is of another configuration than this command's; choose another --out")
-    return figures
+def _judge_untrained(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
+    """Judge the backbone at its initial weights."""
+    keras.utils.set_random_seed(row.config.training.seed)
+    result = _judge(build_discriminator(row.config).backbone, row, source, num_values, on_progress)
+    return result | {"method": RANDOM, "images_seen": 0, "seconds": 0.0} | provenance()
 
 
-def _open(config: Config, spec: str) -> Any:
-    return open_source(spec, config)
+def _judge(backbone: Backbone, row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
+    seed = row.config.training.seed
+    head = {"task": "ablation", "data": source.name, "preset": row.config.preset, "seed": seed}
+    head |= {"metric": "accuracy", "probe_values": num_values}
+    probe = probe_on_test(backbone, source, num_values=num_values, seed=seed, on_progress=on_progress)
+    return head | probe | {"config": row.config.to_dict()}
 
 
-def _table(finished: dict[str, list[dict[str, Any]]], failed: dict[str, str], config: Config) -> dict[str, Any]:
-    rows = {}
-    for row, runs in finished.items():
-        best = [run["value"] for run in runs]
-        rows[row] = {
-            "says": "the untrained network" if row == RANDOM else ABLATIONS[row].says,
-            "paper": None if row == RANDOM else ABLATIONS[row].paper_accuracy,
-            "value": mean(best),
-            "stderr": stderr(best),
-            "by_layer": {name: mean([run["by_layer"][name] for run in runs]) for name in runs[0]["by_layer"]},
-            "mask_auc": [run.get("mask_auc") for run in runs],
-            "images_seen": runs[0]["images_seen"],
-            "seconds": [run["seconds"] for run in runs],
-            "seeds": [run["seed"] for run in runs],
-        }
-    first = next(iter(finished.values()))[0]
-    names = {name: first[name] for name in ("task", "data", "metric", "probe_values")}
-    order = {"rank_correlation": _rank_correlation(rows)}
-    return names | {"rows": rows} | order | {"failed": failed, "config": config.to_dict()}
+# --- the table --------------------------------------------------------------------------------------------------------
 
 
-def _rank_correlation(rows: dict[str, dict[str, Any]]) -> float | None:
-    """Spearman's, of the rows' accuracies here and in the paper; 1: the same order."""
+def _summary(table: Table, config: Config) -> dict[str, Any]:
+    rows = {variant: _statistics(variant, results) for variant, results in table.results.items()}
+    first = table.results[RANDOM][0]
+    head = {name: first[name] for name in ("task", "data", "metric", "probe_values")}
+    ranks = {"rank_correlation": _rank_correlation(rows)}
+    return head | {"rows": rows} | ranks | {"failed": table.failed, "config": config.to_dict()}
+
+
+def _statistics(variant: str, results: Sequence[Result]) -> dict[str, Any]:
+    accuracies = [result["value"] for result in results]
+    return {
+        "says": "the untrained network" if variant == RANDOM else ABLATIONS[variant].says,
+        "paper": None if variant == RANDOM else ABLATIONS[variant].paper_accuracy,
+        "value": mean(accuracies),
+        "stderr": stderr(accuracies),
+        "by_layer": by_layer(results, mean),
+        "mask_auc": [result.get("mask_auc") for result in results],
+        "images_seen": results[0]["images_seen"],
+        "seconds": [result["seconds"] for result in results],
+        "seeds": [result["seed"] for result in results],
+    }
+
+
+def _rank_correlation(rows: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Return Spearman's coefficient of the accuracies here and in the paper: 1 for the same order."""
     pairs = [(row["value"], row["paper"]) for row in rows.values() if row["paper"] is not None]
-    if len(pairs) < ENOUGH_ROWS or len({value for value, _ in pairs}) == 1:
+    # Undefined where all accuracies are equal.
+    if len(pairs) < MIN_RANKED or len({value for value, _ in pairs}) == 1:
         return None
     return round(float(stats.spearmanr(*zip(*pairs, strict=True)).statistic), 2)
 
 
-def format_ablation(result: dict[str, Any]) -> str:
-    """The table as text, the paper's own figures (on other photos) in the last column."""
+def format_ablation(result: Mapping[str, Any]) -> str:
+    """Return the table as text, the paper's own accuracies (on other photos) in the last column."""
     rows = result["rows"]
-    labels = {row: f"({row}) " * (row not in (RANDOM, "baseline")) + figures["says"] for row, figures in rows.items()}
+    labels = {
+        variant: f"({variant}) " * (variant not in (RANDOM, "baseline")) + row["says"] for variant, row in rows.items()
+    }
     width = max(map(len, labels.values()))
-    lines = [f"ablation on {result['data']}: accuracy of the linear probe in percent"]
-    layers = "".join(f"{f'conv{number}':>7}" for number in range(1, 6))
-    lines.append(f"{'':{width}}{layers}{'best':>13}{'paper, STL-10':>16}")
-    for row, figures in rows.items():
-        best = f"{figures['value']:.1f}" + (f" ± {figures['stderr']:.1f}" if figures["stderr"] is not None else "")
-        layers = "".join(f"{value:7.1f}" for value in figures["by_layer"].values())
-        paper = "" if figures["paper"] is None else f"{figures['paper']:.2f}"
-        lines.append(f"{labels[row]:{width}}{layers}{best:>13}{paper:>16}")
+    layers = "".join(f"{name:>7}" for name in LAYERS)
+    lines = [
+        f"ablation on {result['data']}: accuracy of the linear probe in percent",
+        f"{'':{width}}{layers}{'best':>13}{'paper, STL-10':>16}",
+    ]
+    for variant, row in rows.items():
+        layers = "".join(f"{value:7.1f}" for value in row["by_layer"].values())
+        paper = "" if row["paper"] is None else f"{row['paper']:.2f}"
+        best = with_error(row["value"], row["stderr"])
+        lines.append(f"{labels[variant]:{width}}{layers}{best:>13}{paper:>16}")
     if result["rank_correlation"] is not None:
         lines.append(f"rank correlation with the paper's order of rows: {result['rank_correlation']:.2f}")
-    lines += [f"failed: {name}: {why}" for name, why in result["failed"].items()]
-    return "\n".join(lines)
+    return "\n".join(lines + failed_lines(result["failed"]))

@@ -1,4 +1,4 @@
-"""What a row of a comparison has learned while it trains: the points of accuracy against images seen."""
+"""Accuracy against images seen, measured while a row of a comparison trains."""
 
 from __future__ import annotations
 
@@ -9,58 +9,63 @@ from typing import Any
 import keras
 
 from tf_spot.config import TrainingConfig
+from tf_spot.data.source import Source
 from tf_spot.evaluation import held_out_probe
+from tf_spot.features.pooling import Extractor
 from tf_spot.storage.files import append_line, read_lines
 
-POINTS = 4  # a row: after each quarter of its steps
-VALUES = 512  # a layer is pooled to; fewer than for the table, as there are more probes
+POINTS = 4  # per row: after each quarter of its steps
+VALUES = 512  # per image and layer; fewer than for the table, as there are more probes
 FILE = "curve.jsonl"
 
 
 class Curve(keras.callbacks.Callback):
-    """Probes a model whenever another quarter of its steps is done; the last point is added by who trains it.
+    """Probes a model after each quarter of its steps but the last, whose point its caller adds.
 
-    The probe is fitted to four fifths of the training labels and tested on the other fifth, test photos are not read.
-    Its time is no part of the row's seconds.
+    The probe is fitted to four fifths of the training labels and tested on the other fifth; test photos are not read.
+    Its time does not count as the row's.
 
     Args:
-        folder: of the row; a line a point goes to curve.jsonl: {"images_seen", "value", "stderr"}.
+        folder: of the row; a point is one line of curve.jsonl: {"images_seen", "value", "stderr"}.
         source: labelled photos.
-        extract: the model to what maps images to {layer: maps}.
-        training: says how many steps an epoch has, at whose ends the points lie, and how many images a step.
-        steps: the model's.
-        images_before: seen before its first step, by an earlier stage.
+        extractor: returns what maps images to {layer: maps} for the model in training.
+        training: gives the steps per epoch, at whose ends the points lie, and the images per step.
+        steps: of the model's training.
+        images_before: seen by an earlier stage.
     """
 
     def __init__(
         self,
         folder: Path,
-        source: Any,
-        extract: Callable[[Any], Any],
+        source: Source,
+        extractor: Callable[[keras.Model], Extractor],
         training: TrainingConfig,
         steps: int,
         *,
         images_before: int = 0,
     ) -> None:
         super().__init__()
-        self.folder, self.source, self.extract = folder, source, extract
+        self.folder, self.source, self.extractor = folder, source, extractor
         self.training, self.steps, self.images_before = training, steps, images_before
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         before, now = (min(done * self.training.steps_per_epoch, self.steps) for done in (epoch, epoch + 1))
+        # A point for each quarter that this epoch completes.
         if POINTS * before // self.steps < POINTS * now // self.steps and now < self.steps:
             images = self.images_before + now * self.training.batch_size
-            add_point(self.folder, self.source, self.extract(self.model), images)
+            add_point(self.folder, self.source, self.extractor(self.model), images)
 
 
-def add_point(folder: Path, source: Any, extract: Any, images_seen: int) -> None:
-    """Probes and writes a line."""
+def add_point(folder: Path, source: Source, extract: Extractor, images_seen: int) -> None:
+    """Probe the features and append the point to the row's curve.jsonl."""
     probe = held_out_probe(extract, source, num_values=VALUES)
-    line = {"images_seen": images_seen, "value": probe["value"], "stderr": probe["stderr"]}
-    append_line(folder / FILE, line)
+    append_line(folder / FILE, {"images_seen": images_seen, "value": probe["value"], "stderr": probe["stderr"]})
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """The points by images seen; of a row that went on from a checkpoint, the last of each."""
+    """Return the points in the order of images seen.
+
+    A row continued from a checkpoint may have measured a point twice; the later one counts.
+    """
     points = {line["images_seen"]: line for line in read_lines(folder / FILE)}
     return [points[images] for images in sorted(points)]

@@ -1,33 +1,176 @@
-"""What tables of several trainings share: settings, shared autoencoders, failed rows, means."""
+"""A table of several trainings: its finished, unfinished and failed rows, and statistics over seeds.
+
+A row is one training: a variant of an ablation, a method of a comparison or a trial of a search, with one seed. Its
+result file is written last, so a row that has one is finished.
+
+TABLE/settings.json         what all rows share; another command may not change it
+TABLE/NAME-SEED/            the row's run folder, from which an unfinished row is continued
+TABLE/NAME-SEED/error.txt   traceback of what stopped the row; it is tried again next time
+"""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from tf_spot.config import Config
+from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.evaluation import linear_probe
+from tf_spot.evaluation.evaluate_run import BATCH
+from tf_spot.features.pooling import Extractor
+from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json, write_text
 
+Result = dict[str, Any]  # what a row's result file holds
+Work = Callable[[Progress | None], Result]  # trains a row and judges it
+ERROR = "error.txt"
+Number = TypeVar("Number")
 
-def keep_settings(path: Path, settings: dict[str, Any], parts: str) -> None:
-    """Writes down what all parts of one work share, or refuses a folder whose parts had something else.
 
-    The photos may have moved since (`data.spec`): their fingerprint tells.
+@dataclass(frozen=True)
+class Row:
+    """One training of a table.
+
+    Args:
+        name: of the variant, method or trial.
+        config: the row's own, with its seed.
+        folder: the run folder.
+        result_path: the result file.
+        made_with: entries that the result must have, such as the configuration.
+        fingerprint: of the photos; None: not checked.
+    """
+
+    name: str
+    config: Config
+    folder: Path
+    result_path: Path
+    made_with: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The row in messages and in the table's "failed": NAME-SEED."""
+        return f"{self.name}-{self.config.training.seed}"
+
+    def finished(self) -> Result | None:
+        """Return the result of a finished row, or None.
+
+        Raises:
+            UserError: the row was made with another configuration, other settings or other photos.
+        """
+        if not self.result_path.is_file():
+            return None
+        result: Result = json.loads(self.result_path.read_text(encoding="utf-8"))
+        different = [name for name, value in self.made_with.items() if result.get(name) != value]
+        recorded = self.folder / "data.json"
+        # Results hold the name of the photos only. The fingerprint stands in the run folder, if that was kept.
+        if self.fingerprint is not None and recorded.is_file():
+            if json.loads(recorded.read_text(encoding="utf-8"))["fingerprint"] != self.fingerprint:
+                different.append("photos")
+        if different:
+            names = ", ".join("configuration" if name == "config" else name for name in different)
+            raise UserError(
+                f"finished rows must be of this command's settings; received: {self.result_path}, made with another "
+                f"{names}; repeat the first command or choose another --out"
+            )
+        return result
+
+    def result(self, work: Work, on_progress: Progress | None = None) -> Result:
+        """Return the row's result: read if the row is finished, otherwise from `work` and written to the file.
+
+        Args:
+            work: trains, or continues to train, and judges. Its progress texts get the row's label as a prefix.
+            on_progress: called with (done, total, text).
+
+        Raises:
+            UserError: see `finished`.
+        """
+        finished = self.finished()
+        if finished is not None:
+            return finished
+        # A run is only begun in a folder that holds nothing else.
+        (self.folder / ERROR).unlink(missing_ok=True)
+        try:
+            result = work(self._labelled(on_progress))
+        finally:
+            # Keras keeps graphs and names of the models of this row; without this, memory grows with every row.
+            keras.backend.clear_session()
+            gc.collect()
+        write_json(self.result_path, result)
+        return result
+
+    def _labelled(self, on_progress: Progress | None) -> Progress | None:
+        if on_progress is None:
+            return None
+        return lambda done, total, text: on_progress(done, total, f"{self.label}/{text}")
+
+
+@dataclass
+class Table:
+    """The rows of one command.
+
+    Attributes:
+        results: of the finished rows, by name, one per seed.
+        failed: {NAME-SEED: error} of the others.
+    """
+
+    on_progress: Progress | None = None
+    results: dict[str, list[Result]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, row: Row, work: Work) -> None:
+        """Add a row: its result, or what stopped it, which goes to FOLDER/error.txt too and does not stop the others.
+
+        Raises:
+            UserError: see `Row.finished`.
+        """
+        # Outside the guard below: a row of another command is the user's mistake, not a failed row.
+        result = row.finished()
+        if result is None:
+            try:
+                result = row.result(work, self.on_progress)
+            except Exception as error:
+                self.failed[row.label] = f"{type(error).__name__}: {error}"
+                row.folder.mkdir(parents=True, exist_ok=True)
+                write_text(row.folder / ERROR, traceback.format_exc())
+                return
+        self.results.setdefault(row.name, []).append(result)
+
+
+# --- what rows share --------------------------------------------------------------------------------------------------
+
+
+def check_names(option: str, names: Sequence[str], allowed: Collection[str], seeds: int) -> None:
+    """Refuse unknown names, no name at all, and fewer than one seed.
+
+    Raises:
+        UserError: names the option, what it allows and what was received.
+    """
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names or seeds < 1:
+        raise UserError(
+            f"{option} must name some of {','.join(allowed)}, and --seeds must be at least 1; received: "
+            f"{','.join(unknown or names) or 'no name'}, {seeds}"
+        )
+
+
+def keep_settings(path: Path, settings: Mapping[str, Any], rows: str) -> None:
+    """Write the settings that all rows share, or refuse a folder whose rows had other settings.
 
     Args:
         path: the file.
-        settings: values that JSON can hold.
-        parts: what shares them, for the message: "all rows of a comparison".
+        settings: values that JSON can hold. Where the photos lie (`data.spec`) may change: their fingerprint decides.
+        rows: what shares the settings, for the message: "all rows of a comparison".
 
     Raises:
         UserError: the file holds other settings.
@@ -36,49 +179,85 @@ def keep_settings(path: Path, settings: dict[str, Any], parts: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
         return
+    # Every difference is named, so that one look at the file tells which command to repeat.
     kept = json.loads(path.read_text(encoding="utf-8"))
     if "data" in settings:
         kept["data"]["spec"] = settings["data"]["spec"]
     different = [name for name, value in settings.items() if kept.get(name) != value]
     if different:
         raise UserError(
-            f"{parts} share their settings; received another {', '.join(different)} than {path} has; repeat the first "
+            f"{rows} share their settings; received another {', '.join(different)} than {path} has; repeat the first "
             "command or choose another --out"
         )
 
 
-def finished_autoencoder(folder: Path, path: Path, config: Config) -> Path | None:
-    """A run in `folder` other than `path` whose finished autoencoder was trained as `config` wants it."""
-    for other in sorted(folder.glob("*/autoencoder.keras")):
-        if other.parent != path and _stage_one(Run(other.parent).config) == _stage_one(config):
-            return other.parent
+def finished_autoencoder(row: Row) -> Path | None:
+    """Return the folder of another row, beside this one, with a finished autoencoder that fits this row's config."""
+    for path in sorted(row.folder.parent.glob("*/autoencoder.keras")):
+        if path.parent != row.folder and _first_stage(Run(path.parent).config) == _first_stage(row.config):
+            return path.parent
     return None
 
 
-def _stage_one(config: Config) -> dict[str, Any]:
-    """What the training of the autoencoder depends on, in rows of one table: they leave its other fields alone."""
+def _first_stage(config: Config) -> dict[str, object]:
+    """Return what the autoencoder depends on among the rows of one table, which never change its other fields."""
     return {"network": config.to_dict()["network"], "seed": config.training.seed}
 
 
-@contextlib.contextmanager
-def row_of_table(folder: Path, failed: dict[str, str]) -> Iterator[None]:
-    """One row of several: what stops it goes to `failed` and FOLDER/error.txt; its graphs are forgotten afterwards."""
-    try:
-        yield
-    except Exception as error:
-        failed[folder.name] = f"{type(error).__name__}: {error}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "error.txt", traceback.format_exc())
-    finally:
-        keras.backend.clear_session()
-        gc.collect()
+def training_cost(folder: Path) -> dict[str, Any]:
+    """Return what both stages of a run took together: {"images_seen": ..., "seconds": ...}."""
+    stages = Run(folder).spent().values()
+    return {name: sum(stage[name] for stage in stages) for name in ("images_seen", "seconds")}
+
+
+def probe_on_test(
+    extract: Extractor, source: Source, *, num_values: int, seed: int, on_progress: Progress | None = None
+) -> Result:
+    """Judge features by a linear probe on the test split.
+
+    Args:
+        extract: images to {layer: maps}, for example a backbone.
+        source: labelled photos with a test split.
+        num_values: values per image that a layer is pooled to.
+        seed: draws the labels that the probe's strength is chosen on.
+        on_progress: called with (done, total, text).
+
+    Returns:
+        see `linear_probe`.
+    """
+    return linear_probe(
+        extract,
+        source.labelled("train", BATCH),
+        source.labelled("test", BATCH),
+        num_values=num_values,
+        seed=seed,
+        on_progress=on_progress,
+    )
+
+
+# --- statistics over seeds --------------------------------------------------------------------------------------------
 
 
 def mean(values: Sequence[float]) -> float:
-    """To two decimals."""
+    """Return the mean, rounded to two decimals."""
     return round(float(np.mean(values)), 2)
 
 
 def stderr(values: Sequence[float]) -> float | None:
-    """Standard error of the mean, to two decimals; None for one value."""
+    """Return the standard error of the mean, rounded to two decimals; None for a single value."""
     return round(float(np.std(values, ddof=1) / np.sqrt(len(values))), 2) if len(values) > 1 else None
+
+
+def by_layer(results: Sequence[Result], statistic: Callable[[Sequence[float]], Number]) -> dict[str, Number]:
+    """Return a statistic of every layer's accuracy over the seeds of a row, {layer: statistic}."""
+    return {name: statistic([result["by_layer"][name] for result in results]) for name in results[0]["by_layer"]}
+
+
+def with_error(value: float, error: float | None) -> str:
+    """Return "61.2 ± 0.6", without the error if there is none."""
+    return f"{value:.1f}" + ("" if error is None else f" ± {error:.1f}")
+
+
+def failed_lines(failed: Mapping[str, str]) -> list[str]:
+    """Return the lines below a printed table that name the failed rows."""
+    return [f"failed: {label}: {error}" for label, error in failed.items()]

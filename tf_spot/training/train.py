@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_spot.config import Config
-from tf_spot.data import open_source
+from tf_spot.data import Source, open_source
 from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -29,7 +29,7 @@ from tf_spot.training.stage import Callbacks, train_stage
 
 def train(
     config: Config,
-    spec: str,
+    spec: str | Source,
     out: str | Path,
     *,
     resume: bool = False,
@@ -43,7 +43,7 @@ def train(
 
     Args:
         config: the whole recipe.
-        spec: the photos, see `tf_spot.data.open_source`.
+        spec: the photos, see `tf_spot.data.open_source`; or a source that this opened.
         out: the run folder; new or empty, or with `resume` that of an unfinished run.
         resume: go on from the newest good checkpoint. In deterministic mode on one device the weights end up the same,
             bit for bit, as those of a run that was never stopped.

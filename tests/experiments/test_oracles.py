@@ -1,0 +1,45 @@
+"""The oracles of a search: the order of the grid, the ranges of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tf_spot.config import preset
+from tf_spot.experiments.oracles import make_oracle
+
+CONFIG = preset("tiny").replace(**{"training.seed": 1})
+
+
+def proposed(oracle: Any, trial_id: str) -> Any:
+    return oracle.populate_space(trial_id).get("values")
+
+
+def test_a_grid_is_every_combination_in_order() -> None:
+    """The number of the trial alone decides, so a continued search goes on in the same order."""
+    oracle = make_oracle("grid", ["adversarial_loss", "width"], None, CONFIG)
+    assert oracle.max_trials is None
+    losses, widths = ("nonsaturating", "minimax", "confusion"), (0.25, 0.5, 1.0)
+    wanted = [{"game.adversarial_loss": loss, "network.width": width} for loss in losses for width in widths]
+    assert [proposed(oracle, f"{number:04d}") for number in range(9)] == wanted
+    assert oracle.populate_space("0009") == {"status": "STOPPED"}
+
+
+def test_other_oracles_draw_from_the_range() -> None:
+    oracle = make_oracle("random", ["drop_rate"], None, CONFIG)
+    assert oracle.max_trials == 10
+    rates = [proposed(oracle, f"{number:04d}")["game.drop_rate"] for number in range(8)]
+    assert all(0.1 <= rate <= 0.9 for rate in rates) and len(set(rates)) == 8
+    again = make_oracle("random", ["drop_rate"], None, CONFIG)
+    assert proposed(again, "0000")["game.drop_rate"] == rates[0], "the seed decides"
+
+
+@pytest.mark.parametrize(("kind", "trials"), [("bayesian", 3), ("random", 4)])
+def test_trials_are_at_most(kind: str, trials: int) -> None:
+    assert make_oracle(kind, ["drop_rate"], trials, CONFIG).max_trials == trials
+
+
+def test_hyperband_trains_the_whole_recipe_at_most() -> None:
+    config = CONFIG.replace(**{"training.spotter_steps": 120, "training.steps_per_epoch": 10})
+    assert make_oracle("hyperband", ["drop_rate"], None, config).max_epochs == 12

@@ -1,0 +1,34 @@
+"""Photos of which only the record is left: what `ablate` and `compare` read of them where all rows are finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class RecordedPhotos:
+    """A source known by its record alone.
+
+    Args:
+        record: spec, name, fingerprint and counts.
+    """
+
+    record: dict[str, Any]
+    has_labels: bool = True
+    has_test: bool = True
+
+    @property
+    def spec(self) -> str:
+        return self.record["spec"]
+
+    @property
+    def name(self) -> str:
+        return self.record["name"]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.record["fingerprint"]
+
+    def count(self, split: str) -> int:
+        return self.record["counts"][split]

@@ -1,0 +1,153 @@
+"""Methods of a comparison that train one network by plain `fit`: the autoencoder and the pretext tasks."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_spot.baselines import pretext_class
+from tf_spot.baselines.supervised import labelled_stream
+from tf_spot.config import Config
+from tf_spot.data.source import Source
+from tf_spot.experiments.budget import TRIAL_STEPS, Budget, StopByClock, seconds_per_step, whole_steps
+from tf_spot.experiments.learning_curve import Curve
+from tf_spot.features.pooling import Extractor
+from tf_spot.models.backbones import Backbone
+from tf_spot.models.from_config import adam, build_autoencoder, build_discriminator
+from tf_spot.models.networks import Encoder
+from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.progress import Progress
+from tf_spot.runs.run import Run
+from tf_spot.training.callbacks import CountSteps, FiniteLoss, MetricsLog, Position, ReportProgress
+
+
+class Fitted(NamedTuple):
+    """A model trained for its budget."""
+
+    model: keras.Model
+    images_seen: int
+    seconds: float
+
+
+def fit(method: str, run: Run, source: Source, budget: Budget, on_progress: Progress | None) -> Fitted:
+    """Train a method for its budget, with records in the run folder.
+
+    With a budget of seconds the clock ends the training, and the learning rate falls over as many steps as a timed
+    trial predicts.
+    """
+    config, training = run.config, run.config.training
+    steps = _steps(method, config, source, budget)
+    model = build_model(method, config, source, steps)
+    position = Position(method, steps, training.steps_per_epoch, training.batch_size)
+    callbacks = _callbacks(run, position, source, budget, on_progress)
+    # The stream is a function of the step, so every `fit` opens it where the last one ended.
+    while position.step < position.total_steps:
+        _fit_epochs(model, stream(method, config, source, position.step), position, callbacks)
+    return Fitted(model, position.step * position.batch_size, position.seconds)
+
+
+def _steps(method: str, config: Config, source: Source, budget: Budget) -> int:
+    if budget.images is not None:
+        return whole_steps(budget.images, config.training)
+    trial = build_model(method, config, source, TRIAL_STEPS)
+    # The trial has a model of its own, as its steps train it.
+    per_step = seconds_per_step(trial, stream(method, config, source, 0), config.training.batch_size)
+    return max(1, round((budget.seconds or 0) / per_step))
+
+
+def _callbacks(
+    run: Run, position: Position, source: Source, budget: Budget, on_progress: Progress | None
+) -> list[keras.callbacks.Callback]:
+    writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+    # CountSteps comes first: the others read the position that it moves.
+    callbacks = [
+        CountSteps(position),
+        FiniteLoss(position, run.path / "checkpoints"),
+        MetricsLog(position, run, writer),
+        Curve(run.path, source, extractor, run.config.training, position.total_steps),
+    ]
+    if budget.seconds is not None:
+        # The predicted number of steps shapes the learning rate and the curve only; the clock ends the training.
+        position.total_steps = sys.maxsize
+        callbacks.append(StopByClock(position, budget.seconds, on_progress))
+    elif on_progress is not None:
+        callbacks.append(ReportProgress(position, on_progress))
+    return callbacks
+
+
+def _fit_epochs(
+    model: keras.Model, batches: tf.data.Dataset, position: Position, callbacks: list[keras.callbacks.Callback]
+) -> None:
+    """Train the whole epochs that are left, or the last, shorter one."""
+    left = position.total_steps - position.step
+    epoch = position.step // position.steps_per_epoch
+    model.fit(
+        batches,
+        initial_epoch=epoch,
+        epochs=epoch + max(1, left // position.steps_per_epoch),
+        steps_per_epoch=min(position.steps_per_epoch, left),
+        callbacks=callbacks,
+        shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
+        verbose=0,
+    )
+
+
+# --- models and batches -----------------------------------------------------------------------------------------------
+
+
+def build_model(method: str, config: Config, source: Source, steps: int) -> keras.Model:
+    """Return an untrained, compiled model: the autoencoder or a `Pretext`, its learning rate falling over `steps`."""
+    if method == "autoencoder":
+        return build_autoencoder(config.replace(**{"training.autoencoder_steps": steps}))
+    model = pretext_class(method)(
+        new_backbone(config),
+        image_size=config.data.image_size,
+        units=config.network.fc_units,
+        classes=len(source.class_names or ()) if method == "supervised" else None,
+        weight_decay=config.game.weight_decay,
+        seed=config.training.seed,
+    )
+    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=JIT_COMPILE)
+    return model
+
+
+def new_backbone(config: Config) -> Backbone:
+    """Return the untrained backbone, with the same weights for every method with the same seed."""
+    keras.utils.set_random_seed(config.training.seed)
+    return build_discriminator(config).backbone
+
+
+def stream(method: str, config: Config, source: Source, first_step: int) -> tf.data.Dataset:
+    """Return the batches that a method trains on, from `first_step`: the spotter's, with labels for `supervised`.
+
+    Returns:
+        batches of images float32 (batch_size, image_size, image_size, 3) in [-1, 1], or of (images, labels int32
+        (batch_size,)).
+    """
+    batch_size, seed = config.training.batch_size, config.training.seed
+    if method == "supervised":
+        return labelled_stream(source, batch_size, seed=seed, first_step=first_step)
+    return source.unlabelled(batch_size, seed=seed, first_step=first_step)
+
+
+# --- what transfers ---------------------------------------------------------------------------------------------------
+
+
+def extractor(model: keras.Model) -> Extractor:
+    """Return what maps images to {layer: maps}: an autoencoder's encoder levels, else the model's backbone."""
+    return encoder_levels(model.encoder) if hasattr(model, "encoder") else model.backbone
+
+
+def encoder_levels(encoder: Encoder) -> Extractor:
+    """Return what maps images to the output of every layer of the encoder, {"e0": (batch, h, w, channels), ...}."""
+
+    def extract(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        maps, x = {}, images
+        for stage in encoder.stages:
+            x = maps[stage.name] = stage(x, training=False)
+        return maps
+
+    return extract
