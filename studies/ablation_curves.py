@@ -1,4 +1,6 @@
-"""Curves of rows of the ablation table: writes results/ablation-curves.json and docs/images/ablation-curves.png.
+"""Training curves of variants of the ablation.
+
+Writes results/ablation-curves.json and docs/images/ablation-curves.png:
 
     python studies/ablation_curves.py baseline=OUT/baseline-1 a=OUT/a-1 c=OUT/c-1 k=OUT/k-1 l=OUT/l-1
 
@@ -30,33 +32,33 @@ PANELS = {
 }
 
 
-def title(row: str) -> str:
-    """What the table of rows calls it."""
-    says = ABLATIONS[row].says
-    return f"({row}) {says}" if len(row) == 1 else says
+def title(variant: str) -> str:
+    """Return the variant's name in the ablation table."""
+    says = ABLATIONS[variant].says
+    return f"({variant}) {says}" if len(variant) == 1 else says
 
 
 def table(result: dict[str, Any]) -> str:
-    """The panels' values at the first and the last step, a line a row."""
+    """Return the panels' values at the first and the last step as text, one line per variant."""
     lines = [" " * 40 + "   told as real  told as repaired       mask AUC            kNN",
              " " * 40 + "    first  last       first  last    first  last    first  last"]  # fmt: skip
-    for row, run in result["runs"].items():
+    for variant, run in result["runs"].items():
         ends = [[line[name] for line in run["curve"] if line[name] is not None] for name in PANELS]
         cells = [f"{values[0]:.2f}  {values[-1]:.2f}" if values else "-" for values in ends]
-        lines.append(f"{title(row):<40}{cells[0]:>15}{cells[1]:>18}{cells[2]:>15}{cells[3]:>15}")
+        lines.append(f"{title(variant):<40}{cells[0]:>15}{cells[1]:>18}{cells[2]:>15}{cells[3]:>15}")
     return "\n".join(lines)
 
 
 def draw(runs: dict[str, dict[str, Any]], picture: Path) -> None:
-    """A panel a signal, a line a row."""
+    """Draw one panel per signal with one curve per variant."""
     with plt.rc_context({"font.size": 10, "axes.grid": True, "grid.alpha": 0.3}):
         figure, panels = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharex=True)
-        for axes, (name, what) in zip(panels.flat, PANELS.items(), strict=True):
-            for row, run in runs.items():
+        for axes, (name, heading) in zip(panels.flat, PANELS.items(), strict=True):
+            for variant, run in runs.items():
                 points = [(line["step"], line[name]) for line in run["curve"] if line[name] is not None]
                 steps, values = zip(*points, strict=True) if points else ((), ())
-                axes.plot(steps, values, marker="o", markersize=3, label=title(row))
-            axes.set_title(what)
+                axes.plot(steps, values, marker="o", markersize=3, label=title(variant))
+            axes.set_title(heading)
             axes.spines[["top", "right"]].set_visible(False)
         for axes in panels[1]:
             axes.set_xlabel("steps of the game")
@@ -67,11 +69,11 @@ def draw(runs: dict[str, dict[str, Any]], picture: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="ROW=RUN", nargs="+")
+    parser.add_argument("runs", metavar="VARIANT=RUN", nargs="+")
     options = parser.parse_args()
     named = dict(text.split("=", 1) for text in options.runs)
-    runs = {row: record(Path(path)) for row, path in named.items()}
-    words = [f"{row}=OUT/{Path(path).name}" for row, path in named.items()]
+    runs = {variant: record(Path(path)) for variant, path in named.items()}
+    words = [f"{variant}=OUT/{Path(path).name}" for variant, path in named.items()]
     command = " ".join(["python", "studies/ablation_curves.py", *words])
     result = {"task": "ablation-curves", "runs": runs} | provenance(command)
     write_json(ROOT / "results" / "ablation-curves.json", result)

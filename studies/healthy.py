@@ -1,4 +1,6 @@
-"""Curves of a good, a collapsed and a too easy training: writes results/healthy.json and docs/images/healthy-*.png.
+"""Training curves of a good, a collapsed and a too easy run.
+
+Writes results/healthy.json and docs/images/healthy-*.png:
 
     tf-spot train --data photos --preset tiny --set training.steps_per_epoch=50 --out good
     short="--preset tiny --set training.spotter_steps=300 --set training.steps_per_epoch=25 --autoencoder good"
@@ -7,7 +9,7 @@
         --set training.discriminator_learning_rate=0.01 --out collapsed
     python studies/healthy.py good=good easy=easy collapsed=collapsed small=RUN
 
-RUN is that of the README's second table.
+RUN is the run of the README's second table.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ SIGNALS = ("decoded_accuracy", "repaired_accuracy", "mask_loss", "held_out_mask_
 
 
 def record(path: Path) -> dict[str, Any]:
-    """Photos, recipe, and curves of the second training of one run."""
+    """Return the photos, the recipe and the stage 2 curves of one run."""
     run = Run(path)
     recipe, usual = run.config.to_dict(), preset(run.config.preset).to_dict()
     changes = {
@@ -56,7 +58,7 @@ def record(path: Path) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The last value of every signal, a line a run."""
+    """Return the last value of every signal as text, one line per run."""
     lines = ["run           accuracy on       mask loss     mask   spread of  effective       kNN",
              "           decoded repaired   (of constant)    AUC    features       rank  accuracy"]  # fmt: skip
     for name, run in result["runs"].items():
@@ -70,15 +72,17 @@ def table(result: dict[str, Any]) -> str:
 
 
 def constant(drop_rate: float) -> float:
-    """The mask loss of a constant answer: the entropy of the share dropped."""
+    """Return the mask loss of a constant prediction: the entropy of the drop rate."""
     return -drop_rate * math.log(drop_rate) - (1 - drop_rate) * math.log(1 - drop_rate)
 
 
 def draw(run: dict[str, Any], tops: dict[str, float], picture: Path) -> None:
-    """Four panels: who wins, whether damage is found, whether features vary, and in how many directions.
+    """Draw four panels: accuracy on both classes, mask loss, spread of the features, their effective rank.
 
     Args:
-        tops: the largest value of an axis, the same for all runs.
+        run: see `record`.
+        tops: upper limits of the axes of "feature_std" and "effective_rank", the same for all runs.
+        picture: the file to write.
     """
     with plt.rc_context({"font.size": 10, "axes.grid": True, "grid.alpha": 0.3}):
         figure, ((game, mask), (spread, rank)) = plt.subplots(2, 2, figsize=(8, 4.6), layout="constrained", sharex=True)
