@@ -15,6 +15,7 @@ from tests.support.recorded_photos import RecordedPhotos
 from tests.support.tiny_recipe import TINY
 from tf_spot.cli import main
 from tf_spot.config import ABLATIONS, PAPER, Config, preset
+from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.experiments import ablation
 from tf_spot.experiments.ablation import _rank_correlation, ablate, format_ablation
@@ -108,6 +109,25 @@ def test_a_committed_table_is_taken_as_finished(name: str, tmp_path: Path, monke
     record["name"] = "other photos"
     with pytest.raises(UserError, match="made with another data"):
         ablate(config, "folder:elsewhere", folder, variants, num_values=values)
+
+
+def test_the_photos_are_opened_once(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    given: list[Any] = []
+
+    def failing(config: Any, source: Any, *_: Any, **__: Any) -> Any:
+        given.append(source)
+        raise RuntimeError("not trained")
+
+    def opening(*arguments: Any) -> Any:
+        opened.append(open_source(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(ablation, "open_source", opening)
+    monkeypatch.setattr(ablation, "train", failing)
+    result = ablate(CONFIG, spec, tmp_path, ("a", "b"), seeds=2, num_values=32)
+    assert len(opened) == 1 and given == opened * 4
+    assert list(result["failed"]) == ["a-0", "b-0", "a-1", "b-1"] and list(result["rows"]) == ["random"]
 
 
 def test_mistakes_are_named(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.comparison_recipe import CONFIG
-from tf_spot.data import Source
+from tf_spot.data import Source, open_source
 from tf_spot.experiments.budget import Budget
 from tf_spot.experiments.comparison_row import data_record, train_row
 from tf_spot.experiments.learning_curve import read_curve
@@ -38,3 +38,10 @@ def test_a_run_folder_records_the_photos(source: Source, tmp_path: Path) -> None
     record = data_record(source)
     assert record["counts"] == {"train": 54, "test": 6} and record["fingerprint"] == source.fingerprint
     assert Run.create(tmp_path, CONFIG, record).data == record
+
+
+def test_rows_share_a_source_of_their_own_data_settings_only(source: Source) -> None:
+    assert open_source(source, CONFIG.replace(**{"training.seed": 5, "network.width": 0.25})) is source
+    for changes in ({"data.image_size": 32}, {"data.flip": False}):
+        with pytest.raises(ValueError, match="opened with the data settings of the configuration"):
+            open_source(source, CONFIG.replace(**changes))

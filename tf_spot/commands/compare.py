@@ -33,6 +33,7 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
+    # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.experiments.comparison import Budget, compare, format_comparison
     from tf_spot.progress import show_progress
 

@@ -37,6 +37,7 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
+    # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.experiments.tuning import format_search, tune
     from tf_spot.progress import show_progress
 
