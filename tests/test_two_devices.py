@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_spot.distributed.replicas import example_uniform, gather_rows, global_sum, own_rows
 from tf_spot.distributed.strategies import make_strategy
 from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.discriminator import Discriminator
@@ -110,26 +109,6 @@ def test_what_two_replicas_save_one_device_loads(pair: tuple[SimpleNamespace, Si
         two.variables + two.optimizer.variables, loaded.variables + loaded.optimizer.variables, strict=True
     ):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
-
-
-def test_two_replicas_draw_the_two_halves_of_the_global_batch(two: tf.distribute.Strategy) -> None:
-    whole = example_uniform(7, 1, tf.constant(5), BATCH, (2, 3))
-    halves = two.run(lambda: example_uniform(7, 1, tf.constant(5), BATCH // 2, (2, 3))).values
-    np.testing.assert_array_equal(tf.concat(halves, 0), whole)
-    assert np.abs(halves[0] - halves[1]).max() > 0.1
-
-
-def test_sums_and_rows_of_the_global_batch(two: tf.distribute.Strategy) -> None:
-    values = two.experimental_distribute_values_from_function(
-        lambda context: tf.constant([[1.0, 2.0]]) * 10**context.replica_id_in_sync_group
-    )
-    for total in two.run(global_sum, args=(values,)).values:
-        np.testing.assert_array_equal(total, [[11, 22]])
-    for rows in two.run(gather_rows, args=(values,)).values:
-        np.testing.assert_array_equal(rows, [[1, 2], [10, 20]])
-    first, second = two.run(lambda v: own_rows(gather_rows(v), 1), args=(values,)).values
-    np.testing.assert_array_equal(first, [[1, 2]])
-    np.testing.assert_array_equal(second, [[10, 20]])
 
 
 def test_batch_norm_over_replicas_has_the_moments_and_gradients_of_the_whole_batch(two: tf.distribute.Strategy) -> None:
