@@ -1,12 +1,12 @@
-"""Ten kills: a training of two workers, one of them killed again and again, ends as one that was never stopped.
+"""Kill one of two workers again and again, and compare the end of the training with that of an unbroken one.
 
     python studies/kills.py [--kills 10] [--seed 0]
 
-Trains tiny networks through both stages with two worker processes of this machine. At a random moment a random worker
+Trains tiny networks through both stages with two worker processes on this machine. At a random moment a random worker
 gets SIGKILL; the other must stop by itself; both are started again with --resume. Then every array of both stages' last
-checkpoints (networks, optimizers, history) is compared, bit for bit, with that of an unbroken training, and the
-recorded metrics as numbers: the mean over an epoch that was stopped within is summed in other pieces. Writes kills.json
-beside this script.
+checkpoints (networks, optimizers, history buffer) is compared, bit for bit, with that of an unbroken training, and the
+recorded metrics as numbers: the mean over an epoch that was interrupted is summed in other pieces. Writes
+results/kills.json.
 
 Moments, in each half of the kills: between the workers' meeting and their first common operation, at a random second of
 the start, after a random step, while a checkpoint is written.
@@ -23,7 +23,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "studies")]
@@ -40,9 +43,9 @@ SETTINGS = (
     "training.steps_per_epoch=10", "training.checkpoint_steps=4",
 )  # fmt: skip
 KINDS = ("start", "step", "writing", "met", "step")
-WAIT = 60  # seconds that a worker waits at the start for one that was killed before it came
-PATIENCE = 400  # seconds; what takes longer hangs
-MET = "met"  # what a worker says when it has met the others
+WAIT = 60  # seconds that a worker waits at the start for one that was killed before the meeting
+PATIENCE = 400  # seconds; a process that takes longer hangs
+MET = "met"  # printed by a worker when it has met the others
 TIMES = ("seconds", "images_per_second")  # of a line of metrics
 
 
@@ -51,13 +54,13 @@ class Moment(NamedTuple):
 
     kind: str  # of `KINDS`
     stage: str
-    step: int  # of the stage, which the killed worker has done at least; for `start` of no meaning
-    delay: float  # in [0, 1): what part of the start, of half a second or of a tenth goes by before the kill
+    step: int  # of the stage, which the killed worker has done at least; not used for `start`
+    delay: float  # before the kill, in [0, 1): share of the start, of half a second or of a tenth, by `kind`
     worker: int
 
 
 class Workers:
-    """Two processes of one training, and the file each writes its messages to."""
+    """Two processes of one training, and the file that each writes its messages to."""
 
     def __init__(self, photos: Path, run: Path, logs: Path) -> None:
         logs.mkdir()
@@ -79,12 +82,16 @@ class Workers:
         return [line for line in self.files[index].read_text().splitlines() if line.startswith(beginning)]
 
     def step(self, index: int, stage: str) -> int:
-        """The last step of a stage that a worker has told of; 0 before the first."""
-        told = self.lines(index, f"{stage} (")
-        return int(told[-1].rpartition(": ")[2].split("/")[0]) if told else 0
+        """Return the last step of a stage that a worker has reported; 0 before the first."""
+        lines = self.lines(index, f"{stage} (")
+        return int(lines[-1].rpartition(": ")[2].split("/")[0]) if lines else 0
 
     def wait_until(self, there: Callable[[], bool]) -> None:
-        """Raises `RuntimeError` when a worker ends before it is so, or it takes too long."""
+        """Wait until `there` is true.
+
+        Raises:
+            RuntimeError: a worker ended before, or it takes too long.
+        """
         deadline = time.monotonic() + PATIENCE
         while not there():
             if any(process.poll() is not None for process in self.processes) or time.monotonic() > deadline:
@@ -92,7 +99,7 @@ class Workers:
             time.sleep(0.002)
 
     def end(self, index: int) -> int | None:
-        """The exit code of a worker, which is killed if it does not end; None then."""
+        """Return the exit code of a worker; None if it does not end, and kill it then."""
         try:
             return self.processes[index].wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -123,7 +130,7 @@ def main() -> None:
 
 
 def moments(count: int, seed: int) -> list[Moment]:
-    """The first half of the kills in stage 1, the rest in stage 2, the steps rising."""
+    """Draw the moments: the first half of the kills in stage 1, the rest in stage 2, in the order of steps."""
     numbers = random.Random(seed)
     found = []
     for stage, kills in zip(STAGES, (count - count // 2, count // 2), strict=True):
@@ -137,7 +144,7 @@ def moments(count: int, seed: int) -> list[Moment]:
 
 
 def finish(workers: Workers) -> float:
-    """Seconds from the start to the first step; the workers are waited for, and must end well."""
+    """Wait for the workers, which must succeed; return the seconds from the start to the first step."""
     workers.wait_until(lambda: any(workers.step(0, stage) for stage in STAGES))
     start = time.monotonic() - workers.began
     if [workers.end(index) for index in (0, 1)] != [0, 0]:
@@ -146,7 +153,7 @@ def finish(workers: Workers) -> float:
 
 
 def kill(workers: Workers, moment: Moment, run: Path, start: float) -> dict[str, Any]:
-    """Waits for the moment, kills, and tells what became of the other worker."""
+    """Wait for the moment, kill, and return a row about the other worker's end."""
     killed, other, folder = moment.worker, 1 - moment.worker, run / "checkpoints" / moment.stage
     if moment.kind == "start":
         time.sleep(moment.delay * start)
@@ -181,12 +188,12 @@ def kill(workers: Workers, moment: Moment, run: Path, start: float) -> dict[str,
 
 
 def newest(run: Path, stage: str) -> int:
-    """The step that a stage goes on from."""
+    """Return the step from which a stage resumes."""
     return max((int(path.name.removeprefix("step-")) for path in run.glob(f"checkpoints/{stage}/step-*")), default=0)
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Names of arrays that are not the same, bit for bit; empty when nothing was lost."""
+    """Return the names of arrays that differ in any bit; empty when nothing was lost."""
     found = []
     for stage in STAGES:
         ours, theirs = (replicas.arrays(run, stage) for run in (one, other))
@@ -196,7 +203,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def metrics_difference(one: Path, other: Path) -> float:
-    """The largest relative difference of two numbers recorded at the same place; infinite where one lacks a number."""
+    """Return the largest relative difference of numbers of the same line and name; infinite where one is missing."""
     ours, theirs = (
         [(i, k, v) for i, line in enumerate(Run(run).metrics()) for k, v in sorted(line.items()) if k not in TIMES]
         for run in (one, other)
@@ -206,23 +213,22 @@ def metrics_difference(one: Path, other: Path) -> float:
     return max(relative_difference(a[2], b[2]) for a, b in zip(ours, theirs, strict=True))
 
 
-def relative_difference(one: Any, other: Any) -> float:
-    """0 for two that are equal, text or numbers; infinite for different texts."""
+def relative_difference(one: object, other: object) -> float:
+    """Return 0 for two that are equal, text or numbers; infinity for different texts."""
     if one == other:
         return 0.0
-    if not all(isinstance(value, (int, float)) for value in (one, other)):
+    if not isinstance(one, int | float) or not isinstance(other, int | float):
         return math.inf
     return abs(one - other) / max(abs(one), abs(other))
 
 
-def same_bytes(one: Any, other: Any) -> bool:
-    """Are both there, of one shape and of the same bytes?"""
-    both = one is not None and other is not None
-    return both and one.shape == other.shape and one.tobytes() == other.tobytes()
+def same_bytes(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """True if both are there, of one shape and of the same bytes."""
+    return one is not None and other is not None and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line a kill."""
+    """Return one line per kill."""
     lines = ["moment    worker  stage                   step  steps lost  others stopped after  exit code"]
     for row in result["rows"]:
         stopped = "never" if row["seconds_to_stop"] is None else f"{row['seconds_to_stop']:.1f} s"
@@ -251,7 +257,7 @@ def record(options: argparse.Namespace, rows: list[dict[str, Any]], differing: l
 
 
 def worker(words: list[str]) -> int:
-    """`tf-spot`, telling of the meeting and of every step."""
+    """Run `tf-spot`, which prints that the workers have met and every step."""
     from tf_spot import cli, progress
     from tf_spot.distributed import rendezvous as cluster
     from tf_spot.distributed import strategies

@@ -1,8 +1,8 @@
-"""Peak memory and time of a step against batch size: python studies/memory.py
+"""Measure peak memory and time per step against batch size: python studies/memory.py
 
-Writes memory.json beside this script. Every row is a process of its own that builds a spotter of the preset `stl10` at
-half width and trains it on random images, 96 pixels a side: one step to trace, STEPS that are timed. Rows that would
-start after LIMIT seconds are left out and named.
+Writes results/memory.json. Every row is a process of its own that builds a spotter of the preset `stl10` at half width
+and trains it on random images of 96x96 pixels: one step to trace, STEPS that are timed. Rows that would start after
+LIMIT seconds are left out and named.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ BATCHES = (16, 32, 64)
 
 
 def measure(batch: int, changes: list[str]) -> dict[str, Any]:
-    """In a fresh process. `peak_mib`: resident memory at the peak; `built_mib`: before the first step."""
+    """Measure in this process, which must be fresh.
+
+    Returns:
+        `peak_mib`, resident memory at the peak; `built_mib`, before the first step; `seconds_a_step`, of the quickest.
+    """
     import resource
 
     import tensorflow as tf
@@ -56,15 +60,15 @@ def measure(batch: int, changes: list[str]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line a mode; peak memory and seconds a step for each batch size."""
+    """Return one line per mode: peak memory and seconds per step for each batch size."""
     batches = sorted({row["batch_size"] for row in result["rows"]})
     lines = ["batch size      " + "".join(f"{batch:>20}" for batch in batches)]
     for mode in result["modes"]:
         cells = {row["batch_size"]: row for row in result["rows"] if row["mode"] == mode}
-        told = (
+        texts = (
             f"{cells[b]['peak_mib']:,} MiB {cells[b]['seconds_a_step']:5.1f} s" if b in cells else "-" for b in batches
         )
-        lines.append(f"{mode:<16}" + "".join(f"{text:>20}" for text in told))
+        lines.append(f"{mode:<16}" + "".join(f"{text:>20}" for text in texts))
     if result["left_out"]:
         lines.append(f"-: not measured, the time of {LIMIT} s was up")
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""Peak memory of packing and training against the number of photos: python studies/pack_memory.py
+"""Measure the peak memory of packing and training against the number of photos: python studies/pack_memory.py
 
 For 10,000 and a million (or --counts): that many generated JPEGs of 40 pixels (a hundred different ones under many
 names), packed by `tf-spot pack`, then a few steps of both stages from the shards, each in a process of its own. Writes
-pack-memory.json beside this script. A million takes some 5 GB in the folder for temporary files.
+results/pack-memory.json. A million photos take some 5 GB in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAINING = (*replicas.SETTINGS, "training.deterministic=false")
 
 
 def generate(folder: Path, count: int) -> None:
-    """Hard links cost next to nothing; a folder of a thousand entries is quicker than one of a million."""
+    """Write `count` JPEGs, `KINDS` of them different and the others hard links, a thousand per folder."""
     import numpy as np
     from PIL import Image
 
@@ -46,7 +46,7 @@ def generate(folder: Path, count: int) -> None:
 
 
 def peak(words: list[str]) -> dict[str, float]:
-    """Seconds and peak memory of `tf-spot` with these words, in a process of its own."""
+    """Return seconds and peak memory of `tf-spot` with these arguments, in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     began = time.monotonic()
     done = subprocess.run([sys.executable, __file__, "--here", *words], env=environment, capture_output=True, text=True)
@@ -56,34 +56,19 @@ def peak(words: list[str]) -> dict[str, float]:
 
 
 def row(count: int) -> dict[str, Any]:
+    """Generate that many photos, pack them and train from the shards."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         generate(home / "photos", count)
-        pack = [
-            "pack",
-            "--data",
-            f"folder:{home / 'photos'}",
-            "--out",
-            str(home / "shards"),
-            "--shard-mb",
-            str(SHARD_MB),
-        ]
+        shards = str(home / "shards")
+        pack = ["pack", "--data", f"folder:{home / 'photos'}", "--out", shards, "--shard-mb", str(SHARD_MB)]
         settings = [word for change in TRAINING for word in ("--set", change)]
-        train = [
-            "train",
-            "--data",
-            f"shards:{home / 'shards'}",
-            "--out",
-            str(home / "run"),
-            "--preset",
-            "tiny",
-            *settings,
-        ]
+        train = ["train", "--data", f"shards:{shards}", "--out", str(home / "run"), "--preset", "tiny", *settings]
         return {"photos": count, "pack": peak(pack), "train": peak(train)}
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line a count."""
+    """Return one line per number of photos."""
     lines = ["photos     peak memory of packing  of training from the shards"]
     for one in result["rows"]:
         lines.append(f"{one['photos']:<9,} {one['pack']['peak_mib']:>19,} MiB {one['train']['peak_mib']:>24,} MiB")

@@ -1,7 +1,7 @@
-"""Ten steps of both stages on one device, on two and on two workers, compared: python studies/replicas.py
+"""Compare ten steps of both stages on one device, on two devices and on two workers: python studies/replicas.py
 
-Writes replicas.json beside this script. Each training is a process of its own, two of them for the two workers. The
-photos are made here; networks are tiny. Damage, dropout, history and augmentation are on.
+Writes results/replicas.json. Each training is a process of its own, two of them for the two workers. The photos are
+generated; networks are tiny. Damage, dropout, history buffer and augmentation are on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from tf_spot.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -30,7 +36,7 @@ KINDS = ("weights", "moments", "history")
 
 
 def make_photos(folder: Path, count: int = 30) -> Path:
-    """Blurred noise in two classes, each photo unlike the others."""
+    """Write blurred noise in two classes, each photo unlike the others, and return the folder."""
     import numpy as np
     from PIL import Image
 
@@ -42,15 +48,15 @@ def make_photos(folder: Path, count: int = 30) -> Path:
     return folder
 
 
-def config(*changes: str) -> Any:
-    """The recipe of the comparison."""
+def config(*changes: str) -> Config:
+    """Return the recipe of the comparison with changes, such as `training.spotter_steps=2`."""
     from tf_spot.config import preset
 
     return preset("tiny").override([*SETTINGS, *changes])
 
 
 def run_here(strategy_name: str, photos: Path, out: Path) -> None:
-    """Trains in this process and lets the strategy's model extract features: OUT/run and OUT/features-WORKER.npy."""
+    """Train in this process and extract features under the strategy, into OUT/run and OUT/features-WORKER.npy."""
     import tensorflow as tf
 
     if strategy_name == "mirrored":
@@ -61,8 +67,8 @@ def run_here(strategy_name: str, photos: Path, out: Path) -> None:
     train_and_extract(make_strategy(strategy_name, 120), config(), photos, out)
 
 
-def train_and_extract(strategy: Any, recipe: Any, photos: Path, out: Path) -> None:
-    """See `run_here`."""
+def train_and_extract(strategy: tf.distribute.Strategy, recipe: Config, photos: Path, out: Path) -> None:
+    """Train and extract features, see `run_here`."""
     import numpy as np
 
     from tf_spot.data import load
@@ -79,7 +85,7 @@ def train_and_extract(strategy: Any, recipe: Any, photos: Path, out: Path) -> No
 
 
 def start_workers(command: Sequence[str], count: int = 2, cluster: Sequence[str] = ()) -> list[subprocess.Popen[str]]:
-    """Processes of `command`, one a worker on this machine; their stderr is a pipe."""
+    """Start `command` once per worker on this machine; stderr of each is a pipe."""
     cluster = list(cluster) or free_addresses(count)
     return [
         subprocess.Popen(
@@ -91,13 +97,14 @@ def start_workers(command: Sequence[str], count: int = 2, cluster: Sequence[str]
 
 
 def environment(cluster: Sequence[str], index: int) -> dict[str, str]:
-    """What a worker needs to find the others."""
-    told = {"cluster": {"worker": list(cluster)}, "task": {"type": "worker", "index": index}}
+    """Return the environment in which worker `index` finds the others."""
+    tf_config = {"cluster": {"worker": list(cluster)}, "task": {"type": "worker", "index": index}}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    return os.environ | quiet | {"TF_CONFIG": json.dumps(told), "PYTHONPATH": str(ROOT)}
+    return os.environ | quiet | {"TF_CONFIG": json.dumps(tf_config), "PYTHONPATH": str(ROOT)}
 
 
 def free_addresses(count: int) -> list[str]:
+    """Return addresses of this machine whose ports are free."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
@@ -105,13 +112,13 @@ def free_addresses(count: int) -> list[str]:
     return addresses
 
 
-def arrays(run: Path, stage: str) -> dict[str, Any]:
-    """Every array of a stage's last checkpoint by its name in the file, as float64."""
+def arrays(run: Path, stage: str) -> dict[str, np.ndarray]:
+    """Return every array of a stage's last checkpoint by its name in the file, as float64."""
     import h5py
 
-    found: dict[str, Any] = {}
+    found: dict[str, np.ndarray] = {}
 
-    def take(name: str, entry: Any) -> None:
+    def take(name: str, entry: h5py.Group | h5py.Dataset) -> None:
         if isinstance(entry, h5py.Dataset):
             found[name] = entry[()].astype("float64")
 
@@ -121,13 +128,14 @@ def arrays(run: Path, stage: str) -> dict[str, Any]:
 
 
 def kind(name: str) -> str:
+    """Return the one of `KINDS` that an array belongs to."""
     if "optimizer" in name:
         return "moments"
     return "history" if "/history/" in name else "weights"
 
 
 def differences(one: Path, other: Path) -> dict[str, Any]:
-    """Those of the trained runs, and the largest of the features."""
+    """Return `run_differences`, and as `features` the largest difference of the extracted features."""
     import numpy as np
 
     features = [np.load(folder / "features-0.npy") for folder in (one, other)]
@@ -136,7 +144,7 @@ def differences(one: Path, other: Path) -> dict[str, Any]:
 
 
 def run_differences(one: Path, other: Path) -> dict[str, Any]:
-    """Largest differences by stage and kind, and of the losses: absolute below 1, relative above."""
+    """Return the largest differences by stage and kind, and of the losses: absolute below 1, relative above."""
     import numpy as np
 
     from tf_spot.runs.run import STAGES, Run

@@ -1,9 +1,9 @@
-"""What two workers do beside one: python studies/throughput.py [--rounds 3] [--steps 20]
+"""Measure the throughput of two workers against one: python studies/throughput.py [--rounds 3] [--steps 20]
 
-Trains spotters of the preset `small` on generated photos. Every process is held to one core (Linux): alone; two that
-know nothing of each other, at the same time, one a core; two workers of one training, one a core, with twice the batch.
-The three take turns. Writes throughput.json beside this script: images a second of all rounds, ratios of their medians,
-the bytes that the workers exchange in a step, and what docs/scaling.md predicts from them for many GPUs.
+Trains spotters of the preset `small` on generated photos. Every process is pinned to one core (Linux): one alone; two
+that know nothing of each other, at the same time, one per core; two workers of one training, one per core, with twice
+the batch. The three take turns. Writes results/throughput.json: images per second of all rounds, ratios of their
+medians, the bytes that the workers exchange in a step, and what docs/scaling.md predicts from them for many GPUs.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ import replicas  # noqa: E402
 from tf_spot.storage.files import write_json  # noqa: E402
 from tf_spot.storage.provenance import provenance  # noqa: E402
 
-BATCH, WARM = 16, 3  # images a process and step; steps before the clock starts
+BATCH, WARM = 16, 3  # images per process and step; steps before the clock starts
 SETTINGS = ("game.history_batches=2", "training.deterministic=false")
 WAYS = {"alone": 1, "two strangers": 2, "two workers": 2}  # processes
 
-# What the prediction takes for granted: preset stl10, 64 images a GPU.
+# What the prediction assumes: preset stl10, 64 images per GPU.
 GPU_BATCH = 64
-GPU_FLOPS = 40e12  # of 32-bit arithmetic in a second, sustained; an assumption, no GPU was measured
-LINK = 25e9  # bytes a second from one GPU to the next: 200 Gbit/s
-LATENCY = 10e-6  # seconds a hop of a ring
+GPU_FLOPS = 40e12  # 32-bit operations per second, sustained; an assumption, no GPU was measured
+LINK = 25e9  # bytes per second from one GPU to the next: 200 Gbit/s
+LATENCY = 10e-6  # seconds per hop of a ring
 WORLD = (8, 64, 512)
 
 
 def train_here(steps: int, photos: Path, together: bool) -> dict[str, float]:
-    """Images a second of this process, all workers' images counted, after the first steps."""
+    """Return the images per second after the first steps, those of all workers counted."""
     import keras
 
     from tf_spot.config import preset
@@ -50,7 +50,7 @@ def train_here(steps: int, photos: Path, together: bool) -> dict[str, float]:
     from tf_spot.models.from_config import build_autoencoder, build_spotter
 
     class Clock(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if batch in (WARM - 1, WARM + steps - 1):
                 times.append(time.perf_counter())
 
@@ -68,10 +68,10 @@ def train_here(steps: int, photos: Path, together: bool) -> dict[str, float]:
 
 
 def trace_here() -> dict[str, int]:
-    """What one step of preset stl10 costs a worker of two: its arithmetic, and the operations it shares with the other.
+    """Return what one step of preset stl10 costs a worker of two: arithmetic, and operations shared with the other.
 
-    Bytes are those that a worker gives: to sums (gradients, moments of batch norm and their gradients), and to the
-    history (fresh images and masks).
+    Bytes are those that a worker sends: to sums (gradients, moments of batch norm and their gradients), and to the
+    history buffer (fresh images and masks).
     """
     import tensorflow as tf
 
@@ -86,7 +86,7 @@ def trace_here() -> dict[str, int]:
     size = config.data.image_size
 
     @tf.function(autograph=False)
-    def step(images: Any) -> Any:
+    def step(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return strategy.run(spotter.train_step, args=(images,))
 
     graph = step.get_concrete_function(tf.TensorSpec((GPU_BATCH, size, size, 3))).graph
@@ -104,7 +104,7 @@ def trace_here() -> dict[str, int]:
 
 
 def predict(step: dict[str, int]) -> list[dict[str, Any]]:
-    """Weak scaling of stl10, GPU_BATCH images a GPU, nothing overlapped; see docs/scaling.md for the formula."""
+    """Predict the weak scaling of stl10, GPU_BATCH images per GPU, nothing overlapped; formula: docs/scaling.md."""
     compute, rows = step["flop"] / GPU_FLOPS, []
     for world in WORLD:
         sums = 2 * (world - 1) / world * step["summed_bytes"] / LINK
@@ -119,7 +119,7 @@ def predict(step: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The measured ratios and the predicted efficiency."""
+    """Return the measured ratios and the predicted efficiency."""
     step = result["step_of_stl10"]
     lines = [
         f"two workers against one:           {result['two_workers_to_one']:.2f}",
@@ -153,14 +153,15 @@ def main() -> None:
         photos = replicas.make_photos(Path(folder) / "photos", count=200)
         rates: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(options.rounds):
-            for way, found in rates.items():
+            for way, per_round in rates.items():
                 together = way == "two workers"
                 words = ["--steps", str(options.steps), "--photos", str(photos), *["--together"] * together]
-                told = [figures["images_per_second"] for figures in run(way, words)]
-                found.append(min(told) if together else sum(told))
-                print(way, found[-1], flush=True)
+                measured = [result["images_per_second"] for result in run(way, words)]
+                # Each worker counts the images of both; the slower one ends the training.
+                per_round.append(min(measured) if together else sum(measured))
+                print(way, per_round[-1], flush=True)
     step = run("two workers", ["--trace"])[0]
-    medians = {way: statistics.median(found) for way, found in rates.items()}
+    medians = {way: statistics.median(per_round) for way, per_round in rates.items()}
     result = {
         "task": "throughput", "preset": "small", "settings": list(SETTINGS), "images_a_process": BATCH,
         "steps": options.steps, "images_per_second": {way: [round(one, 2) for one in rates[way]] for way in WAYS},
@@ -178,7 +179,7 @@ def main() -> None:
 
 
 def run(way: str, words: list[str]) -> list[dict[str, Any]]:
-    """What the processes of one way print, each on a core of its own."""
+    """Return what the processes of one way print, each on a core of its own."""
     cluster, processes = replicas.free_addresses(WAYS[way]), []
     for core in range(WAYS[way]):
         environment = replicas.environment(cluster, core)
@@ -196,7 +197,7 @@ def run(way: str, words: list[str]) -> list[dict[str, Any]]:
 
 
 def worker() -> None:
-    """One process, held to one core."""
+    """Run one process, pinned to one core."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--core", type=int)
     parser.add_argument("--steps", type=int)

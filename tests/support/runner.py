@@ -1,9 +1,9 @@
-"""A tiny training in a process of its own, which the tests of killing and resuming start.
+"""A tiny training that the tests of killing and resuming start as a process of its own.
 
     python runner.py PHOTOS RUN [SIGNAL STAGE STEP]
 
 `KILL spotter 7` sends itself SIGKILL after step 7 of stage 2. `KILL write 8` does so while a checkpoint of stage 2, of
-step 8 or later, is being written. The environment variable PRECISION is that of the training.
+step 8 or later, is being written. The environment variable PRECISION sets `training.precision`.
 """
 
 import os
@@ -34,7 +34,7 @@ CONFIG: Config = preset("tiny").replace(
 
 
 def kill_during_write(folder: Path, step: int) -> None:
-    """Watches for the folder that a checkpoint is written in."""
+    """Wait for the folder that a checkpoint is written in, and kill this process."""
     while True:
         for entry in folder.glob(".aside-*"):
             name = entry.name.removeprefix(".aside-")

@@ -1,6 +1,6 @@
-"""What each of two worker processes does: python tests/two_workers.py PHOTOS OUT, with TF_CONFIG.
+"""The program of each of two worker processes: python tests/support/two_workers.py PHOTOS OUT, with TF_CONFIG.
 
-They settle numbers, train both stages into OUT/run and evaluate; what worker W saw goes to OUT/W.json and OUT/W.npz.
+They exchange numbers, train both stages into OUT/run and evaluate; worker W writes OUT/W.json and OUT/W.npz.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHORT = (
 
 
 class Numbers:
-    """Images of one pixel that are their own number."""
+    """A source of images of one pixel that hold their own index."""
 
     def unlabelled(self, batch_size: int, *, seed: int, first_step: int, share: tuple[int, int]) -> tf.data.Dataset:
         numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i, tf.float32))
@@ -49,8 +49,8 @@ class Numbers:
         return batches.map(lambda images: tf.split(images, share[1])[share[0]])
 
 
-def settle(strategy: Any) -> dict[str, Any]:
-    """Who takes part, which rows this worker reads, and what becomes of numbers that differ."""
+def settle(strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """Return who takes part, which rows this worker reads, and the error for numbers that differ."""
     worker = strategy.cluster_resolver.task_id
     rows = next(iter(training_stream(strategy, Numbers(), 6, seed=0, first_step=2)))
     seen = {
@@ -67,8 +67,8 @@ def settle(strategy: Any) -> dict[str, Any]:
     return seen
 
 
-def evaluate(run: Path, photos: Path, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A probe's figures and the maps of five photos, which no two replicas can share equally; rows go to `out`."""
+def evaluate(run: Path, photos: Path, out: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a probe's result and maps of five photos, which two replicas cannot share equally; embed into `out`."""
     source = load(f"folder:{photos}", image_size=16)
     backbone = load_spotter(run).backbone
     maps = share_rows(backbone)(next(iter(source.images("train", 5))))
