@@ -1,15 +1,12 @@
 """The run folder: begun once, gone on with only as it was, never half written."""
 
 import json
-import re
 
 import pytest
 
 from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.runs.run import Run
-from tf_spot.storage.files import write_file, write_text
-from tf_spot.storage.provenance import versions
 
 CONFIG = preset("tiny")
 DATA = {"spec": "folder:a", "name": "a", "fingerprint": "1f", "counts": {"train": 7}}
@@ -22,11 +19,6 @@ def test_a_new_run_records_what_was_run_on_what_with_what(tmp_path):
     recorded = json.loads((run.path / "versions.json").read_text())
     assert recorded["packages"]["tensorflow"] and recorded["packages"]["keras"]
     assert recorded["python"].startswith("3.") and recorded["cpus"] >= 1
-
-
-def test_versions_name_the_commit_of_the_checkout():
-    commit = versions()["commit"]
-    assert commit is None or re.fullmatch("[0-9a-f]{40}", commit)
 
 
 def test_training_into_a_folder_that_holds_something_is_refused(tmp_path):
@@ -89,17 +81,22 @@ def test_a_line_of_metrics_cut_short_by_a_kill_is_left_out_and_then_dropped(tmp_
     assert [line["step"] for line in run.metrics()] == [10, 20]
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file.txt"
-    write_text(path, "old")
+def test_what_a_run_has_taken_counts_the_autoencoder_of_another_run(tmp_path):
+    """Lines count from the start of their stage, so the last one has the total."""
+    run = Run.create(tmp_path, CONFIG, DATA)
+    nothing = {"images_seen": 0, "seconds": 0.0}
+    assert run.spent() == {"autoencoder": nothing, "spotter": nothing}
+    (tmp_path / "autoencoder.json").write_text(json.dumps({"run": "elsewhere", "images_seen": 80, "seconds": 8.0}))
+    for images in (16, 32):
+        run.add_metrics({"stage": "spotter", "step": images, "images_seen": images, "seconds": images / 2})
+    assert run.spent() == {
+        "autoencoder": {"images_seen": 80, "seconds": 8.0},
+        "spotter": {"images_seen": 32, "seconds": 16.0},
+    }
 
-    def fail(aside):
-        aside.write_text("half")
-        raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
-        write_file(path, fail)
-    assert path.read_text() == "old"
-    write_text(path, "new")
-    assert path.read_text() == "new"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+def test_paths_of_a_run(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    assert run.checkpoints("spotter") == tmp_path / "checkpoints" / "spotter"
+    assert run.model_path("autoencoder") == tmp_path / "autoencoder.keras"
+    assert run.picture_path("spotter", 7) == tmp_path / "pictures" / "spotter-0007.png"

@@ -1,4 +1,4 @@
-"""What a result was made with: the command, the commit, package versions, the machine."""
+"""Record what a result was made with: the command, the commit, package versions, the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "pillow", "scikit-learn", "
 
 
 def versions() -> dict[str, Any]:
-    """Commit, package versions, Python and machine, for the record."""
+    """Return commit, package versions, Python and machine, as RUN/versions.json has them."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "changed_since_commit": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -28,10 +28,10 @@ def versions() -> dict[str, Any]:
 
 
 def provenance(command: str | None = None) -> dict[str, Any]:
-    """The command that is running, the commit, versions and machine: for a result file.
+    """Return the command, the commit, versions and machine, as result files have them.
 
     Args:
-        command: as it is typed; by default that of `tf-spot`.
+        command: as it is typed; by default that of the running `tf-spot`.
     """
     now = versions()
     return {
@@ -44,7 +44,7 @@ def provenance(command: str | None = None) -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """The installed version; None if it is not installed."""
+    """Return the installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -52,9 +52,9 @@ def version_of(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says about the checkout that holds this package; None where there is none."""
+    """Return the output of git in the checkout that holds this package; None outside a checkout or without git."""
     home = Path(__file__).resolve().parents[2]
-    if not (home / ".git").exists():
+    if not (home / ".git").exists():  # installed: git would answer for whatever repository lies around site-packages
         return None
     try:
         done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=30)
