@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +16,9 @@ import pytest
 
 from tests.support import two_workers
 from tf_spot.distributed.strategies import make_strategy
-from tf_spot.errors import UserError
-from tf_spot.runs.run import STAGES, Run, sole_writer
+from tf_spot.runs.run import STAGES, Run
 from tf_spot.training.train import train
 
-ROOT = Path(__file__).parent.parent
 replicas = two_workers.replicas  # the committed comparison: the same recipe, photos and launch
 
 # The sums are the same, taken in another order: float32 roundings (6e-8 of a value) that ten steps of training carry
@@ -254,23 +250,3 @@ def test_a_worker_that_dies_right_after_the_meeting_does_not_make_the_other_hang
     (line,) = error_lines(err)
     assert "another one stopped before TensorFlow could start in 30 s" in line
     workers[dead].communicate()
-
-
-def test_a_second_training_may_not_write_the_same_folder(tmp_path: Path) -> None:
-    """Held by another process, which is then killed: the folder is free at once."""
-    code = (
-        "import sys, time; from tf_spot.runs.run import sole_writer\n"
-        "with sole_writer(sys.argv[1]): print('held', flush=True); time.sleep(100)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
-        assert holder.stdout and holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="only one training at a time"), sole_writer(tmp_path / "run"):
-            pass
-        holder.kill()
-    with sole_writer(tmp_path / "run"):
-        pass
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="must be a folder"), sole_writer(tmp_path / "file"):
-        pass

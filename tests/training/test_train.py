@@ -9,9 +9,7 @@ from PIL import Image
 
 from tf_spot.config import preset
 from tf_spot.errors import UserError
-from tf_spot.models.from_config import build_autoencoder, build_spotter
-from tf_spot.runs import checkpoints
-from tf_spot.runs.load import load_autoencoder, load_spotter, restore
+from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.training import train as training
 from tf_spot.training.callbacks import NonFiniteLoss
@@ -106,19 +104,6 @@ def test_resuming_a_finished_run_trains_nothing(trained, spec):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_lacks_a_part_of_the_model_is_refused(trained):
-    """Keras would leave the part out with a warning and train on from a new one."""
-    checkpoint, _ = checkpoints.newest_good(trained[0].checkpoints("autoencoder"))
-    autoencoder = build_autoencoder(CONFIG)
-    autoencoder.compile(keras.optimizers.SGD(0.1))
-    with pytest.raises(UserError, match="does not fit this model.*optimizer"):
-        restore(autoencoder, checkpoint)
-    moved = checkpoint._replace(step=4)
-    with pytest.raises(UserError, match="is of step 4, but optimizer adam.* of 5"):
-        restore(build_autoencoder(CONFIG), moved)
-
-
-@pytest.mark.slow
 def test_a_loss_that_stops_being_finite_stops_the_run_and_names_the_step(spec, tmp_path):
     """A rate so large that the first update throws the weights out of range."""
     config = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e38})
@@ -133,85 +118,9 @@ def test_training_without_resume_into_a_run_is_refused(spec, tmp_path):
         training.train(CONFIG, spec, tmp_path)
 
 
-def test_an_untrained_run_gives_no_spotter(tmp_path):
-    Run.create(tmp_path, CONFIG, {})
-    with pytest.raises(UserError, match="neither spotter.keras nor a checkpoint"):
-        load_spotter(tmp_path)
-
-
 def test_strict_refuses_a_photo_that_cannot_be_read(spec, tmp_path):
     with pytest.raises(UserError, match="broken.png"):
         training.train(CONFIG, spec, tmp_path / "run", strict=True)
-
-
-def test_the_rate_falls_in_a_line_and_then_stays():
-    """From 2e-3 to a tenth of it over 80 of 100 steps: 1.1e-3 half way."""
-    changes = {"autoencoder_learning_rate": 2e-3, "final_learning_rate_share": 0.1, "decay_share": 0.8,
-               "autoencoder_steps": 100, "adam_beta_1": 0.25, "adam_epsilon": 1e-3}  # fmt: skip
-    autoencoder = build_autoencoder(CONFIG.replace(**{f"training.{k}": v for k, v in changes.items()}))
-    optimizer = autoencoder.optimizer
-    rates = []
-    for step in (0, 40, 80, 100):
-        optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    assert rates == pytest.approx([2e-3, 1.1e-3, 2e-4, 2e-4], rel=1e-5)  # float32
-    assert (optimizer.beta_1, optimizer.epsilon) == (0.25, 1e-3)
-
-
-FIELDS = {  # field: (a value that is not the default, where it must arrive)
-    "data.image_size": (32, lambda s: s.autoencoder.image_size),
-    "network.width": (0.25, lambda s: s.autoencoder.width),
-    "network.encoder_kernel": (3, lambda s: s.autoencoder.encoder_kernel),
-    "network.negative_slope": (0.1, lambda s: s.autoencoder.negative_slope),
-    "network.norm_momentum": (0.9, lambda s: s.discriminator.backbone.norms[0].momentum),
-    "network.norm_epsilon": (0.01, lambda s: s.discriminator.backbone.norms[0].epsilon),
-    "network.stem_kernel": (7, lambda s: s.backbone.convs[0].kernel_size[0]),
-    "network.fc_units": (24, lambda s: s.discriminator.fc1.units),
-    "network.dropout_rate": (0.25, lambda s: s.discriminator.dropout.rate),
-    "game.drop_rate": (0.25, lambda s: s.damage.drop_rate),
-    "game.fill": ("zero", lambda s: s.damage.fill),
-    "game.gated": (False, lambda s: s.repair.blocks[0].gated),
-    "game.real_images": ("original", lambda s: s.real_images),
-    "game.history_batches": (3, lambda s: s.past.batches),
-    "game.adversarial_loss": ("minimax", lambda s: s.adversarial_loss),
-    "game.mask_targets": ("both", lambda s: s.mask_targets),
-    "game.mask_weight": (0.3, lambda s: s.mask_weight),
-    "game.kept_weight": (3.0, lambda s: s.kept_weight),
-    "game.repair_mask_loss": (True, lambda s: s.repair_mask_loss),
-    "game.weight_decay": (1e-3, lambda s: s.weight_decay),
-    "training.reconstruction_weight": (3.0, lambda s: s.autoencoder.reconstruction_weight),
-    "training.batch_size": (6, lambda s: s.batch_size),
-    "training.precision": ("mixed_bfloat16", lambda s: s.backbone.convs[0].dtype_policy.name),
-    "training.micro_batches": (2, lambda s: s.micro_batches),
-    "training.recompute": (True, lambda s: s.repair.recompute),
-    "training.seed": (5, lambda s: s.damage.seed),
-    "training.discriminator_learning_rate": (0.5, lambda s: float(s.optimizer.learning_rate)),
-    "training.repair_learning_rate": (0.5, lambda s: float(s.optimizer_of_repair.learning_rate)),
-}
-
-
-def test_every_field_reaches_its_part_of_the_models():
-    config = CONFIG.replace(**{name: value for name, (value, _) in FIELDS.items()})
-    spotter = build_spotter(config, build_autoencoder(config))
-    default = build_spotter(CONFIG, build_autoencoder(CONFIG))
-    for name, (value, read) in FIELDS.items():
-        assert read(spotter) == value, name
-        assert read(default) != value, name
-
-
-def test_switches_that_remove_a_part_reach_the_models():
-    config = CONFIG.replace(**{"game.predict_mask": False, "game.history_batches": 0, "game.update": "simultaneous",
-                               "network.trunk_norm": "response"})  # fmt: skip
-    spotter = build_spotter(config, build_autoencoder(config))
-    assert spotter.discriminator.mask_head is None and spotter.past is None and spotter.update == "simultaneous"
-    assert spotter.backbone.response_norm is not None
-
-
-def test_the_seed_fixes_the_first_weights():
-    first, again = (build_autoencoder(CONFIG).get_weights() for _ in range(2))
-    other = build_autoencoder(CONFIG.replace(**{"training.seed": 1})).get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not np.array_equal(first[0], other[0])
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
-"""Checkpoints: written aside and moved into place, checked by their sums when read.
+"""Checkpoints: written aside and moved into place, verified by their SHA-256 sums when read.
 
-step-NNNNNNNN/model.weights.h5   networks, optimizers, history
+step-NNNNNNNN/model.weights.h5   networks, optimizers, history buffer
 step-NNNNNNNN/state.json         where the stage stands
 step-NNNNNNNN/SHA256SUMS         of both, as `sha256sum -c` reads it
+
+A kill at any moment leaves each checkpoint whole or absent. Damage (a flipped bit, a file that is missing) is found
+when the checkpoint is read, and the one before it is taken.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +24,11 @@ from tf_spot.storage.files import file_digest, flush
 
 WEIGHTS, STATE, SUMS = "model.weights.h5", "state.json", "SHA256SUMS"
 _ASIDE = ".aside-"  # being written or being removed; never read
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit on the size of files
 
 
 class Checkpoint(NamedTuple):
-    """One good checkpoint."""
+    """A checkpoint whose sums were found right."""
 
     path: Path
     step: int
@@ -36,38 +40,41 @@ class Checkpoint(NamedTuple):
 
 
 def write(
-    folder: Path, step: int, state: dict[str, Any], save_weights: Callable[[str], Any], keep: int, size: int = 0
+    folder: Path,
+    step: int,
+    state: Mapping[str, object],
+    save_weights: Callable[[str], object],
+    keep: int,
+    size: int = 0,
 ) -> Path:
-    """Writes a checkpoint so that a kill at any moment leaves either all of it or none, then drops the oldest.
+    """Write a checkpoint atomically, then remove the oldest.
 
     Args:
         folder: the stage's checkpoints.
         step: steps done.
-        state: what else is needed to go on; JSON.
-        save_weights: writes the model's weights to the path it is given.
-        keep: newest checkpoints that stay.
-        size: bytes that must be free before the writing begins; HDF5 crashes where a disk fills up under it.
+        state: what else is needed to resume; JSON.
+        save_weights: writes the model's weights to the path that it is given.
+        keep: number of newest checkpoints that stay.
+        size: bytes that must be free before the writing begins; HDF5 crashes when a disk fills up under it.
+
+    Returns:
+        the checkpoint's folder.
 
     Raises:
         UserError: the disk is full; the earlier checkpoints are whole.
     """
-    for left_over in folder.glob(_ASIDE + "*"):
+    for left_over in folder.glob(_ASIDE + "*"):  # of an earlier process that was killed
         shutil.rmtree(left_over)
     aside = folder / f"{_ASIDE}{step}"
     try:
         aside.mkdir(parents=True)
         _reserve(aside / "room", size)
-        _fill(aside, state | {"step": step}, save_weights)
+        _fill(aside, {**state, "step": step}, save_weights)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _NO_SPACE:
             raise
-        earlier = _all(folder)
-        raise UserError(
-            f"a checkpoint needs {size} bytes; received: {os.strerror(error.errno)}, in {folder}, at step {step}; "
-            f"newest checkpoint, which is whole: {earlier[-1] if earlier else 'none yet'}; free some space and go on "
-            "with --resume"
-        ) from error
+        raise _no_space(folder, step, size, error) from error
     path = folder / _name(step)
     if path.exists():
         _remove(path)
@@ -78,7 +85,16 @@ def write(
     return path
 
 
-def _fill(aside: Path, state: dict[str, Any], save_weights: Callable[[str], Any]) -> None:
+def _no_space(folder: Path, step: int, size: int, error: OSError) -> UserError:
+    earlier = _all(folder)
+    return UserError(
+        f"a checkpoint needs {size} bytes; received: {os.strerror(error.errno or 0)}, in {folder}, at step {step}; "
+        f"newest checkpoint, which is whole: {earlier[-1] if earlier else 'none yet'}; free some space and continue "
+        "with --resume"
+    )
+
+
+def _fill(aside: Path, state: dict[str, object], save_weights: Callable[[str], object]) -> None:
     save_weights(str(aside / WEIGHTS))
     (aside / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
     (aside / SUMS).write_text(
@@ -90,28 +106,28 @@ def _fill(aside: Path, state: dict[str, Any], save_weights: Callable[[str], Any]
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Raises the `OSError` of a full disk, a quota or a limit unless `size` bytes fit; leaves no file."""
+    """Raise the `OSError` of a full disk, a quota or a limit unless `size` bytes fit; leave no file."""
     if size:
         with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            os.posix_fallocate(file.fileno(), 0, size)  # unlike a seek, it takes the blocks
         path.unlink()
 
 
-def thrown_away(save: Callable[[Path], Any], name: str) -> None:
-    """Lets `save` write a file of that name and throws it away.
+def save_and_discard(save: Callable[[Path], object], name: str) -> None:
+    """Let `save` write a file of that name and discard it.
 
-    Workers keep sums, such as an epoch's means, in parts. Reading one for a file takes all of them, so all must save,
-    though one of the files is enough.
+    Sums such as an epoch's means are spread over the workers. Reading one for a file is a collective operation, so
+    all workers must save, though only the chief's file is kept.
     """
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder) / name)
 
 
 def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint whose sums agree, and what is wrong with each newer one.
+    """Find the newest checkpoint whose sums are right, and what is wrong with each newer one.
 
     Returns:
-        the checkpoint, None where none was ever written; and one text for each damaged checkpoint that was passed over.
+        the checkpoint, None where none was ever written; and one text for each damaged checkpoint that was skipped.
 
     Raises:
         UserError: there are checkpoints and every one is damaged.
@@ -124,19 +140,21 @@ def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             return Checkpoint(path, state["step"], state), damaged
         damaged.append(f"{path}: {reason}")
     if damaged:
-        raise UserError(f"no checkpoint in {folder} is whole: {'; '.join(damaged)}; to train anew give another --out")
+        raise UserError(
+            f"no checkpoint in {folder} is whole: {'; '.join(damaged)}; to train from the start give another --out"
+        )
     return None, []
 
 
 def drop_after(folder: Path, step: int) -> None:
-    """Removes the checkpoints later than `step`: damaged ones, passed over."""
+    """Remove the checkpoints later than `step`, which `newest_good` found damaged."""
     for path in _all(folder):
         if path.name > _name(step):
             _remove(path)
 
 
 def _name(step: int) -> str:
-    return f"step-{step:08d}"
+    return f"step-{step:08d}"  # padded, so that the order of names is that of steps
 
 
 def _all(folder: Path) -> list[Path]:
@@ -144,13 +162,13 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Renamed first, so that a kill in between leaves nothing that looks like a checkpoint."""
     aside = path.with_name(_ASIDE + path.name)
-    os.rename(path, aside)
+    os.rename(path, aside)  # first, so that a kill in between leaves nothing that looks like a checkpoint
     shutil.rmtree(aside)
 
 
 def _damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint; None if nothing is."""
     try:
         recorded = (path / SUMS).read_text(encoding="utf-8").splitlines()
         wrong = [name for name in (WEIGHTS, STATE) if f"{file_digest(path / name)}  {name}" not in recorded]

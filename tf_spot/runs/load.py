@@ -19,7 +19,7 @@ from tf_spot.runs.run import Run
 
 
 def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoencoder:
-    """The autoencoder of a run: RUN/autoencoder.keras, else its newest good checkpoint.
+    """Load the autoencoder of a run: RUN/autoencoder.keras, else its newest good checkpoint.
 
     Args:
         run: the run, or its folder.
@@ -38,9 +38,12 @@ def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoe
 
 
 def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
-    """The spotter of a run: RUN/spotter.keras, else its newest good checkpoint.
+    """Load the spotter of a run: RUN/spotter.keras, else its newest good checkpoint.
 
-    It computes in float32, whatever it was trained in, so that its features are the same everywhere.
+    It computes in float32, whatever it was trained in, so that its features are the same on every machine.
+
+    Args:
+        run: the run, or its folder.
 
     Raises:
         UserError: the run has neither.
@@ -56,7 +59,10 @@ def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
 
 
 def load_classifier(run: Run | str | Path) -> Classifier:
-    """The classifier of a run: RUN/classifier.keras.
+    """Load the classifier of a run: RUN/classifier.keras.
+
+    Args:
+        run: the run, or its folder.
 
     Raises:
         UserError: the run has none.
@@ -73,30 +79,32 @@ def load_classifier(run: Run | str | Path) -> Classifier:
 
 
 def restore(model: keras.Model, checkpoint: checkpoints.Checkpoint) -> None:
-    """Loads a checkpoint's weights into a model built as the one that wrote it.
+    """Load a checkpoint's weights into a model built like the one that wrote it.
 
     Raises:
-        UserError: something was left out; Keras would only warn of that.
+        UserError: a weight is missing or of another shape, or the step differs.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of a part that the file lacks
             model.load_weights(checkpoint.weights_path)
     except (ValueError, UserWarning) as error:
         raise UserError(
-            f"{checkpoint.path} does not fit this model: {' '.join(str(error).split())}; go on with the version that "
+            f"{checkpoint.path} does not fit this model: {' '.join(str(error).split())}; resume with the version that "
             "wrote it"
         ) from error
+    # Each optimizer's own count drives its learning rate, so it must be that of the checkpoint.
     for optimizer in optimizers(model):
         if int(optimizer.iterations.numpy()) != checkpoint.step:
             raise UserError(
                 f"{checkpoint.path} is of step {checkpoint.step}, but optimizer {optimizer.name} of "
-                f"{int(optimizer.iterations.numpy())}; go on with the version that wrote it"
+                f"{int(optimizer.iterations.numpy())}; resume with the version that wrote it"
             )
 
 
 def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """Every optimizer of a compiled model; Keras itself knows one only."""
+    """Return every optimizer of a compiled model; Keras itself knows only one."""
+    # Keyed by identity: one optimizer may stand under two attributes.
     found = {id(v): v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)}
     return list(found.values())
 
@@ -117,19 +125,20 @@ def _with_precision(config: Config, precision: str) -> Config:
 
 
 def _load(path: Path, precision: str) -> Any:
-    """Load without optimizers: for use, not for more training. Keras only warns of weights it leaves out: an error."""
+    """Load a model without its optimizers, to compute in `precision`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error", UserWarning)  # Keras only warns of weights that it leaves out
         model = keras.saving.load_model(path, compile=False)
     if model.dtype_policy.name == precision:
         return model
+    # A layer's precision is fixed when it is made, so the weights move to a new model.
     other = type(model).from_config(_computing_in(precision, model.get_config()))
     other.set_weights(model.get_weights())
     return other
 
 
-def _computing_in(precision: str, config: Any) -> Any:
-    """A model's configuration with another precision, also that of the models inside."""
+def _computing_in(precision: str, config: object) -> object:
+    """Return a model's configuration with another precision, also for the models inside."""
     if not isinstance(config, dict):
         return config
     return {k: precision if k == "dtype" else _computing_in(precision, value) for k, value in config.items()}

@@ -1,39 +1,46 @@
 """A run folder: what it holds and how it is written so that a kill at any moment leaves it readable.
 
-RUN/config.json, versions.json, data.json      what was run, with what, on what
-RUN/metrics.jsonl                              one line an epoch
+RUN/config.json, versions.json, data.json      the recipe, the versions and the photos of the training
+RUN/metrics.jsonl                              one line per epoch
 RUN/pictures/STAGE-EPOCH.png, RUN/tensorboard/ to look at
-RUN/checkpoints/STAGE/step-NNNNNNNN/           to go on from, see `checkpoints`
+RUN/checkpoints/STAGE/step-NNNNNNNN/           to resume from, see `checkpoints`
 RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
-RUN/autoencoder.json                           which run the autoencoder was taken from, if from another
+RUN/autoencoder.json                           the run that the autoencoder was taken from, if from another
 RUN/results/TASK-*.json, RUN/bad_files.txt
-RUN/.lock                                      held by the training that writes the folder
+RUN/.lock                                      held by the training that writes the folder, see `lock`
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.runs.lock import LOCK
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
 from tf_spot.storage.provenance import versions
 
-STAGES = ("autoencoder", "spotter")
-LOCK = ".lock"
+STAGES = ("autoencoder", "spotter")  # in the order of their training
+
+
+class DataRecord(TypedDict):
+    """The photos of a run, as RUN/data.json has them."""
+
+    spec: str
+    name: str
+    fingerprint: str
+    counts: dict[str, int]  # photos by split
 
 
 class Run:
     """Paths and records of one run folder; it knows files, not models.
 
     Args:
-        path: the folder, which must hold a run: see `Run.create` and `Run.resume` to begin one or go on.
+        path: the folder, which must hold a run: see `Run.create` and `Run.resume` to begin or resume one.
 
     Raises:
         UserError: there is no run in `path`.
@@ -44,21 +51,23 @@ class Run:
         if not self.config_path.is_file():
             raise UserError(f"a run folder holds config.json; received: {self.path}; make one with: tf-spot train")
 
+    # --- begin and resume -------------------------------------------------------------------------------------------
+
     @classmethod
-    def create(cls, path: str | Path, config: Config, data: dict[str, Any]) -> Run:
-        """Begins a run in a new or empty folder.
+    def create(cls, path: str | Path, config: Config, data: Mapping[str, Any]) -> Run:
+        """Begin a run in a new or empty folder.
 
         Raises:
             UserError: the folder holds something.
         """
         folder = Path(path)
         if folder.is_file() or (folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir())):
-            raise UserError(f"--out must be a new or empty folder; received: {folder}; to go on add --resume")
+            raise UserError(f"--out must be a new or empty folder; received: {folder}; to resume its run add --resume")
         return cls._begin(folder, config, data)
 
     @classmethod
-    def resume(cls, path: str | Path, config: Config, data: dict[str, Any]) -> Run:
-        """Goes on with the run in `path`; begins it if it was stopped before it had begun, or if there is none.
+    def resume(cls, path: str | Path, config: Config, data: Mapping[str, Any]) -> Run:
+        """Open the run in `path` to train it further; begin it if there is none or a kill prevented its beginning.
 
         Raises:
             UserError: the folder holds something else, or a run of another configuration or other data.
@@ -66,35 +75,39 @@ class Run:
         folder = Path(path)
         if not (folder / "config.json").is_file():
             names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+            # What `_begin` writes before config.json, and what a kill leaves of it.
             begun = {f".writing-{name}.json" for name in ("versions", "data", "config")}
             if names - begun - {"versions.json", "data.json", LOCK}:
-                raise UserError(f"--resume wants the folder of a run; received: {folder}, which holds other files")
+                raise UserError(
+                    f"--resume needs a run folder, or a new or empty one; received: {folder}, which holds other files"
+                )
             return cls._begin(folder, config, data)
         run = cls(folder)
         run._refuse_changes(config, data)
         return run
 
     @classmethod
-    def _begin(cls, folder: Path, config: Config, data: dict[str, Any]) -> Run:
-        """config.json comes last: a folder that has it has the others too."""
+    def _begin(cls, folder: Path, config: Config, data: Mapping[str, Any]) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "versions.json", versions())
         write_json(folder / "data.json", data)
-        write_text(folder / "config.json", config.to_json())
+        write_text(folder / "config.json", config.to_json())  # last: a folder that has it has the others too
         return cls(folder)
 
-    def _refuse_changes(self, config: Config, data: dict[str, Any]) -> None:
+    def _refuse_changes(self, config: Config, data: Mapping[str, Any]) -> None:
         changes = [f"{k}: {old} -> {new}" for k, (old, new) in _differences(self.config, config).items()]
         if changes:
             raise UserError(
-                f"--resume wants the configuration of the run; received other values: {'; '.join(changes)}; "
+                f"--resume needs the configuration of the run; received other values: {'; '.join(changes)}; "
                 "repeat the first command or train into another folder"
             )
         if data["fingerprint"] != self.data["fingerprint"]:
             raise UserError(
-                f"--resume wants the data of the run: {self.data['spec']} ({self.data['counts']}); "
+                f"--resume needs the data of the run: {self.data['spec']} ({self.data['counts']}); "
                 f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another folder"
             )
+
+    # --- records and paths ------------------------------------------------------------------------------------------
 
     @property
     def config_path(self) -> Path:
@@ -102,12 +115,13 @@ class Run:
 
     @property
     def config(self) -> Config:
+        """The recipe of the training, read anew."""
         return Config.load(self.config_path)
 
     @property
-    def data(self) -> dict[str, Any]:
-        """The source: spec, name, fingerprint, counts."""
-        loaded: dict[str, Any] = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+    def data(self) -> DataRecord:
+        """The photos of the training, read anew."""
+        loaded: DataRecord = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         return loaded
 
     @property
@@ -115,73 +129,50 @@ class Run:
         return self.path / "metrics.jsonl"
 
     def checkpoints(self, stage: str) -> Path:
+        """Return the folder of a stage's checkpoints."""
         return self.path / "checkpoints" / stage
 
     def model_path(self, stage: str) -> Path:
-        """Where the finished stage lies."""
+        """Return the path of a finished stage's model."""
         return self.path / f"{stage}.keras"
 
     def picture_path(self, stage: str, epoch: int) -> Path:
+        """Return the path of the picture grid of an epoch, counted from 1."""
         return self.path / "pictures" / f"{stage}-{epoch:04d}.png"
 
     # --- metrics.jsonl ----------------------------------------------------------------------------------------------
 
-    def add_metrics(self, line: dict[str, Any]) -> None:
-        """Appends one line; numbers that are not finite become null, which JSON can hold."""
+    def add_metrics(self, line: Mapping[str, object]) -> None:
+        """Append one line; numbers that are not finite become null, as JSON has no others."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
         append_line(self.metrics_path, finite)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines written so far, without one that a kill cut short."""
+        """Read the lines written so far, without one that a kill cut short."""
         return read_lines(self.metrics_path)
 
     def spent(self) -> dict[str, dict[str, float]]:
-        """{stage: {"images_seen": ..., "seconds": ...}}; an autoencoder of another run costs what it cost there."""
+        """Return {stage: {"images_seen": ..., "seconds": ...}} of the training so far.
+
+        An autoencoder of another run counts with what its training took there.
+        """
         spent = {stage: {"images_seen": 0, "seconds": 0.0} for stage in STAGES}
         origin = self.path / "autoencoder.json"
         lines = [json.loads(origin.read_text(encoding="utf-8")) | {"stage": "autoencoder"}] if origin.is_file() else []
-        for line in lines + self.metrics():
+        for line in lines + self.metrics():  # both count from the start of their stage: the last line has the total
             spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
         return spent
 
     def truncate_metrics(self, stage: str, step: int) -> None:
-        """Forgets what was recorded after `step` of `stage`: it will be run again."""
-        place = (STAGES.index(stage), step)
-        kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= place]
+        """Remove the lines after `step` of `stage`: those steps will be run again."""
+        last = (STAGES.index(stage), step)
+        kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= last]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-@contextlib.contextmanager
-def sole_writer(path: str | Path) -> Iterator[None]:
-    """Keeps a second training out of the run folder `path`, which is made if need be.
-
-    The system itself lets go of the lock when the process ends, however it ends.
-
-    Raises:
-        UserError: another training holds the folder, or `path` is a file.
-    """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out must be a folder; received: {folder}, a file")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"only one training at a time may write a run folder; {folder} is being written by another; wait for "
-                "it, stop it, or give another --out"
-            ) from error
-        try:
-            yield
-        finally:
-            if not (folder / "config.json").exists():  # no run after all: somebody else's folder stays as it was
-                (folder / LOCK).unlink()
-
-
-def _differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """{dotted field: (old, new)} of the fields that differ."""
+def _differences(old: Config, new: Config) -> dict[str, tuple[object, object]]:
+    """Return {dotted field: (old, new)} of the fields that differ."""
     flat = []
     for config in (old, new):
         groups = {k: v if isinstance(v, dict) else {"": v} for k, v in config.to_dict().items()}

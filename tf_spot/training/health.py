@@ -1,14 +1,17 @@
-"""Is stage 2 learning, or has the game tipped over? Signals taken on photos held out of training."""
+"""Signals of whether stage 2 learns or the game has tipped over, measured on photos held out of training."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.data.source import Source
 from tf_spot.features.nearest import nearest_neighbours
+from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.training.position import Position
 
 GAME_PHOTOS = 256  # at most; each holds dozens of mask cells
 NEIGHBOURS = 20
@@ -16,26 +19,26 @@ _BATCH = 64  # photos at a time
 
 
 class HealthSignals(keras.callbacks.Callback):
-    """Adds health signals to the logs of an epoch, for the callbacks after it.
+    """Add health signals to the logs of an epoch, for the callbacks after it.
 
     Every epoch, on some of the photos: `held_out_decoded_accuracy` and `held_out_repaired_accuracy` (both at 1: the
-    discriminator has won; one at 0: it says the same of all), `held_out_mask_auc`. Every `probe_every` epochs, on all:
-    `feature_std` and `effective_rank` of the pooled conv5 (both fall when features collapse) and, with labels,
-    `knn_accuracy`.
+    discriminator has won; one at 0: it gives every image the same class), `held_out_mask_auc`. Every `probe_every`
+    epochs, on all: `feature_std` and `effective_rank` of the pooled conv5 (both fall when features collapse) and, with
+    labels, `knn_accuracy`.
 
     Args:
-        position: has `every(epochs)`.
-        source: see `tf_spot.data`; its held-out training photos are used, never its test split.
+        position: of the stage.
+        source: gives its held-out training photos, never its test split.
         probe_every: epochs between two probes.
     """
 
-    def __init__(self, position: Any, source: Any, probe_every: int) -> None:
+    def __init__(self, position: Position, source: Source, probe_every: int) -> None:
         super().__init__()
         self.position, self.probe_every = position, probe_every
-        self.held_out = source.held_out(_BATCH)  # opened once: every opening traces a graph
+        self.held_out = source.held_out(_BATCH)  # opened once: each opening traces a graph
         self.labelled = knn_photos(source) if source.has_labels else None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
         if logs is None:
             return
         logs |= game_signals(self.model, self.held_out.take(GAME_PHOTOS // _BATCH))
@@ -46,32 +49,44 @@ class HealthSignals(keras.callbacks.Callback):
 
 
 class HeldOutReconstruction(keras.callbacks.Callback):
-    """Stage 1: adds `held_out_reconstruction_loss` to the logs of an epoch."""
+    """Stage 1: add `held_out_reconstruction_loss` to the logs of an epoch."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Source) -> None:
         super().__init__()
         self.held_out = source.held_out(_BATCH)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
         if logs is None:
             return
+        # One error per photo, as a mean over batches would give those of a smaller last batch more weight.
         errors = [tf.reduce_mean(tf.square(self.model(images) - images), axis=(1, 2, 3))
                   for images in self.held_out]  # fmt: skip
         logs["held_out_reconstruction_loss"] = float(np.mean(np.concatenate(errors)))
 
 
-def game_signals(spotter: Any, held_out: Any) -> dict[str, float | None]:
-    """Accuracy on both halves and AUC of the mask head, at inference, each batch damaged by the draw of its number."""
+def game_signals(spotter: ArtifactSpotter, held_out: Iterable[tf.Tensor]) -> dict[str, float | None]:
+    """Measure the discriminator on held-out photos, at inference.
+
+    The damage of each batch is drawn by its index, so that the signals of two epochs are of the same damage.
+
+    Args:
+        spotter: trained or not.
+        held_out: batches of images, float32 (batch, height, width, 3) in [-1, 1].
+
+    Returns:
+        accuracy on decoded and on repaired images and, with a mask head, its area under the ROC curve on repaired
+        images, None where every cell or no cell was kept.
+    """
     real_right, corrupt_right, masks, kept = [], [], [], []
-    for number, images in enumerate(held_out):
-        corrupted = spotter.corrupt(images, tf.constant(number))
+    for index, images in enumerate(held_out):
+        corrupted = spotter.corrupt(images, tf.constant(index))
         about_real = spotter.discriminator(spotter.real(images, corrupted))
         about_corrupt = spotter.discriminator(corrupted.repaired)
-        real_right.append(tf.argmax(about_real["realness_logits"], axis=1) == 1)
+        real_right.append(tf.argmax(about_real["realness_logits"], axis=1) == 1)  # (batch,)
         corrupt_right.append(tf.argmax(about_corrupt["realness_logits"], axis=1) == 0)
         if "mask_logits" in about_corrupt:
-            masks.append(tf.reshape(about_corrupt["mask_logits"], [-1]))
-            kept.append(tf.reshape(corrupted.keep_mask, [-1]))
+            masks.append(tf.reshape(about_corrupt["mask_logits"], [-1]))  # (batch * h * w,)
+            kept.append(tf.reshape(corrupted.keep_mask, [-1]))  # (batch * h * w,)
     signals: dict[str, float | None] = {
         "held_out_decoded_accuracy": float(np.mean(np.concatenate(real_right))),
         "held_out_repaired_accuracy": float(np.mean(np.concatenate(corrupt_right))),
@@ -82,7 +97,15 @@ def game_signals(spotter: Any, held_out: Any) -> dict[str, float | None]:
 
 
 def auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
-    """Share of (positive, negative) pairs that the scores put in order, ties counting half; None without pairs."""
+    """Return the area under the ROC curve: the share of (positive, negative) pairs in order, ties counting half.
+
+    Args:
+        positive: bool (examples,).
+        scores: float (examples,), higher for positives.
+
+    Returns:
+        None where there are no pairs.
+    """
     from sklearn.metrics import roc_auc_score
 
     if positive.all() or not positive.any():
@@ -90,19 +113,30 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
     return float(roc_auc_score(positive, scores))
 
 
-def pooled_features(spotter: Any, photos: Any) -> tuple[np.ndarray, np.ndarray]:
-    """conv5 averaged over the map, float32 (photos, channels), and the labels if `photos` gives any (else empty)."""
+def pooled_features(
+    spotter: ArtifactSpotter, photos: Iterable[tf.Tensor | tuple[tf.Tensor, tf.Tensor]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average conv5 over the map.
+
+    Args:
+        spotter: with the backbone.
+        photos: batches of images (batch, height, width, 3), or of images and labels (batch,).
+
+    Returns:
+        features float32 (photos, channels), and the labels int32 (photos,), empty if `photos` has none.
+    """
     features: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for batch in photos:
         images, *label = batch if isinstance(batch, tuple) else (batch,)
+        # (batch, h, w, channels) to (batch, channels)
         features.append(tf.reduce_mean(spotter.backbone(images)["conv5"], axis=(1, 2)).numpy())
         labels.extend(np.asarray(part) for part in label)
     return np.concatenate(features), np.concatenate(labels) if labels else np.empty(0, np.int32)
 
 
 def feature_signals(features: np.ndarray) -> dict[str, float]:
-    """How much features vary over photos, and in how many directions.
+    """Measure how much features vary over photos, and in how many directions.
 
     The effective rank is the exponential of the entropy of the normalised singular values of the centred features:
     k when k directions share the variation alike, near 1 when one has it all.
@@ -110,32 +144,35 @@ def feature_signals(features: np.ndarray) -> dict[str, float]:
     Args:
         features: (photos, channels).
 
+    Returns:
+        `feature_std`, the mean over channels of the standard deviation over photos, and `effective_rank`.
+
     Source: Roy & Vetterli, EUSIPCO 2007.
     """
     centred = features - features.mean(axis=0)
-    values = np.linalg.svd(centred, compute_uv=False)
+    values = np.linalg.svd(centred, compute_uv=False)  # (min(photos, channels),)
     shares = values[values > 0] / max(values.sum(), np.finfo(np.float32).tiny)
     rank = float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
     return {"feature_std": float(features.std(axis=0).mean()), "effective_rank": rank}
 
 
-def knn_photos(source: Any) -> Any:
-    """Labelled photos that are not trained on: those held out or, where they have no labels, the labelled split."""
+def knn_photos(source: Source) -> tf.data.Dataset:
+    """Return labelled photos that are not trained on: those held out or, if they have no labels, the split `train`."""
     held_out = source.held_out_labelled(_BATCH).unbatch().filter(lambda _, label: label >= 0)
-    labelled_apart = next(iter(held_out), None) is None
+    labelled_apart = next(iter(held_out), None) is None  # as in STL-10, whose unlabelled photos are another set
     return source.labelled("train", _BATCH) if labelled_apart else held_out.batch(_BATCH)
 
 
 def knn_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
-    """Share of photos whose label is the commonest among their nearest neighbours by cosine, themselves left out.
+    """Return the share of photos whose label is the commonest among their nearest neighbours by cosine.
 
-    Ties go to the smaller label.
+    A photo is not its own neighbour. Ties go to the smaller label.
 
     Args:
         features: (photos, channels).
-        labels: whole numbers from 0, (photos,).
+        labels: int (photos,), from 0.
     """
     count = min(NEIGHBOURS, len(labels) - 1)
     _, nearest = nearest_neighbours(features, features, count, excluded=np.eye(len(labels), dtype=bool))
-    votes = np.eye(labels.max() + 1, dtype=np.int32)[labels[nearest]].sum(axis=1)
+    votes = np.eye(labels.max() + 1, dtype=np.int32)[labels[nearest]].sum(axis=1)  # (photos, classes)
     return float(np.mean(votes.argmax(axis=1) == labels))

@@ -5,36 +5,43 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
-from tf_spot.training.callbacks import CheckpointEverySteps, Position, SafePoint
+from tf_spot.training.callbacks import CheckpointEverySteps, SafePoint
+from tf_spot.training.position import Position
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM stopped the training; the work is saved.
 
     Attributes:
-        signal_number: what was received.
+        signal_number: of the signal that was received.
         exit_code: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}; the work is saved; go on with --resume")
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; the work is saved; continue with --resume")
         self.signal_number = signal_number
-        self.exit_code = 128 + signal_number
+        self.exit_code = 128 + signal_number  # the shells' convention
 
 
 class Signals:
-    """Turns Ctrl-C and SIGTERM into `Interrupted`, while training after the work is saved.
+    """Turn Ctrl-C and SIGTERM into `Interrupted`: during training after the work is saved, else at once.
 
-    A second signal is not waited with. Python lets only the main thread listen; elsewhere this does nothing.
+    A second signal interrupts immediately. Python delivers signals to the main thread only; elsewhere this does
+    nothing.
+
+    Attributes:
+        received: the signal that training is to stop for, None without one.
+        training: True while `fit` runs and `StopOnSignal` watches.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.training = False
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Any] = {}  # the handlers to put back
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
@@ -45,17 +52,22 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: Any) -> None:
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        # Nothing is at stake outside training, and a second signal means that the user does not want to wait.
         if self.received is not None or not self.training:
             raise Interrupted(number)
         self.received = number
 
 
 class StopOnSignal(SafePoint):
-    """Saves and stops at the first safe point after a signal. Last in the list.
+    """Save and stop at the first safe point after a signal. Last in the list.
 
     Args:
-        of_all: the number that each worker gives, 0 for no signal: one that gets a signal stops all at one step.
+        position: of the stage.
+        signals: notes what this process receives.
+        checkpoint: saves.
+        of_all: this worker's signal number, 0 without one, to those of all workers: a signal to one of them stops all
+            at the same step.
 
     Raises:
         Interrupted: after saving.
@@ -72,6 +84,7 @@ class StopOnSignal(SafePoint):
         self.signals, self.checkpoint, self.of_all = signals, checkpoint, of_all
 
     def at_safe_point(self) -> None:
+        # Every worker asks at every safe point, as the question itself is a collective operation.
         received = max(self.of_all(self.signals.received or 0))
         if received:
             self.checkpoint.save()

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_spot.config import Config, TrainingConfig
+from tf_spot.data.source import Source
 from tf_spot.distributed.strategies import agree, is_chief, of_all_workers, training_stream
 from tf_spot.progress import Progress
 from tf_spot.runs import checkpoints
@@ -22,64 +22,72 @@ from tf_spot.training import callbacks as cb
 from tf_spot.training.health import HealthSignals, HeldOutReconstruction
 from tf_spot.training.interrupts import Signals, StopOnSignal
 from tf_spot.training.picture_grid import PictureGrid
+from tf_spot.training.position import Position
 from tf_spot.training.tensorboard_projector import Projector
 
 log = logging.getLogger("tf_spot")
 
-# Callbacks of both stages, or a function that gives those of a stage by its name.
+# Callbacks of both stages, or a function that returns those of a stage by its name.
 Callbacks = Sequence[keras.callbacks.Callback] | Callable[[str], Sequence[keras.callbacks.Callback]]
 
 
-def train_stage(
-    run: Run,
-    stage: str,
-    model: keras.Model,
-    source: Any,
-    signals: Signals,
-    on_progress: Progress | None = None,
-    extra: Callbacks = (),
-) -> None:
-    """Trains `model` to the end of its stage, from a checkpoint if there is one, and saves it as RUN/STAGE.keras.
+class Session(NamedTuple):
+    """What both stages of a training share."""
+
+    run: Run
+    source: Source
+    strategy: tf.distribute.Strategy
+    signals: Signals  # to stop early
+    callbacks: Callbacks = ()  # the user's, which may watch but not stop; of several workers only the chief calls them
+    on_progress: Progress | None = None  # called with (steps done, steps, text) after every step
+
+    @property
+    def is_chief(self) -> bool:
+        """True in the one process that writes the run folder."""
+        return is_chief(self.strategy)
+
+
+def train_stage(session: Session, stage: str, model: keras.Model) -> None:
+    """Train `model` to the end of its stage, from a checkpoint if there is one, and save it as RUN/STAGE.keras.
 
     Args:
-        run: the run folder.
+        session: what both stages share.
         stage: `autoencoder` or `spotter`.
-        model: new and compiled.
-        source: see `tf_spot.data`.
-        signals: says when to stop early.
-        on_progress: told (steps done, steps, text) after every step.
-        extra: the user's callbacks, which may watch but not stop; of several workers only the first calls them.
+        model: new and compiled, made in the scope of the session's strategy.
     """
-    config = run.config
-    training = config.training
-    position = cb.Position(stage, getattr(training, f"{stage}_steps"), training.steps_per_epoch, training.batch_size)
-    strategy = model.distribute_strategy
-    state = _go_on(run, position, model)
+    run, strategy, signals = session.run, session.strategy, session.signals
+    training = run.config.training
+    position = Position(stage, getattr(training, f"{stage}_steps"), training.steps_per_epoch, training.batch_size)
+    state = _resume(session, position, model)
+    # Workers that see different folders would restore different weights and still train on.
     agree(strategy, position.step, f"newest checkpoint of stage {stage}")
-    callbacks = _callbacks(run, position, source, signals, on_progress, state, config, strategy, extra)
+    callbacks = _callbacks(session, position, state.get("means"))
     signals.training = True
     try:
-        _fit(model, source, position, callbacks, training.seed)
+        _fit(session, model, position, callbacks)
     finally:
         signals.training = False
-    if is_chief(strategy):
+    if session.is_chief:
         write_file(run.model_path(stage), model.save)
     else:
-        checkpoints.thrown_away(model.save, f"{stage}.keras")
+        checkpoints.save_and_discard(model.save, f"{stage}.keras")
     agree(strategy, position.step, f"last step of stage {stage}")  # the others wait for the file
 
 
-def _fit(model: keras.Model, source: Any, position: cb.Position, callbacks: list[Any], seed: int) -> None:
-    """The rest of a broken-off epoch, then whole epochs, then a last shorter one: a `fit` each.
+def _fit(
+    session: Session, model: keras.Model, position: Position, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    """Run the rest of a broken-off epoch, then whole epochs, then a last shorter one: one `fit` each.
 
     The data stream is a function of the step, so each `fit` opens it where the last one ended.
     """
+    seed = session.run.config.training.seed
     while position.step < position.total_steps:
         epoch, done = divmod(position.step, position.steps_per_epoch)
         left = position.total_steps - position.step
         whole = 0 if done else left // position.steps_per_epoch
         model.fit(
-            training_stream(model.distribute_strategy, source, position.batch_size, seed, position.step),
+            training_stream(session.strategy, session.source, position.batch_size, seed, position.step),
             initial_epoch=epoch,
             epochs=epoch + max(1, whole),
             steps_per_epoch=min(position.steps_per_epoch - done, left),
@@ -89,45 +97,51 @@ def _fit(model: keras.Model, source: Any, position: cb.Position, callbacks: list
         )
 
 
+# --- callbacks --------------------------------------------------------------------------------------------------------
+
+
 def _callbacks(
-    run: Run,
-    position: cb.Position,
-    source: Any,
-    signals: Signals,
-    on_progress: Progress | None,
-    state: dict[str, Any],
-    config: Config,
-    strategy: Any,
-    extra: Callbacks,
+    session: Session, position: Position, means: dict[str, list[float]] | None
 ) -> list[keras.callbacks.Callback]:
-    """In the order in which they must act: count, guard, measure, record, save, stop. Only the chief records."""
-    training, folder, chief = config.training, run.checkpoints(position.stage), is_chief(strategy)
+    """Return them in the order in which they must act: count, guard, measure, record, save, stop.
+
+    Only the chief measures and records.
+    """
+    training, folder = session.run.config.training, session.run.checkpoints(position.stage)
+    chief, on_progress = session.is_chief, session.on_progress
     checkpoint = cb.CheckpointEverySteps(
-        position, folder, training.checkpoint_steps, training.keep_checkpoints, state.get("means"), writes=chief
+        position, folder, training.checkpoint_steps, training.keep_checkpoints, means, writes=chief
     )
     return [
         cb.CountSteps(position),
         cb.FiniteLoss(position, folder),
-        *(_records(run, position, source, training) if chief else []),
-        *((extra(position.stage) if callable(extra) else extra) if chief else []),
+        *([*_records(session, position), *_of_user(session.callbacks, position.stage)] if chief else []),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
         checkpoint,
-        StopOnSignal(position, signals, checkpoint, partial(of_all_workers, strategy)),
+        StopOnSignal(position, session.signals, checkpoint, partial(of_all_workers, session.strategy)),
     ]
 
 
-def _records(run: Run, position: cb.Position, source: Any, training: TrainingConfig) -> list[keras.callbacks.Callback]:
-    """They run the networks on this process alone, and so must not reduce anything over the workers."""
+def _of_user(callbacks: Callbacks, stage: str) -> Sequence[keras.callbacks.Callback]:
+    return callbacks(stage) if callable(callbacks) else callbacks
+
+
+def _records(session: Session, position: Position) -> list[keras.callbacks.Callback]:
+    """Return what measures and records an epoch.
+
+    These callbacks run the networks on this process alone, and so must not reduce anything over the workers.
+    """
+    run, source, training = session.run, session.source, session.run.config.training
     folder = run.path / "tensorboard" / position.stage
     writer = tf.summary.create_file_writer(str(folder))
     return [
-        *_health(position, source, training.probe_epochs, folder),
+        *_health(source, position, training.probe_epochs, folder),
         PictureGrid(position, run, source, training.picture_epochs, writer),
         cb.MetricsLog(position, run, writer),
     ]
 
 
-def _health(position: cb.Position, source: Any, probe_epochs: int, folder: Path) -> list[keras.callbacks.Callback]:
+def _health(source: Source, position: Position, probe_epochs: int, folder: Path) -> list[keras.callbacks.Callback]:
     if next(iter(source.held_out(1)), None) is None:
         log.warning("%s is too small to hold photos out of training: no health signals", source.spec)
         return []
@@ -136,8 +150,16 @@ def _health(position: cb.Position, source: Any, probe_epochs: int, folder: Path)
     return [HealthSignals(position, source, probe_epochs), Projector(position, source, folder)]
 
 
-def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any]:
-    """Puts model, position and metrics where the newest good checkpoint has them; returns its state, {} without one."""
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+def _resume(session: Session, position: Position, model: keras.Model) -> dict[str, Any]:
+    """Restore model, position and metrics from the newest good checkpoint.
+
+    Returns:
+        the checkpoint's state, {} without a checkpoint.
+    """
+    run = session.run
     folder = run.checkpoints(position.stage)
     checkpoint, damaged = checkpoints.newest_good(folder)
     for text in damaged:
@@ -146,7 +168,8 @@ def _go_on(run: Run, position: cb.Position, model: keras.Model) -> dict[str, Any
         restore(model, checkpoint)
         position.step, position.seconds = checkpoint.step, checkpoint.state["seconds"]
         log.warning("stage %s goes on from step %d", position.stage, checkpoint.step)
-    if is_chief(model.distribute_strategy):
+    if session.is_chief:
+        # Checkpoints and lines of later steps are not continued: those steps will be run again.
         checkpoints.drop_after(folder, position.step)
         run.truncate_metrics(position.stage, position.step)
     return checkpoint.state if checkpoint else {}
