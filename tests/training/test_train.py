@@ -9,6 +9,7 @@ from PIL import Image
 
 from tf_spot.config import preset
 from tf_spot.errors import UserError
+from tf_spot.models import from_config
 from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.training import train as training
@@ -98,9 +99,12 @@ def test_the_finished_run_loads_from_its_files_and_from_its_checkpoints(trained,
 def test_resuming_a_finished_run_trains_nothing(trained, spec):
     run = trained[0]
     before = run.metrics_path.read_bytes()
-    told = []
-    training.train(CONFIG, spec, run.path, resume=True, on_progress=lambda *words: told.append(words))
+    told, plan = [], {}
+    training.train(
+        CONFIG, spec, run.path, resume=True, on_progress=lambda *words: told.append(words), on_plan=plan.update
+    )
     assert told == [] and run.metrics_path.read_bytes() == before
+    assert plan["discriminator_parameters"] > plan["autoencoder_parameters"] > 0, "counted on what is loaded"
 
 
 @pytest.mark.slow
@@ -110,6 +114,36 @@ def test_a_loss_that_stops_being_finite_stops_the_run_and_names_the_step(spec, t
     with pytest.raises(NonFiniteLoss, match=r"at step [123] of stage autoencoder"):
         training.train(config, spec, tmp_path / "run")
     assert not (tmp_path / "run" / "autoencoder.keras").exists()
+
+
+@pytest.mark.slow
+def test_photos_are_opened_once_and_parameters_counted_on_the_networks_that_are_trained(spec, tmp_path, monkeypatch):
+    """The plan comes before the first step, and each count when its network is made."""
+    events, opened, built = [], [], []
+
+    def counted(function, calls):
+        return lambda *words, **named: calls.append(words) or function(*words, **named)
+
+    monkeypatch.setattr(training, "open_source", counted(training.open_source, opened))
+    monkeypatch.setattr(from_config, "build_discriminator", counted(from_config.build_discriminator, built))
+    monkeypatch.setattr(training, "build_autoencoder", counted(training.build_autoencoder, built))
+    spotter = training.train(
+        CONFIG,
+        spec,
+        tmp_path / "run",
+        on_plan=events.append,
+        on_progress=lambda done, total, text: events.append(f"{text.split()[0]} {done}"),
+    )
+    autoencoder, discriminator = spotter.autoencoder.count_params(), spotter.discriminator.count_params()
+    steps = {stage: [f"{stage} {step}" for step in range(1, 6)] for stage in ("autoencoder", "spotter")}
+    assert len(opened) == 1 and len(built) == 2
+    assert events[0]["photos"] > 0 and events[0]["spotter_steps"] == 5
+    assert events[1:] == [
+        {"autoencoder_parameters": autoencoder},
+        *steps["autoencoder"],
+        {"discriminator_parameters": discriminator},
+        *steps["spotter"],
+    ]
 
 
 def test_training_without_resume_into_a_run_is_refused(spec, tmp_path):

@@ -42,9 +42,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.runs.run import Run
     from tf_spot.training.train import train
 
+    plan: dict[str, str | int] = {}
+
+    def show_plan(numbers: dict[str, str | int]) -> None:
+        plan.update(numbers)
+        print(format_metrics(numbers), file=sys.stderr, flush=True)
+
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
-    plan = _plan(config, options)
-    print(format_metrics(plan), file=sys.stderr)
     with show_progress() as on_progress:
         train(
             config,
@@ -55,36 +59,15 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             autoencoder=options.autoencoder,
             strategy=strategy,
             on_progress=on_progress,
+            on_plan=show_plan,
         )
     last = Run(options.out).metrics()[-1]
     print(format_metrics({"run": str(options.out)} | last))
     return {"run": str(options.out), "plan": plan, "last": last}, DONE
 
 
-def _plan(config: Config, options: argparse.Namespace) -> dict[str, Any]:
-    """What a training is going to do, in numbers."""
-    from tf_spot.data import open_source
-    from tf_spot.models.from_config import build_autoencoder, build_discriminator
-
-    source = open_source(options.data, config, strict=options.strict)
-    autoencoder = build_autoencoder(config)
-    return {
-        "data": f"{source.name} ({source.spec})",
-        "photos": source.count("unlabelled"),
-        "preset": config.preset,
-        "image_size": config.data.image_size,
-        "cells": f"{autoencoder.grid_size} x {autoencoder.grid_size}",
-        "batch_size": config.training.batch_size,
-        "precision": config.training.precision,
-        "autoencoder_steps": config.training.autoencoder_steps,
-        "spotter_steps": config.training.spotter_steps,
-        "autoencoder_parameters": autoencoder.count_params(),
-        "discriminator_parameters": build_discriminator(config).count_params(),
-    }
-
-
 def _config(options: argparse.Namespace) -> Config:
-    """The preset with its changes; with --resume the saved configuration, which the options may repeat."""
+    """Return the preset with its changes; with --resume the saved configuration, which the options may repeat."""
     changes = [*options.set, *(["training.recompute=true"] if options.recompute else [])]
     saved_path = options.out / "config.json"
     if not (options.resume and saved_path.is_file()):
@@ -93,6 +76,6 @@ def _config(options: argparse.Namespace) -> Config:
     saved = Config.load(saved_path)
     if options.preset not in (None, saved.preset):
         raise UserError(
-            f"--resume goes on with the run's preset, {saved.preset}; received: --preset {options.preset}; leave it out"
+            f"--resume uses the run's preset, {saved.preset}; received: --preset {options.preset}; leave it out"
         )
     return saved.override(changes)

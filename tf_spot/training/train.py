@@ -21,6 +21,7 @@ from tf_spot.runs.lock import sole_writer
 from tf_spot.runs.run import STAGES, DataRecord, Run
 from tf_spot.storage.files import file_digest, write_file, write_json, write_text
 from tf_spot.training.interrupts import Signals
+from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, train_stage
 
 # The arguments of `Autoencoder` that fix what its weights mean.
@@ -40,6 +41,7 @@ def train(
     strategy: str | tf.distribute.Strategy = "auto",
     callbacks: Callbacks = (),
     on_progress: Progress | None = None,
+    on_plan: OnPlan | None = None,
 ) -> ArtifactSpotter:
     """Train an autoencoder, then a spotter around it, into a run folder.
 
@@ -56,6 +58,8 @@ def train(
         callbacks: Keras callbacks of both stages, or a function that returns those of a stage by its name. They see the
             logs of each epoch with the health signals. They may watch, not stop: `model.stop_training` is ignored.
         on_progress: called with (steps done, steps, text) after every step.
+        on_plan: called with what the training is going to do, in numbers by name: before it starts, and again when
+            the parameters of a network are known.
 
     Returns:
         the trained spotter, on one device; also in RUN/spotter.keras.
@@ -69,15 +73,19 @@ def train(
     if config.training.deterministic:  # for the whole process: TensorFlow cannot switch it off again
         tf.config.experimental.enable_op_determinism()
     other = _run_with_autoencoder(autoencoder, config) if autoencoder else None
+    plan = Plan(on_plan)
     with Signals() as signals, lost_workers(strategy):
         source = open_source(spec, config, strict=strict)
+        plan.add(plan_of(config, source))
         with _opened_run(strategy, out, config, _data_record(source), resume) as run:
             try:
-                _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other)
+                _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan)
             finally:
                 if is_chief(strategy):  # also after an error or a signal: photos are read as training goes
                     write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
-        spotter = load_spotter(run)
+        spotter = load_spotter(run)  # a run that was finished before has made no network yet
+        plan.count("autoencoder", spotter.autoencoder)
+        plan.count("discriminator", spotter.discriminator)
         leave(strategy)
     return spotter
 
@@ -98,7 +106,7 @@ def _opened_run(
     yield Run.resume(out, config, data)
 
 
-def _train_stages(session: Session, other: Run | None) -> None:
+def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
     """Train what is not finished of both stages. Models are made inside the strategy's scope."""
     run, strategy, config = session.run, session.strategy, session.run.config
     if other and session.is_chief and not run.model_path("autoencoder").exists():
@@ -109,10 +117,13 @@ def _train_stages(session: Session, other: Run | None) -> None:
     if "autoencoder" not in finished:
         with strategy.scope():
             autoencoder = build_autoencoder(config)
+        plan.count("autoencoder", autoencoder)
         train_stage(session, "autoencoder", autoencoder)
     if "spotter" not in finished:
         with strategy.scope():
             spotter = build_spotter(config, load_autoencoder(run, config.training.precision))
+        plan.count("autoencoder", spotter.autoencoder)
+        plan.count("discriminator", spotter.discriminator)
         train_stage(session, "spotter", spotter)
 
 
