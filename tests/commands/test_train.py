@@ -42,8 +42,8 @@ def test_the_plan_is_printed_as_it_becomes_known_and_whole_in_json(
     assert [line.split(maxsplit=1) for line in printed.err.splitlines()] == [
         ["data", "mine (folder:mine)"],
         ["photos", "24"],
-        ["autoencoder", "parameters         9075"],
-        ["discriminator", "parameters       671955"],
+        ["autoencoder", "parameters     9075"],
+        ["discriminator", "parameters   671955"],
     ]
     result = json.loads(printed.out.splitlines()[-1])
     assert list(result["plan"].items()) == [*KNOWN.items(), *COUNTS[0].items(), *COUNTS[1].items()]

@@ -56,7 +56,7 @@ def some_photos(source: Source) -> tf.Tensor:
     count = sum(1 for _ in held_out)
     if not count:
         return next(iter(source.images("train", PHOTOS)))
-    # Photos are in the order of their classes, so equal steps reach all of them.
+    # They keep the order of the source, in a folder that of its classes, so equal steps reach all classes.
     return next(iter(held_out.shard(max(1, count // PHOTOS), 0).batch(PHOTOS)))
 
 
