@@ -9,7 +9,7 @@ from tests.support.comparison_recipe import CONFIG
 from tf_spot.data import Source
 from tf_spot.errors import UserError
 from tf_spot.experiments.budget import Budget, StopByClock, two_stages, whole_steps
-from tf_spot.training.callbacks import Position
+from tf_spot.training.position import Position
 
 
 def test_a_budget_is_one_thing_above_nothing() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 
 from tests.support.tiny_recipe import TINY
 from tf_spot.config import preset
-from tf_spot.models.from_config import adam, build_autoencoder, build_discriminator, build_spotter
+from tf_spot.models.from_config import build_autoencoder, build_discriminator, build_spotter
 from tf_spot.models.gan import GAN
 
 CONFIG = preset("tiny").replace(**TINY)

@@ -13,7 +13,8 @@ from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.progress import Progress
-from tf_spot.training.callbacks import CountSteps, Position
+from tf_spot.training.callbacks import CountSteps
+from tf_spot.training.position import Position
 
 # Steps timed to predict how many a number of seconds holds; their median leaves out the first, slow ones.
 TRIAL_STEPS = 15

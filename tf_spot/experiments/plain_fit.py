@@ -21,7 +21,8 @@ from tf_spot.models.networks import Encoder
 from tf_spot.ops.cpu_features import JIT_COMPILE
 from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
-from tf_spot.training.callbacks import CountSteps, FiniteLoss, MetricsLog, Position, ReportProgress
+from tf_spot.training.callbacks import CountSteps, FiniteLoss, MetricsLog, ReportProgress
+from tf_spot.training.position import Position
 
 
 class Fitted(NamedTuple):
