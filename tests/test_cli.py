@@ -1,4 +1,4 @@
-"""The verbs as a user types them: what they write and print, and how they end."""
+"""The subcommands as a user types them: what they write and print, and how they end."""
 
 import json
 import os
@@ -65,8 +65,8 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *shown, last = done.stdout.splitlines()
     assert last == "0 []"
-    for verb in ("demo", "train", "evaluate", "spot", "report"):
-        assert any(line.strip().startswith(verb) for line in shown)
+    for name in ("demo", "train", "evaluate", "spot", "report"):
+        assert any(line.strip().startswith(name) for line in shown)
 
 
 @pytest.mark.parametrize(

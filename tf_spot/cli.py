@@ -1,7 +1,7 @@
-"""The command line: `tf-spot VERB ...`.
+"""The command line: `tf-spot SUBCOMMAND ...`.
 
-TensorFlow takes seconds to import, so each verb imports what it needs when it runs. Results go to stdout; progress,
-logs and errors to stderr.
+TensorFlow takes seconds to import, so each subcommand imports what it needs when it runs. Results go to stdout;
+progress, logs and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tf_spot.errors import UserError
 from tf_spot.startup import QuietTensorFlow, require_tensorflow
 
 # Files of tf_spot/commands, in the order of --help.
-VERBS = (
+SUBCOMMANDS = (
     "demo",
     "train",
     "evaluate",
@@ -44,7 +44,7 @@ VERBS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb.
+    """Run one subcommand.
 
     Args:
         arguments: the words after `tf-spot`; by default those of the process.
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_tensorflow()
         if "tensorflow" not in sys.modules:
             sys.meta_path.insert(0, QuietTensorFlow())
-        figures, code = options.verb(options)
+        figures, code = options.subcommand(options)
     except UserError as error:
         if options.debug:
             traceback.print_exc()
@@ -88,8 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tf-spot", description="Learn image features without labels by spotting artifacts.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"tf-spot {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for name in VERBS:
-        importlib.import_module(f"tf_spot.commands.{name}").add(verbs)
-    parser.set_defaults(parser=parser)  # for the verb that describes all of them to a shell
+    subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+    for name in SUBCOMMANDS:
+        importlib.import_module(f"tf_spot.commands.{name}").add(subcommands)
+    parser.set_defaults(parser=parser)  # for `completion`, which describes them all to a shell
     return parser

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tf_spot.cli import VERBS, main
+from tf_spot.cli import SUBCOMMANDS, main
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def completed(script: Path, *words: str, folder: Path | None = None) -> set[str]
 
 
 def test_verbs(script: Path) -> None:
-    assert completed(script, "") >= set(VERBS)
+    assert completed(script, "") >= set(SUBCOMMANDS)
     assert completed(script, "tr") == {"train"}
     assert completed(script, "e") == {"evaluate", "embed", "export"}
 
@@ -65,4 +65,4 @@ def test_other_shells_have_scripts_of_their_own(shell: str, begins: str, capsys:
     out = capsys.readouterr().out
     told = json.loads(out.splitlines()[-1])
     assert told["shell"] == shell and out.startswith(told["script"]) and out.startswith(begins)
-    assert all(verb in told["script"] for verb in VERBS) and "frozen-only" in told["script"]
+    assert all(name in told["script"] for name in SUBCOMMANDS) and "frozen-only" in told["script"]

@@ -1,1 +1,1 @@
-"""One verb of the command line a file: `add` gives it its words, `run` does it."""
+"""One subcommand of `tf-spot` per file: `add` declares its options, `run` executes it."""

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.config import ABLATIONS, PRESETS, preset
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "ablate", run, "train the paper's ablations and put them in one table")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "ablate", run, "train the paper's ablations and put them in one table")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the table; it is continued")
     parser.add_argument("--rows", metavar="baseline,a,...", default="all", help=f"from {','.join(ABLATIONS)} (all)")

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.baselines import METHODS
-from tf_spot.commands.shared_options import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.config import PRESETS, preset
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "compare", run, "the spotter beside other methods, on one backbone and one budget")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "compare", run, "the spotter beside other methods, on one backbone and one budget"
+    )
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the table; it is continued")
     parser.add_argument(

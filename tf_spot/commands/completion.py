@@ -1,4 +1,4 @@
-"""`tf-spot completion`: the script by which a shell completes verbs, options and file names."""
+"""`tf-spot completion`: print the script by which a shell completes subcommands, options and file names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "completion", run, 'print a script for your shell, as in: eval "$(tf-spot completion bash)"')
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "completion", run, 'print a script for your shell, as in: eval "$(tf-spot completion bash)"'
+    )
     parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
 
 
@@ -29,9 +31,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every option and argument of `parser` and of its verbs."""
+    """Every option and argument of `parser` and of its subcommands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
-            for verb_parser in action.choices.values():
-                yield from _actions(verb_parser)
+            for subparser in action.choices.values():
+                yield from _actions(subparser)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tf_spot.commands.shared_options import DONE, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 from tf_spot.config import Config, preset
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress, show_progress
@@ -23,8 +23,10 @@ NUM_VALUES = 2_000  # a layer is pooled to: fewer than the 2,560 training patche
 SHOWN = ("china", "flower")  # whose patches are spotted: repairs that hide well, and repairs that do not
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "demo", run, "the whole story on photos that ship with Python packages, in minutes")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "demo", run, "the whole story on photos that ship with Python packages, in minutes"
+    )
     parser.add_argument("--out", metavar="RUN", type=Path, default=Path("demo"), help="run folder to write (demo)")
 
 

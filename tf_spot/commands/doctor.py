@@ -14,7 +14,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from tf_spot import __version__
-from tf_spot.commands.shared_options import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.storage.provenance import version_of
 
 CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorflow-datasets")
@@ -22,8 +22,10 @@ CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorf
 EXTRA = re.compile(r'extra == "([^"]+)"')  # how `packaging` writes it, whatever the quotes were
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "doctor", run, "tell versions, devices, free disk, and what is missing for which extra")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "doctor", run, "tell versions, devices, free disk, and what is missing for which extra"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(), help="where runs will be written (here)")
 
 

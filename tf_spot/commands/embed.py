@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, format_metrics, share, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.errors import UserError
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verb(verbs, "embed", run, "features of many photos as one Parquet or NumPy file")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "embed", run, "features of many photos as one Parquet or NumPy file")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or one that tf-spot export wrote")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FILE.parquet or FILE.npz")
@@ -20,8 +20,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--split", choices=["train", "test", "all"], default="all", help="which photos (all)")
     parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="images at a time (64)")
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped job for this file")
-    share(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with the job for this file that was stopped")
+    add_device_options(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, share, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand
 
 PROBES = ("linear", "knn")
 PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-detection", "voc-segmentation")
@@ -19,8 +19,8 @@ RECIPE = {  # of what is trained with labels: type, help; the defaults are those
 }
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "evaluate", run, "what the learned features are worth, beside rivals")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "evaluate", run, "what the learned features are worth, beside rivals")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
     parser.add_argument("--task", required=True, choices=[*PROBES, *PROTOCOLS], help="see docs/protocols.md")
@@ -47,7 +47,7 @@ def add(verbs: Any) -> None:
     training.add_argument(
         "--test-scale", metavar="N", type=int, help="voc-detection: in the test (twice the run's image size)"
     )
-    share(parser)
+    add_device_options(parser)
 
 
 def _numbers(text: str) -> list[int]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tf_spot.commands.shared_options import DONE, format_metrics, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tf_spot.runs.run import Run
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "export", run, "write a run as a file that runs without tf-spot, and check it")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "export", run, "write a run as a file that runs without tf-spot, and check it")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty folder")

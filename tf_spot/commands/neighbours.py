@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verb(verbs, "neighbours", run, "the photos nearest to some images, by learned, random and pixel features")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "neighbours", run, "the photos nearest to some images, by learned, random and pixel features"
+    )
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos to search")
     parser.add_argument("--query", metavar="IMAGE", type=Path, nargs="+", required=True, help="image file")

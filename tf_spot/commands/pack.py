@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, FAILED, format_metrics, verb
+from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
 
 LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is read
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verb(verbs, "pack", run, "many photos into few large files, to be read as shards:DIR")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "pack", run, "many photos into few large files, to be read as shards:DIR")
     parser.add_argument("--data", metavar="SPEC", help="photos, or folder:, stl10:, places: or shards:PATH")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; a pack begun there goes on")
     parser.add_argument(

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "report", run, "write RUN/report.html, one page that needs nothing but itself")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "report", run, "write RUN/report.html, one page that needs nothing but itself")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, verb
+from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, Subcommands, add_subcommand
 
 if TYPE_CHECKING:
     from tf_spot.serving.server import Listening
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "serve", run, "serve an exported SavedModel on this machine, for development")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "serve", run, "serve an exported SavedModel on this machine, for development")
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path, help="folder with VERSION/saved_model.pb below")
     parser.add_argument("--name", help="the model's name in requests; default: the folder's")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")

@@ -1,42 +1,55 @@
-"""What all verbs share."""
+"""What all subcommands share: how they are declared, the options of several of them, exit codes, printed metrics."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from tf_spot.distributed.rendezvous import STRATEGIES, WAIT
 
 DONE, FAILED, USER_ERROR, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143  # exit codes
 
-Run = Callable[[argparse.Namespace], tuple[dict[str, Any], int]]  # options in, figures and exit code out
+# The class is private and generic for type checkers only, hence the quotes.
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Run = Callable[[argparse.Namespace], tuple[dict[str, Any], int]]  # options to metrics and exit code
 
 
-def verb(verbs: Any, name: str, run: Run, says: str) -> argparse.ArgumentParser:
-    """Adds a verb with the options that all have."""
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=says, description=says, allow_abbrev=False)
-    parser.set_defaults(verb=run)
-    parser.add_argument("--json", action="store_true", help="last line on stdout: every figure as one JSON object")
+def add_subcommand(subcommands: Subcommands, name: str, run: Run, description: str) -> argparse.ArgumentParser:
+    """Add a subcommand with the options that every subcommand has.
+
+    Args:
+        subcommands: of the parser of `tf-spot`.
+        name: the word after `tf-spot`.
+        run: executes the subcommand and returns what `--json` prints and the exit code.
+        description: one line for `--help`.
+    """
+    parser = subcommands.add_parser(name, help=description, description=description, allow_abbrev=False)
+    parser.set_defaults(subcommand=run)
+    parser.add_argument("--json", action="store_true", help="last line on stdout: all metrics as one JSON object")
     parser.add_argument("--debug", action="store_true", help="show the Python trace of an error")
     return parser
 
 
-def share(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that name the devices of a verb."""
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--strategy` and `--wait`, which choose the devices a subcommand computes on."""
     parser.add_argument(
         "--strategy",
         choices=STRATEGIES,
         default="auto",
-        help="what shares each batch: all GPUs if any (auto), one device (none), all devices of this machine "
-        "(mirrored), the machines in TF_CONFIG (multiworker)",
+        help="devices that share each batch: all GPUs if there are any (auto), one device (none), all devices of this "
+        "machine (mirrored), the machines in TF_CONFIG (multiworker)",
     )
     parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=WAIT, help="how long workers wait for each other at the start"
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        default=WAIT,
+        help="how long workers wait for each other at the start (%(default)g)",
     )
 
 
-def format_metrics(figures: dict[str, Any]) -> str:
-    """One line a figure; of six digits at most, --json has the others."""
-    shown = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in figures.items()}
+def format_metrics(metrics: Mapping[str, object]) -> str:
+    """Return one line per metric, floats with six digits at most; `--json` prints all of them."""
+    shown = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in metrics.items()}
     return "\n".join(f"{name.replace('_', ' '):26} {value}" for name, value in shown.items())

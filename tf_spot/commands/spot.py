@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, USER_ERROR, verb
+from tf_spot.commands.shared_options import DONE, USER_ERROR, Subcommands, add_subcommand
 
 
-def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verb(verbs, "spot", run, "artifact score and heat map of images")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "spot", run, "artifact score and heat map of images")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image file")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for overlays and numbers")

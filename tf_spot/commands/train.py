@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, format_metrics, share, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "train", run, "train both stages on photos without labels")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(subcommands, "train", run, "train both stages on photos without labels")
     parser.add_argument(
         "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, places:, tfds: or shards:WHERE"
     )
@@ -31,7 +31,7 @@ def add(verbs: Any) -> None:
         "--recompute", action="store_true", help="less memory for more time: --set training.recompute=true"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
-    share(parser)
+    add_device_options(parser)
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
 

@@ -6,13 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, FAILED, verb
+from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.config import PRESETS, preset
 from tf_spot.experiments.search_space import OBJECTIVES, ORACLES, SPACES
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "tune", run, "search the drop rate, or more of the recipe, with Keras Tuner")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "tune", run, "search the drop rate, or more of the recipe, with Keras Tuner"
+    )
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos; with labels the objective is a probe")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the search; it is continued")
     parser.add_argument("--space", metavar="NAME,...", default="drop_rate", help=f"from {','.join(SPACES)} (drop_rate)")

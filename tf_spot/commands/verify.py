@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tf_spot.commands.shared_options import DONE, format_metrics, verb
+from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
 
 
-def add(verbs: Any) -> None:
-    parser = verb(verbs, "verify", run, "check an exported folder: sums, and answers beside the model's")
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder that tf-spot export wrote")
+def add(subcommands: Subcommands) -> None:
+    parser = add_subcommand(
+        subcommands, "verify", run, "check an exported folder: sums, and answers beside the model's"
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="what tf-spot export wrote")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
