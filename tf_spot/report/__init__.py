@@ -1,4 +1,4 @@
-"""One page about a run that needs nothing but itself."""
+"""HTML pages about a run and about a comparison, each one self-contained file."""
 
 from tf_spot.report.page import report
 

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from tf_spot.data.images import BadImage, read_image
-from tf_spot.report import html as markup
+from tf_spot.report.html import Block, Figure, note
 from tf_spot.runs.run import Run
 from tf_spot.visualization import charts
 
-SIDE = 480  # pixels, the longest side of a picture
+LONGEST_SIDE = 480  # pixels of a picture
 
 
-def heat_maps(run: Run) -> str:
-    found = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.path.glob("*/spot.json"))}
-    figures = [_spotted(folder, entry) for folder, spots in found.items() for entry in spots["images"]]
+class HeatMaps(NamedTuple):
+    """Images with their heat maps."""
+
+    figures: Sequence[Figure]
+    repaired_share: float | None  # of each image that trained the mask head, where it saw repaired images only
+
+
+def heat_maps(run: Run) -> list[Block]:
+    """Return the images that were spotted into folders of the run, or a note where there are none."""
+    figures = [
+        _spotted(path.parent, entry)
+        for path in sorted(run.path.glob("*/spot.json"))
+        for entry in json.loads(path.read_text(encoding="utf-8"))["images"]
+    ]
     if not figures:
-        return markup.note("No heat maps yet. Make some with: tf-spot spot RUN IMAGE... --out RUN/spot")
-    says = "Dark: looks intact. Bright: looks repaired. The score is the probability that the whole image was repaired."
-    if run.config.game.mask_targets == "repaired":
-        says += (
-            f" The mask head has seen repaired images only, of which {run.config.game.drop_rate:.0%} was repaired, and "
-            "expects as much of every image: look at where a map is brighter, not at how bright it is."
-        )
-    return f"<p>{says}</p>{markup.grid(figures, 'grid pair')}"
+        return [note("No heat maps yet. Make some with: tf-spot spot RUN IMAGE... --out RUN/spot")]
+    game = run.config.game
+    return [Block("heat_maps.html", HeatMaps(figures, game.drop_rate if game.mask_targets == "repaired" else None))]
 
 
-def _spotted(folder: Path, entry: dict[str, Any]) -> str:
-    """The image, where it can still be read, and its heat map."""
+def _spotted(folder: Path, entry: Mapping[str, Any]) -> Figure:
+    """Return the image, where it can still be read, and its heat map."""
     pictures: list[Image.Image] = [Image.open(folder / entry["overlay"])]
     with contextlib.suppress(BadImage):
-        pictures.insert(0, Image.fromarray(read_image(Path(entry["path"]), SIDE)))
+        pictures.insert(0, Image.fromarray(read_image(Path(entry["path"]), LONGEST_SIDE)))
     name = Path(entry["path"]).name
     caption = f"{name}: score {entry['score']:.2f}, mean of the heat map {entry['heat_map_mean']:.2f}"
-    return markup.figure([charts.jpeg(picture, SIDE) for picture in pictures], caption)
+    return Figure([charts.jpeg(picture, LONGEST_SIDE) for picture in pictures], caption)

@@ -1,94 +1,95 @@
-"""Pieces of HTML. Whatever comes from outside goes through `text`."""
+"""HTML pages out of Jinja2 templates. The templates escape every value, so no other module writes markup."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-import html
-import importlib.resources
-import re
-from collections.abc import Iterable, Sequence
-from string import Template
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
-def page(title: str, subtitle: str, sections: dict[str, str]) -> str:
-    """A whole page: the template around its chapters. Only the template's own script may run: its digest stands there.
+class Block(NamedTuple):
+    """A piece of a page: a template and the data that it renders."""
+
+    template: str  # file name in report/templates
+    data: object  # the template's variable `data`
+
+
+class Figure(NamedTuple):
+    """Pictures side by side with a caption below, and perhaps a heading above."""
+
+    uris: Sequence[str]  # data URIs: a page fetches nothing
+    caption: str
+    heading: str = ""
+
+
+class Provenance(NamedTuple):
+    """The origin of a page: named facts, and the configuration as JSON text."""
+
+    facts: Mapping[str, object]
+    config: str
+
+
+def note(text: str) -> Block:
+    """Return a paragraph in the soft colour, such as the reason why a section is empty."""
+    return Block("note.html", text)
+
+
+def figure(uri: str, caption: str) -> Block:
+    """Return one picture with its caption."""
+    return Block("figure.html", Figure([uri], caption))
+
+
+def render_page(title: str, subtitle: str, sections: Mapping[str, Sequence[Block]]) -> str:
+    """Return a whole page.
 
     Args:
-        title, subtitle: text.
-        sections: HTML by the title of the chapter.
+        title: plain text, as are all strings.
+        subtitle: a line below the title.
+        sections: the blocks of each section, by the section's title.
     """
-    template = importlib.resources.files("tf_spot.report").joinpath("templates/report.html").read_text(encoding="utf-8")
-    (script,) = re.findall("<script>(.*?)</script>", template, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return Template(template).substitute(
-        title=text(title),
-        subtitle=text(subtitle),
-        script_digest=f"sha256-{digest}",
-        links=" ".join(f'<a href="#{anchor(title)}">{text(title)}</a>' for title in sections),
-        body="\n".join(section(title, content) for title, content in sections.items()),
+    return render("page.html", title=title, subtitle=subtitle, sections=sections)
+
+
+def render(template: str, **values: object) -> str:
+    """Return the HTML of a template.
+
+    Bytes of file names that are not UTF-8 reach Python as lone surrogates, which no UTF-8 page can hold: they are
+    spelled out, as in `\\udcff`.
+    """
+    text = _environment().get_template(template).render(**values)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@functools.cache
+def _environment() -> Environment:
+    # A forgotten value is an error (StrictUndefined), never an empty place on the page.
+    environment = Environment(
+        loader=PackageLoader("tf_spot.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def text(value: object) -> str:
-    """`value` as text that no browser takes for markup."""
-    return html.escape(str(value).encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
-
-
-def section(title: str, content: str) -> str:
-    """A chapter of the page, which links lead to by `anchor`."""
-    return f'<section id="{anchor(title)}">\n<h2>{text(title)}</h2>\n{content}\n</section>'
+    environment.filters |= {"anchor": anchor, "csp_digest": csp_digest, "in_words": in_words}
+    return environment
 
 
 def anchor(title: str) -> str:
+    """Return the id of a section, which the links at the top of the page lead to."""
     return title.lower().replace(" ", "-")
 
 
-def note(words: str) -> str:
-    return f'<p class="soft">{text(words)}</p>'
+def csp_digest(script: str) -> str:
+    """Return the digest by which the page's Content-Security-Policy allows `script`, and no other."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
 
 
-def grid(figures: Iterable[str], style: str = "grid") -> str:
-    return f'<div class="{style}">\n' + "\n".join(figures) + "\n</div>"
-
-
-def image(uri: str, says: str, style: str = "") -> str:
-    kind = f' class="{style}"' if style else ""
-    return f'<img src="{uri}" alt="{text(says)}"{kind}>'
-
-
-def figure(uris: Sequence[str], caption: str, heading: str = "") -> str:
-    """Pictures side by side, a caption below."""
-    title = f"<h3>{text(heading)}</h3>" if heading else ""
-    images = "".join(image(uri, heading or caption) for uri in uris)
-    return f"<figure>{title}{images}<figcaption>{text(caption)}</figcaption></figure>"
-
-
-def table(head: Sequence[str], rows: Iterable[tuple[str, str]]) -> str:
-    """A table that scrolls by itself on a narrow screen.
-
-    Args:
-        head: titles of the columns.
-        rows: (attributes of the row, its cells), both HTML.
-    """
-    titles = "".join(f"<th>{text(name)}</th>" for name in head)
-    lines = "".join(f"<tr{attributes}>{cells}</tr>" for attributes, cells in rows)
-    return f'<div class="scroll"><table><tr>{titles}</tr>{lines}</table></div>'
-
-
-def facts(values: dict[str, Any]) -> str:
-    """Names and what they are."""
-    rows = "".join(f"<tr><td>{text(name)}</td><td>{text(_plain(value))}</td></tr>" for name, value in values.items())
-    return f'<div class="scroll"><table class="facts">{rows}</table></div>'
-
-
-def provenance(values: dict[str, Any], config: str) -> str:
-    """Where the page comes from, and the configuration as it is written."""
-    return f"{facts(values)}<h3>Configuration</h3><pre>{text(config)}</pre>"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
+def in_words(value: object) -> str:
+    """Return JSON data as a reader expects it: `{"train": 3}` as `train 3`, `["a", "b"]` as `a b`."""
+    if isinstance(value, Mapping):
         return ", ".join(f"{name} {part}" for name, part in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

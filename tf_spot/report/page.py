@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from tf_spot.errors import UserError
-from tf_spot.report import html as markup
+from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.report.heat_maps import heat_maps
 from tf_spot.report.held_out_photos import held_out_photos
+from tf_spot.report.html import Block, Figure, Provenance, figure, note, render_page
 from tf_spot.report.neighbours import neighbours
 from tf_spot.report.tables import results
 from tf_spot.report.training_pictures import pictures
@@ -24,10 +24,10 @@ from tf_spot.visualization.pictures import conv1_filters
 
 
 def report(run_path: str | Path) -> Path:
-    """Writes RUN/report.html from what the run folder holds; an unfinished run gives an unfinished report.
+    """Write RUN/report.html from the contents of the run folder; an unfinished run gives an unfinished report.
 
-    The photos of the run are read once more, from where its record says, for neighbours and the map; where they are
-    gone, the page says so.
+    The photos of the run are read again, by the spec in its record, for neighbours and the map. Where they are gone,
+    the page says so.
 
     Returns:
         the page's path.
@@ -50,33 +50,33 @@ def report(run_path: str | Path) -> Path:
     }
     path, data, config = run.path / "report.html", run.data, run.config
     subtitle = f"{data['name']}, {config.data.image_size} pixels, preset {config.preset}, seed {config.training.seed}"
-    write_text(path, markup.page(f"tf_spot: {run.path.resolve().name}", subtitle, sections))
+    write_text(path, render_page(f"tf_spot: {run.path.resolve().name}", subtitle, sections))
     return path
 
 
-def _trained(run: Run) -> Any:
+def _trained(run: Run) -> ArtifactSpotter | None:
     try:
         return load_spotter(run)
-    except UserError:
+    except UserError:  # stage 2 has no model yet
         return None
 
 
-def _curves(run: Run) -> str:
+def _curves(run: Run) -> list[Block]:
     metrics = run.metrics()
     drawn = [(chart, uri) for chart in charts.CHARTS if (uri := charts.draw(chart, metrics))]
     if not drawn:
-        return markup.note("Nothing recorded yet.")
-    return markup.grid(markup.figure([uri], chart.healthy, heading=chart.title) for chart, uri in drawn)
+        return [note("Nothing recorded yet.")]
+    return [Block("figures.html", [Figure([uri], chart.healthy, heading=chart.title) for chart, uri in drawn])]
 
 
-def _filters(spotter: Any) -> str:
+def _filters(spotter: ArtifactSpotter | None) -> list[Block]:
     if spotter is None:
-        return markup.note("No spotter yet.")
+        return [note("No spotter yet.")]
     picture = charts.png(Image.fromarray(conv1_filters(spotter.backbone)))
-    says = "Healthy: edges, colour blobs and gratings emerge. Unchanged noise means that little was learned."
-    return markup.figure([picture], says)
+    caption = "Healthy: edges, colour blobs and gratings emerge. Unchanged noise means that little was learned."
+    return [figure(picture, caption)]
 
 
-def _provenance(run: Run) -> str:
+def _provenance(run: Run) -> list[Block]:
     versions = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
-    return markup.provenance(run.data | versions, run.config.to_json())
+    return [Block("provenance.html", Provenance(run.data | versions, run.config.to_json()))]

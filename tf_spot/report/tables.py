@@ -1,95 +1,136 @@
-"""Result tables: what each evaluation found, beside its rivals."""
+"""Result tables: the metrics of each evaluation beside those of its controls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tf_spot.report import html as markup
+from tf_spot.report.html import Block, note
 from tf_spot.runs.run import Run
 
 BEST = "best"  # the column of the best layer
 
-
-def results(run: Run) -> str:
-    """A table a file of RUN/results."""
-    found = {
-        path: json.loads(path.read_text(encoding="utf-8")) for path in sorted((run.path / "results").glob("*.json"))
-    }
-    if not found:
-        return markup.note("No evaluation yet. Make one with: tf-spot evaluate RUN --data SPEC --task linear")
-    return "\n".join(_result(path, figures) for path, figures in found.items())
+Result = Mapping[str, Any]  # a result file, or one of its controls
 
 
-def _result(path: Path, result: Any) -> str:
+class Cell(NamedTuple):
+    """A value as it is printed; empty where nothing was measured."""
+
+    text: str
+    best: bool  # of its column
+
+
+class Row(NamedTuple):
+    """One method or class of a table."""
+
+    name: str
+    cells: Sequence[Cell]
+    own: bool = False  # the method that the page is about
+
+
+class Table(NamedTuple):
+    """A table; the first column has the names of the rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+
+class ResultTable(NamedTuple):
+    """One result file."""
+
+    heading: str
+    table: Table
+    description: str  # the metric and the sizes of the splits
+    by_class: Table | None
+
+
+def results(run: Run) -> list[Block]:
+    """Return one table per file of RUN/results, or a note where there is none."""
+    paths = sorted((run.path / "results").glob("*.json"))
+    if not paths:
+        return [note("No evaluation yet. Make one with: tf-spot evaluate RUN --data SPEC --task linear")]
+    return [_result_block(path) for path in paths]
+
+
+def _result_block(path: Path) -> Block:
+    result = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(result, dict) or not {"task", "method", "value"} <= set(result):
-        return markup.note(f"{path.name} is not a result of tf-spot evaluate.")
+        return note(f"{path.name} is not a result of tf-spot evaluate.")
+    # "rivals" is the key of the controls in result files.
     methods = {result["method"]: result} | result.get("rivals", {})
-    title = f"<h3>{markup.text(result['task'])} on {markup.text(result.get('data', 'unknown data'))}</h3>"
-    return title + _figures(methods, result) + markup.note(_says(result)) + _classes(methods)
+    heading = f"{result['task']} on {result.get('data', 'unknown data')}"
+    data = ResultTable(heading, _table_of_methods(methods, result), _description(result), _table_of_classes(methods))
+    return Block("result.html", data)
 
 
-def _figures(methods: dict[str, Any], result: dict[str, Any]) -> str:
-    """A row a method. Rivals that have other layers show their best figure alone."""
+def _table_of_methods(methods: Mapping[str, Result], result: Result) -> Table:
+    """One row per method. A control that has other layers shows its best value alone."""
     columns = list(result.get("by_layer") or {})
     if "best_layer" in result or not columns:
         columns.append(BEST)
-    values = {name: [_value(figures, column) for column in columns] for name, figures in methods.items()}
-    best = [max((value for value in column if value is not None), default=None)
-            for column in zip(*values.values(), strict=True)]  # fmt: skip
+    values = {name: [_value(metrics, column) for column in columns] for name, metrics in methods.items()}
+    best = [_largest(column) for column in zip(*values.values(), strict=True)]
     rows = []
-    for name, figures in methods.items():
-        spread = [(figures.get("deviation") or {}).get(column) for column in columns]
-        own = " class=own" if name == result["method"] else ""
-        rows.append((own, f"<td>{markup.text(name)}</td>{cells(values[name], best, spread)}"))
-    return markup.table(["", *columns], rows)
+    for name, metrics in methods.items():
+        deviations = [(metrics.get("deviation") or {}).get(column) for column in columns]
+        rows.append(Row(name, cells(values[name], best, deviations), own=name == result["method"]))
+    return Table(["", *columns], rows)
 
 
-def _value(figures: dict[str, Any], column: str) -> float | None:
-    found: float | None = figures["value"] if column == BEST else (figures.get("by_layer") or {}).get(column)
-    return found
+def _value(metrics: Result, column: str) -> float | None:
+    value: float | None = metrics["value"] if column == BEST else (metrics.get("by_layer") or {}).get(column)
+    return value
 
 
-def cells(values: Sequence[float | None], best: Sequence[float | None], spread: Sequence[float | None]) -> str:
-    """Figures to one decimal with what they spread, the best of each column marked; empty where there is none."""
+def _largest(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def cells(values: Sequence[float | None], best: Sequence[float | None], spread: Sequence[float | None]) -> list[Cell]:
+    """Return the cells of one row, with one decimal.
+
+    Args:
+        values: one per column; None where nothing was measured.
+        best: the largest value of each column, which is marked.
+        spread: deviation or standard error of each value; None where there is none.
+    """
     made = []
-    for value, top, deviation in zip(values, best, spread, strict=True):
-        shown = "" if value is None else f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
-        made.append(f"<td{' class=best' if value is not None and value == top else ''}>{shown}</td>")
-    return "".join(made)
+    for value, largest, deviation in zip(values, best, spread, strict=True):
+        text = "" if value is None else f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
+        made.append(Cell(text, best=value is not None and value == largest))
+    return made
 
 
-def _says(result: dict[str, Any]) -> str:
-    """What the figures are."""
-    says = f"{result.get('metric', 'value')} in {result.get('unit', 'unknown units')}"
+def _description(result: Result) -> str:
+    """Name the metric, its standard error and the sizes of the splits."""
+    text = f"{result.get('metric', 'value')} in {result.get('unit', 'unknown units')}"
     if result.get("stderr") is not None:
-        says += f", standard error {result['stderr']:.1f}"
+        text += f", standard error {result['stderr']:.1f}"
     if result.get("test_images") is not None:
-        says += f"; {result.get('train_images', 0):,} training and {result['test_images']:,} test images"
-    says = says[0].upper() + says[1:] + ". The best of each column is underlined."
+        text += f"; {result.get('train_images', 0):,} training and {result['test_images']:,} test images"
+    text = text[0].upper() + text[1:] + ". The best of each column is underlined."
     if "folds" in result:
-        says += f" Mean ± deviation over {len(next(iter(result['folds'].values())))} folds."
+        text += f" Mean ± deviation over {len(next(iter(result['folds'].values())))} folds."
     if result.get("mask_auc") is not None:
-        says += f" Finding dropped cells in test images: area under the ROC curve {result['mask_auc']:.3f}."
-    return says
+        text += f" Finding dropped cells in test images: area under the ROC curve {result['mask_auc']:.3f}."
+    return text
 
 
-def _classes(methods: dict[str, Any]) -> str:
-    """A row a class, a column a method, where the figures are told by class."""
-    told = {name: figures["by_class"] for name, figures in methods.items() if figures.get("by_class")}
-    if not told:
-        return ""
+def _table_of_classes(methods: Mapping[str, Result]) -> Table | None:
+    """One row per class and one column per method; None without metrics by class."""
+    by_method = {name: metrics["by_class"] for name, metrics in methods.items() if metrics.get("by_class")}
+    if not by_method:
+        return None
     rows = []
-    for name in next(iter(told.values())):
-        values = [_of_class(classes.get(name)) for classes in told.values()]
-        top = max((value for value in values if value is not None), default=None)
-        rows.append(("", f"<td>{markup.text(name)}</td>{cells(values, [top] * len(told), [None] * len(told))}"))
-    return f"<details><summary>By class</summary>{markup.table(['', *told], rows)}</details>"
+    for name in next(iter(by_method.values())):
+        values = [_of_class(classes.get(name)) for classes in by_method.values()]
+        # Methods stand side by side here, so the best is that of the row.
+        rows.append(Row(name, cells(values, [_largest(values)] * len(values), [None] * len(values))))
+    return Table(["", *by_method], rows)
 
 
-def _of_class(figure: Any) -> float | None:
-    """A class may have several measures; the first is that of the headline figure."""
-    found: float | None = next(iter(figure.values())) if isinstance(figure, dict) else figure
-    return found
+def _of_class(value: float | Mapping[str, float | None] | None) -> float | None:
+    """Return a class's value; of several measures the first, which is that of the headline."""
+    return next(iter(value.values())) if isinstance(value, Mapping) else value

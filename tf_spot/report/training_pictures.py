@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
-from tf_spot.report import html as markup
+from tf_spot.report.html import Block, Figure, note
 from tf_spot.runs.run import STAGES, Run
 from tf_spot.visualization import charts
 
@@ -15,32 +16,31 @@ FRAMES = 40  # of a stage at most, evenly over time, the first and the last amon
 LONGEST_SIDE = 800  # pixels of a frame
 
 
-def pictures(run: Run) -> str:
-    """A slider a stage."""
-    parts = []
+class Film(NamedTuple):
+    """The picture grids of one stage."""
+
+    stage: str
+    frames: Sequence[Figure]  # in the order of their epochs
+
+
+def pictures(run: Run) -> list[Block]:
+    """Return one slider per stage, or a note where there are no pictures."""
+    films = []
     for stage in STAGES:
         paths = sorted((run.path / "pictures").glob(f"{stage}-*.png"))
         if paths:
-            parts.append(f"<h3>{markup.text(stage)}</h3>\n{_film(spread(paths, FRAMES))}")
-    return "\n".join(parts) or markup.note("No pictures yet.")
+            films.append(Block("film.html", Film(stage, [_frame(path) for path in spread(paths, FRAMES)])))
+    return films or [note("No pictures yet.")]
 
 
-def _film(paths: Sequence[Path]) -> str:
-    """The page's script shows the slider, and one frame at a time."""
-    frames = "\n".join(
-        markup.figure([_frame(path)], f"after epoch {int(path.stem.rpartition('-')[2])}") for path in paths
-    )
-    slider = f'<input type="range" min="0" max="{len(paths) - 1}" value="{len(paths) - 1}" aria-label="epoch" hidden>'
-    return f'<div class="film">\n{slider if len(paths) > 1 else ""}\n{frames}\n</div>'
-
-
-def _frame(path: Path) -> str:
+def _frame(path: Path) -> Figure:
     with Image.open(path) as picture:
-        return charts.jpeg(picture, LONGEST_SIDE)
+        uri = charts.jpeg(picture, LONGEST_SIDE)
+    return Figure([uri], f"after epoch {int(path.stem.rpartition('-')[2])}")
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:
-    """At most `count` of `items`, evenly spaced, the first and the last among them."""
+    """Return at most `count` of `items`, evenly spaced, the first and the last among them."""
     if len(items) <= count:
         return list(items)
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]

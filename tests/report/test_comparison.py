@@ -1,0 +1,71 @@
+"""The page of a comparison."""
+
+import numpy as np
+import pytest
+
+from tests.report.example import rows
+from tests.support.html_page import Page
+from tf_spot.report.comparison import draw, mean_curve, report_comparison
+
+HOSTILE = "<script>alert('1')</script> \"&\""
+LAYERS = {"conv1": 10.0, "conv2": 20.0}
+CURVE = [{"images_seen": 4, "value": 10.0}, {"images_seen": 8, "value": 20.0}]
+
+
+def method(value: float, by_layer: dict[str, float], stderr: float | None = None, curve: list | None = None) -> dict:
+    return {
+        "value": value, "stderr": stderr, "by_layer": by_layer, "stderr_by_layer": dict.fromkeys(by_layer, stderr),
+        "images_seen": [8, 9], "seconds": [1000, 2000], "curves": [CURVE if curve is None else curve],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def result() -> dict:
+    return {
+        "methods": {
+            "spot": method(20.0, LAYERS, 0.5),
+            "autoencoder": method(30.0, {"code": 30.0}),
+            HOSTILE: method(15.0, {"conv1": 15.0, "conv2": 12.0}, curve=CURVE[:1]),
+        },
+        "failed": {"jigsaw-0": HOSTILE},
+        "config": {"preset": "tiny", "data": {"image_size": 16}, "note": HOSTILE},
+        "data": {"name": HOSTILE, "test": 3}, "probe_values": 9000, "command": HOSTILE, "commit": None,
+        "versions": {"python": "3"}, "machine": {"cpus": 2},
+    }  # fmt: skip
+
+
+def test_table_has_a_row_per_method_and_the_layers_they_share(result, tmp_path) -> None:
+    html = report_comparison(tmp_path, result, "8 images").read_text(encoding="utf-8")
+    table = rows(html.partition('<table class="facts">')[0])
+    assert table[0] == ["", "conv1", "conv2", "best", "images", "seconds"]
+    assert table[1] == ["spot", "10.0 ± 0.5", "20.0 ± 0.5", "20.0 ± 0.5", "8", "1,500"]
+    assert table[2] == ["autoencoder", "", "", "30.0", "8", "1,500"]
+    assert html.count("<td class=best>") == 3 and html.count("<tr class=own>") == 1
+
+
+def test_names_and_reasons_of_failures_are_text(result, tmp_path) -> None:
+    path = report_comparison(tmp_path, result, "8 images")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert path == tmp_path / "report.html"
+    assert f"failed: jigsaw-0: {HOSTILE}" in page.text and f"3 methods on {HOSTILE}" in page.text
+    assert page.count("script") == 1, "the page's own"
+    assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == [
+        "what-the-features-are-worth", "accuracy-by-layer-and-by-images-seen", "configuration-and-provenance",
+    ]  # fmt: skip
+
+
+def test_plots_have_a_curve_per_method(result) -> None:
+    """A method of other layers is a horizontal line on the left, one without a curve on the right."""
+    by_layer, by_images = draw(result).axes
+    assert [container.get_label() for container in by_layer.containers] == ["spot", HOSTILE]
+    assert "autoencoder (best level)" in [line.get_label() for line in by_layer.lines]
+    curves = [line.get_ydata() for line in by_images.lines]
+    assert [list(map(float, values)) for values in curves] == [[10.0, 20.0], [10.0, 20.0], [10.0, 10.0]]
+    assert by_images.lines[2].get_linestyle() == ":"
+
+
+def test_curve_of_several_seeds_stops_with_the_shortest() -> None:
+    other = [{"images_seen": 6, "value": 30.0}]
+    assert mean_curve([CURVE, other]) == ([5.0], [20.0])
+    assert mean_curve([CURVE]) == ([4.0, 8.0], [10.0, 20.0])
+    assert np.shape(mean_curve([])) == (2, 0)
