@@ -1,6 +1,7 @@
 """Learn image features without labels by spotting artifacts.
 
-The names below are loaded when first used, so that `import tf_spot` and `tf-spot --help` never wait for TensorFlow.
+The names below are imported when they are first used, so that `import tf_spot` and `tf-spot --help` never wait for
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -56,13 +57,15 @@ __all__ = [
     "tune",
 ]
 
-# TensorFlow reads these once, when first imported; every import of one of our modules passes here before that.
-# What matters is raised as an exception; what its C++ logs as an error (no CUDA, an optimisation given up) is noise.
+# TensorFlow reads both variables once, when it is first imported. Every import of a module of this package runs these
+# lines before. What matters is raised as an exception; what its C++ logs as an error (no CUDA, an optimisation given
+# up) is noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN's convolutions: TensorFlow turns them on by itself only on CPUs with AVX-512 or AMX, but they halve the time of
-# our training step with AVX2 alone.
+# the training step with AVX2 alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+# {public name: module below tf_spot}. Using a name of _HEAVY imports Keras, so its backend is checked first.
 _LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
     "ArtifactSpotter": "models.spotter",

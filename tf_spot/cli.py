@@ -47,35 +47,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Args:
-        arguments: the words after `tf-spot`; by default those of the process.
+        arguments: what follows `tf-spot`; by default the arguments of the process.
 
     Returns:
-        the exit code: 0 done, 2 the user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+        the exit code: 0 done, 1 partly failed, 2 a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
     """
     options = build_parser().parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         require_tensorflow()
+        # Tests and notebooks may have imported it already: then there is nothing left to keep quiet.
         if "tensorflow" not in sys.modules:
             sys.meta_path.insert(0, QuietTensorFlow())
-        figures, code = options.subcommand(options)
+        metrics, code = options.subcommand(options)
     except UserError as error:
         if options.debug:
             traceback.print_exc()
         print(f"tf-spot: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt as stop:  # also training's `Interrupted`, which knows its signal
+    except KeyboardInterrupt as stop:  # training's `Interrupted` too, which has the exit code of its signal
         print(f"tf-spot: {stop or 'stopped by Ctrl-C'}", file=sys.stderr)
         return getattr(stop, "exit_code", INTERRUPTED)
     finally:
         signal.signal(signal.SIGTERM, previous)
     if options.json:
-        print(json.dumps(figures))
+        print(json.dumps(metrics))
     return code
 
 
 class _Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would be, so that both clean up alike."""
+
     exit_code = TERMINATED
 
 
@@ -84,6 +87,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `tf-spot` with all subcommands."""
     parser = argparse.ArgumentParser(
         prog="tf-spot", description="Learn image features without labels by spotting artifacts.", allow_abbrev=False
     )

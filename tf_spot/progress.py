@@ -1,4 +1,4 @@
-"""How long phases tell how far they are: a bar on a terminal, else a line now and then. Both on stderr."""
+"""Progress of long phases: bars on a terminal, lines now and then elsewhere. Both go to stderr."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-Progress = Callable[[int, int, str], None]  # done, total, text
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+# Called with (done, total, text); the first word of the text names the phase.
+Progress = Callable[[int, int, str], None]
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
 def show_progress(stream: TextIO | None = None) -> Iterator[Progress]:
-    """Opens a on_progress to be told `(done, total, text)`, where the first word of `text` names the phase.
+    """Show progress while the context lasts: bars if the stream is a terminal, plain lines if not.
 
     Args:
-        stream: stderr by default; a bar if it is a terminal, plain lines if not.
+        stream: stderr by default.
+
+    Yields:
+        what the long phases call, see `Progress`.
     """
     stream = stream or sys.stderr
     if not stream.isatty():
@@ -38,11 +46,11 @@ def show_progress(stream: TextIO | None = None) -> Iterator[Progress]:
 
 
 class Bars:
-    """One bar a phase, on a terminal."""
+    """One bar per phase, on a terminal."""
 
-    def __init__(self, bars: Any) -> None:
+    def __init__(self, bars: RichProgress) -> None:
         self.bars = bars
-        self.tasks: dict[str, Any] = {}
+        self.tasks: dict[str, TaskID] = {}  # by phase
 
     def __call__(self, done: int, total: int, text: str) -> None:
         phase = text.partition(" ")[0]
@@ -52,35 +60,37 @@ class Bars:
 
 
 class PlainLines:
-    """A line with the time left when a phase begins and ends, and at most every ten seconds between.
+    """One line with the time left when a phase begins and ends, and at most one every ten seconds between.
 
     Args:
-        stream: where lines go.
-        clock: seconds; for tests.
+        stream: receives the lines.
+        clock: returns seconds; for tests.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream, clock
         self.phase = ""
-        self.first, self.began, self.told = 0, 0.0, 0.0
+        # `done` and the time at the start of the phase, and the time of the last line.
+        self.first, self.began, self.printed = 0, 0.0, 0.0
 
     def __call__(self, done: int, total: int, text: str) -> None:
         now, phase = self.clock(), text.partition(" ")[0]
         new = phase != self.phase
         if new:
             self.phase, self.first, self.began = phase, done, now
-        if new or done == total or now - self.told >= SECONDS_BETWEEN_LINES:
-            self.told = now
+        if new or done == total or now - self.printed >= SECONDS_BETWEEN_LINES:
+            self.printed = now
             print(f"{text}: {done}/{total}{self._left(done, total, now)}", file=self.stream, flush=True)
 
     def _left(self, done: int, total: int, now: float) -> str:
+        # A resumed phase begins at `first`, so the pace is that of this process alone.
         if done == total or done == self.first:
             return ""
         return f", {duration((now - self.began) * (total - done) / (done - self.first))} left"
 
 
 def duration(seconds: float) -> str:
-    """`75.2` as `1 min 15 s`; `8000` as `2 h 13 min`."""
+    """Return seconds as text: `75.2` as `1 min 15 s`, `8000` as `2 h 13 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Keras must run on TensorFlow: the strategies, data pipelines and exports of this package are TensorFlow's."""
+"""Start Keras on TensorFlow, whose strategies, data pipelines and exports this package uses, and start it quietly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tf_spot.errors import UserError
 def require_tensorflow() -> None:
     """Check, before Keras is imported, that it will choose TensorFlow.
 
-    Asked early because Keras with a backend that is not installed ends in a bare `ModuleNotFoundError`.
+    Checked early because importing Keras with a backend that is not installed raises a bare `ModuleNotFoundError`.
 
     Raises:
         UserError: `KERAS_BACKEND` or `keras.json` names another backend, or Keras is loaded with one.
@@ -33,18 +33,21 @@ def require_tensorflow() -> None:
         )
 
 
-# TensorFlow 2.19 and later write such lines while they are imported, whatever TF_CPP_MIN_LOG_LEVEL says
+# TensorFlow 2.19 and later write such lines while they are imported, whatever TF_CPP_MIN_LOG_LEVEL is
 # (tensorflow/tensorflow, issue 100442).
 START_UP = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\)|[IWE]\d{4} ")
 
 
 class QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Put first in `sys.meta_path`: TensorFlow, whoever imports it, is loaded without the log lines of its C++."""
+    """Load TensorFlow without the log lines of its C++, whichever module imports it first.
+
+    Stands first in `sys.meta_path` until then.
+    """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
-        sys.meta_path.remove(self)
+        sys.meta_path.remove(self)  # so that `find_spec` below asks the finders after this one
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
@@ -53,8 +56,9 @@ class QuietTensorFlow(importlib.abc.MetaPathFinder):
 
 
 def _without_start_up(load: Callable[[ModuleType], None], module: ModuleType) -> None:
-    """What else is written to stderr meanwhile is shown afterwards."""
+    """Run `load`; other lines that are written to stderr meanwhile are shown afterwards."""
     sys.stderr.flush()
+    # C++ writes to the file descriptor itself, past `sys.stderr`.
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
@@ -69,7 +73,10 @@ def _without_start_up(load: Callable[[ModuleType], None], module: ModuleType) ->
 
 
 def _chosen_backend() -> tuple[str, str]:
-    """The backend Keras has or will have, and who says so. The order is Keras' own (`keras/src/backend/config.py`)."""
+    """Return the backend that Keras has or will have, and the origin of that choice.
+
+    Source: Keras' own order (`keras/src/backend/config.py`).
+    """
     keras = sys.modules.get("keras")
     if keras is not None:
         return keras.config.backend(), "the Keras already imported"
@@ -78,6 +85,6 @@ def _chosen_backend() -> tuple[str, str]:
     path = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
     try:
         settings = json.loads(path.read_text())
-    except (OSError, ValueError):  # Keras, too, takes its defaults when the file is missing or broken
+    except (OSError, ValueError):  # Keras takes its defaults too when the file is missing or broken
         return "tensorflow", "Keras' default"
     return settings.get("backend", "tensorflow"), str(path)

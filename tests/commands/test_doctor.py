@@ -13,7 +13,7 @@ from tf_spot.cli import main
 from tf_spot.commands import doctor
 
 
-def test_it_tells_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--out", str(tmp_path / "not" / "yet"), "--json"]) == 0
     out = capsys.readouterr().out
     found = json.loads(out.splitlines()[-1])
@@ -23,7 +23,7 @@ def test_it_tells_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_missing_extra_names_its_command() -> None:
-    extra = doctor._extra("onnx", ["numpy", "no-such-package"])
+    extra = doctor.examine_extra("onnx", ["numpy", "no-such-package"])
     assert extra == {"missing": ["no-such-package"], "install": "pip install tf-spot[onnx]"}
     found = {"versions": {}, "cpu_cores": 2, "memory_gib": 1.0, "disk_free_gib": 2.0, "extras": {"onnx": extra}}
     text = doctor.format_findings(found | {"problems": ["something"]})

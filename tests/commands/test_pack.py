@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.commands.example import Recorder, last_line
 from tf_spot.cli import main
 
 
@@ -55,3 +56,39 @@ def test_without_a_source_or_a_folder_nothing_is_done(capsys: pytest.CaptureFixt
     for words in ([], ["--data", "photos"], ["--out", "x"]):
         assert main(["pack", *words]) == 2
         assert "pack needs --data SPEC and --out DIR, or --verify DIR alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "--data SPEC and --out DIR"),
+        (["--data", "photos"], "--data SPEC and --out DIR"),
+        (["--verify", "x", "--data", "photos"], "--verify DIR stands alone"),
+        (["--verify", "x", "--out", "y"], "--verify DIR stands alone"),
+    ],
+)
+def test_options_that_do_not_go_together(words, says, capsys) -> None:
+    assert main(["pack", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_sizes_are_printed_and_unreadable_photos_named(spec, tmp_path, monkeypatch, capsys) -> None:
+    index = {"splits": {"train": 30, "test": 12}, "shards": [{"bytes": 5}, {"bytes": 6}], "bad_files": 1}
+    pack = Recorder(index)
+    monkeypatch.setattr("tf_spot.data.shard_writer.pack", pack)
+    words = ["--shard-mb", "0.5", "--workers", "3", "--strict", "--json"]
+    assert main(["pack", "--data", spec, "--out", str(tmp_path), *words]) == 0
+    assert pack.received(tmp_path, 0.5, 3, True)
+    out, err = capsys.readouterr()
+    assert last_line(out) == {"train": 30, "test": 12, "shards": 2, "bytes": 11, "bad_files": 1}
+    assert str(tmp_path / "bad_files.txt") in err
+
+
+@pytest.mark.parametrize(
+    ("damaged", "code", "says"), [({}, 0, "every shard"), ({"train-0": "train-0: shorter"}, 1, "train-0: shorter")]
+)
+def test_verify_names_the_damaged_shards(damaged, code, says, tmp_path, monkeypatch, capsys) -> None:
+    verify = Recorder(damaged)
+    monkeypatch.setattr("tf_spot.data.shard_writer.verify", verify)
+    assert main(["pack", "--verify", str(tmp_path)]) == code
+    assert verify.received(tmp_path) and says in capsys.readouterr().out

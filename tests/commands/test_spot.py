@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.commands.example import last_line
 from tf_spot.cli import main
 from tf_spot.config import preset
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -40,3 +41,16 @@ def test_scores_of_good_files_and_a_line_for_each_bad_one(
     assert shown.out.splitlines()[0].startswith(f"score {result['images'][0]['score']:.3f}  heat map ")
     assert shown.err.splitlines()[-1].startswith(f"tf-spot: {bad} cannot be read: ")
     assert json.loads((out / "spot.json").read_text()) == again
+
+
+def test_spot_prints_scores_and_fails_for_bad_files_at_the_end(run, tmp_path, capsys) -> None:
+    bad, good = tmp_path / "bad.png", tmp_path / "good.png"
+    bad.write_text("no picture")
+    Image.new("RGB", (40, 20), "olive").save(good)
+    assert main(["spot", str(run), str(bad), str(good), "--out", str(tmp_path / "out"), "--json"]) == 2
+    out, err = capsys.readouterr()
+    result = last_line(out)
+    assert [entry["path"] for entry in result["images"]] == [str(good)]
+    assert f"score {result['images'][0]['score']:.3f}" in out.splitlines()[0]
+    assert str(bad) in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.json", "good.png", "spot.json"]

@@ -22,16 +22,17 @@ def add(subcommands: Subcommands) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     import shtab
 
+    # shtab reads the parser's own description; a path is the one type that a shell can complete by itself.
     for action in _actions(options.parser):
         if action.type is Path:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's own way
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab looks for it
     script = shtab.complete(options.parser, shell=options.shell)
     print(script)
     return {"shell": options.shell, "script": script}, DONE
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every option and argument of `parser` and of its subcommands."""
+    """Yield every option and argument of `parser` and of its subcommands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):

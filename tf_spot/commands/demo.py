@@ -1,4 +1,4 @@
-"""`tf-spot demo`: the whole story on photos that ship with Python packages."""
+"""`tf-spot demo`: training, probe, heat maps and report on photos that ship with Python packages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from tf_spot.models.spotter import ArtifactSpotter
 
 SPEC, PRESET = "photos", "tiny"
-NUM_VALUES = 2_000  # a layer is pooled to: fewer than the 2,560 training patches, so that the probe takes seconds
-SHOWN = ("china", "flower")  # whose patches are spotted: repairs that hide well, and repairs that do not
+# Values that a layer is pooled to: fewer than the 2,560 training patches, so that the probe takes seconds.
+NUM_VALUES = 2_000
+# Photos whose patches are spotted: one where repairs hide well, one where they do not.
+SHOWN = ("china", "flower")
 
 
 def add(subcommands: Subcommands) -> None:
@@ -41,11 +43,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 
 def demo(out: Path, on_progress: Progress | None = None, config: Config | None = None) -> dict[str, Any]:
-    """Makes a run folder with both stages, a linear probe, heat maps and report.html.
+    """Make a run folder with both stages, a linear probe, heat maps and report.html.
 
     Args:
         out: the run folder: new, empty, or that of an earlier demo, which is replaced.
-        on_progress: told (done, total, text).
+        on_progress: called with (done, total, text).
         config: the recipe, by default the preset `tiny`.
 
     Returns:
@@ -68,27 +70,41 @@ def demo(out: Path, on_progress: Progress | None = None, config: Config | None =
 
 
 def _clear(out: Path) -> None:
-    """Removes an earlier demo, and nothing else."""
+    """Remove an earlier demo, and nothing else.
+
+    Raises:
+        UserError: `out` holds something else.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    try:
-        config, data = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("config.json", "data.json"))
-        earlier = (config["preset"], data["spec"]) == (PRESET, SPEC)
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = False
-    if not earlier:
+    if not _is_demo(out):
         raise UserError(f"--out must be a new folder or that of an earlier demo; received: {out}; give another --out")
     shutil.rmtree(out)
 
 
+def _is_demo(folder: Path) -> bool:
+    """True for a run folder of the demo's preset and photos; whatever else is there may be the user's."""
+    try:
+        config, data = (
+            json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "data.json")
+        )
+        return (config["preset"], data["spec"]) == (PRESET, SPEC)
+    except (OSError, ValueError, KeyError, TypeError):  # not a run folder, or not one of ours
+        return False
+
+
 def _draw_examples(spotter: ArtifactSpotter, config: Config, folder: Path) -> list[Path]:
-    """Test patches as two files each: only autoencoded, and with dropped cells repaired."""
+    """Write test patches into two files each: only autoencoded, and with dropped cells repaired.
+
+    Returns:
+        the files, sorted: those of one photo follow each other.
+    """
     import tensorflow as tf
 
     from tf_spot.visualization.pictures import save_png, to_uint8
 
     names, patches = _most_varied(config)
-    corrupted = spotter.corrupt(patches, tf.constant(0))
+    corrupted = spotter.corrupt(patches, tf.constant(0))  # step 0: the same cells are dropped each time
     paths = []
     for kind, images in (("autoencoded", corrupted.decoded), ("repaired", corrupted.repaired)):
         for name, image in zip(names, images.numpy(), strict=True):
@@ -98,7 +114,11 @@ def _draw_examples(spotter: ArtifactSpotter, config: Config, folder: Path) -> li
 
 
 def _most_varied(config: Config) -> tuple[list[str], tf.Tensor]:
-    """Of each of the `SHOWN` photos the test patch with the largest standard deviation: a plain wall shows nothing."""
+    """Return the test patch of largest standard deviation of each of the `SHOWN` photos: a plain wall shows nothing.
+
+    Returns:
+        the photos' names, and patches float32 (photos, image_size, image_size, 3) in [-1, 1].
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -110,6 +130,6 @@ def _most_varied(config: Config) -> tuple[list[str], tf.Tensor]:
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     chosen = []
     for name in SHOWN:
-        places = np.flatnonzero(labels == (source.class_names or []).index(name))
-        chosen.append(images[places[images[places].std(axis=(1, 2, 3)).argmax()]])
+        patches = images[labels == (source.class_names or []).index(name)]  # (patches, image_size, image_size, 3)
+        chosen.append(patches[patches.std(axis=(1, 2, 3)).argmax()])
     return list(SHOWN), tf.stack(chosen)

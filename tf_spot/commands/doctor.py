@@ -1,4 +1,4 @@
-"""`tf-spot doctor`: what is there, and what is missing for which extra."""
+"""`tf-spot doctor`: print versions, devices and free disk, and what is missing for each extra."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +19,58 @@ from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subco
 from tf_spot.storage.provenance import version_of
 
 CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorflow-datasets")
-
-EXTRA = re.compile(r'extra == "([^"]+)"')  # how `packaging` writes it, whatever the quotes were
+# Flags of processors that compute in bfloat16 fast; a GPU does from compute capability 8 (Ampere) on.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+BFLOAT16_CAPABILITY = 8
+EXTRA = re.compile(r'extra == "([^"]+)"')  # as `packaging` writes a marker, with double quotes always
 
 
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(
-        subcommands, "doctor", run, "tell versions, devices, free disk, and what is missing for which extra"
+        subcommands, "doctor", run, "print versions, devices, free disk, and what is missing for each extra"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(), help="where runs will be written (here)")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    found = examine(options.out)
-    print(format_findings(found))
-    return found, FAILED if found["problems"] else DONE
+    findings = examine(options.out)
+    print(format_findings(findings))
+    return findings, FAILED if findings["problems"] else DONE
 
 
 def examine(folder: str | Path = ".") -> dict[str, Any]:
-    """Looks around; nothing is changed.
+    """Examine this installation and machine; nothing is changed.
 
     Args:
-        folder: where runs are to be written, whose free disk is told.
+        folder: where runs are to be written, whose free disk is measured.
 
     Returns:
         "python", "platform", "versions" {package: version or None}, "cpu_cores" (those this process may use),
-        "memory_gib", "devices" (TensorFlow's, by type), "bfloat16" (what computes in it fast),
+        "memory_gib", "devices" (TensorFlow's, by type), "bfloat16" (devices that compute in it fast),
         "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems" [lines].
     """
-    extras = {name: _extra(name, packages) for name, packages in extras_of("tf-spot").items()}
     versions = {name: version_of(name) for name in CORE}
-    found: dict[str, Any] = {
+    findings: dict[str, Any] = {
         "tf_spot": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,
         "cpu_cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "disk_free_gib": round(shutil.disk_usage(_existing(Path(folder))).free / 2**30, 1),
-        "extras": extras,
+        "disk_free_gib": round(shutil.disk_usage(_nearest_existing(Path(folder))).free / 2**30, 1),
+        "extras": {name: examine_extra(name, packages) for name, packages in extras_of("tf-spot").items()},
     }
-    found["problems"] = [f"{name} is not installed: pip install tf-spot" for name, has in versions.items() if not has]
+    problems = [f"{name} is not installed: pip install tf-spot" for name, version in versions.items() if not version]
+    if findings["disk_free_gib"] < 1:
+        problems.append(f"less than 1 GiB is free in {folder}: a run needs some hundred MiB per checkpoint")
+    findings["problems"] = problems
     if versions["tensorflow"] and versions["keras"]:
-        found |= _devices()
-    if found["disk_free_gib"] < 1:
-        found["problems"].append(f"less than 1 GiB is free in {folder}: a run needs some hundred MiB a checkpoint")
-    return found
+        findings |= _devices()
+    return findings
 
 
 def _devices() -> dict[str, Any]:
+    """Return "devices" and "bfloat16" of `examine`."""
     import tensorflow as tf
 
     from tf_spot.ops.cpu_features import processor_flags
@@ -74,53 +78,52 @@ def _devices() -> dict[str, Any]:
     physical = tf.config.list_physical_devices()
     devices = {kind: sum(device.device_type == kind for device in physical) for kind in ("CPU", "GPU", "TPU")}
     gpus = [tf.config.experimental.get_device_details(device) for device in physical if device.device_type == "GPU"]
-    fast = [gpu.get("device_name", "GPU") for gpu in gpus if gpu.get("compute_capability", (0,))[0] >= 8]
-    fast += sorted({"avx512_bf16", "amx_bf16", "bf16"} & processor_flags())
-    return {"devices": devices, "bfloat16": fast}
+    fast = [
+        gpu.get("device_name", "GPU") for gpu in gpus if gpu.get("compute_capability", (0,))[0] >= BFLOAT16_CAPABILITY
+    ]
+    return {"devices": devices, "bfloat16": fast + sorted(BFLOAT16_FLAGS & processor_flags())}
 
 
 def extras_of(distribution: str) -> dict[str, list[str]]:
-    """{extra: packages that it asks for} of an installed distribution; {} if it is not installed."""
+    """Return {extra: required packages} of an installed distribution; {} if it is not installed."""
     try:
         requirements = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:
         return {}
-    found: dict[str, list[str]] = {}
+    extras: dict[str, list[str]] = {}
     for requirement in map(Requirement, requirements):
-        if requirement.marker is None:
-            continue
-        for extra in EXTRA.findall(str(requirement.marker)):
-            found.setdefault(extra, []).append(requirement.name)
-    return found
+        for extra in EXTRA.findall(str(requirement.marker)):  # "None" without a marker
+            extras.setdefault(extra, []).append(requirement.name)
+    return extras
 
 
-def _extra(name: str, packages: list[str]) -> dict[str, Any]:
+def examine_extra(name: str, packages: Iterable[str]) -> dict[str, Any]:
+    """Return the packages that an extra lacks, and the command that installs them (None if nothing is missing)."""
     missing = sorted({package for package in packages if version_of(package) is None})
     return {"missing": missing, "install": f"pip install tf-spot[{name}]" if missing else None}
 
 
-def _existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that is there."""
+def _nearest_existing(path: Path) -> Path:
+    """Return `path`, or the nearest folder above it that exists."""
     path = path.absolute()
-    return path if path.exists() else _existing(path.parent)
+    return path if path.exists() else _nearest_existing(path.parent)
 
 
-def format_findings(found: dict[str, Any]) -> str:
-    """The findings as text."""
-    rows = {name.replace("_", " "): found[name] for name in ("tf_spot", "python", "platform") if name in found}
-    rows |= {name: version or "not installed" for name, version in found["versions"].items()}
-    rows |= {"CPU cores": found["cpu_cores"], "memory": f"{found['memory_gib']} GiB"}
-    if "devices" in found:
-        devices = [f"{count} {kind}" for kind, count in found["devices"].items() if count]
-        rows |= {
-            "devices": ", ".join(devices),
-            "fast bfloat16": ", ".join(found["bfloat16"]) or "none: slower than float32",
-        }
-    rows["free disk"] = f"{found['disk_free_gib']} GiB"
-    for name, extra in found["extras"].items():
-        told = (
-            f"missing {', '.join(extra['missing'])}; install with: {extra['install']}" if extra["missing"] else "ready"
-        )
-        rows[f"extra {name}"] = told
+def format_findings(findings: Mapping[str, Any]) -> str:
+    """Return what `examine` found as text, one line each."""
+    rows = {name.replace("_", " "): findings[name] for name in ("tf_spot", "python", "platform") if name in findings}
+    rows |= {name: version or "not installed" for name, version in findings["versions"].items()}
+    rows |= {"CPU cores": findings["cpu_cores"], "memory": f"{findings['memory_gib']} GiB"}
+    if "devices" in findings:
+        rows["devices"] = ", ".join(f"{count} {kind}" for kind, count in findings["devices"].items() if count)
+        rows["fast bfloat16"] = ", ".join(findings["bfloat16"]) or "none: slower than float32"
+    rows["free disk"] = f"{findings['disk_free_gib']} GiB"
+    rows |= {f"extra {name}": _format_extra(extra) for name, extra in findings["extras"].items()}
     lines = [f"{name:22} {value}" for name, value in rows.items()]
-    return "\n".join(lines + [f"problem: {text}" for text in found["problems"]])
+    return "\n".join(lines + [f"problem: {text}" for text in findings["problems"]])
+
+
+def _format_extra(extra: Mapping[str, Any]) -> str:
+    if not extra["missing"]:
+        return "ready"
+    return f"missing {', '.join(extra['missing'])}; install with: {extra['install']}"

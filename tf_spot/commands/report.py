@@ -1,4 +1,4 @@
-"""`tf-spot report`: one page about a run."""
+"""`tf-spot report`: write the HTML page of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 
 
 def add(subcommands: Subcommands) -> None:
-    parser = add_subcommand(subcommands, "report", run, "write RUN/report.html, one page that needs nothing but itself")
+    parser = add_subcommand(subcommands, "report", run, "write RUN/report.html, one self-contained page")
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
 
 
