@@ -1,6 +1,7 @@
 """The command line as a whole: help, exit codes, errors in one line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import tf_spot
 from tf_spot.cli import SUBCOMMANDS, build_parser, main
+from tf_spot.commands import report as report_command
 
 QUIET_GPU = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
@@ -114,3 +116,13 @@ def test_options_are_not_abbreviated(capsys) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["report", "RUN", "--deb"])
     assert "--deb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_any_subcommand_with_their_code(number, code, tmp_path, monkeypatch, capsys) -> None:
+    """The handler that was there before is back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(report_command, "run", lambda options: os.kill(os.getpid(), number))
+    assert main(["report", str(tmp_path)]) == code
+    assert capsys.readouterr().err == {130: "tf-spot: stopped by Ctrl-C\n", 143: "tf-spot: stopped by SIGTERM\n"}[code]
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tf-spot: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt as stop:  # training's `Interrupted` too, which has the exit code of its signal
-        print(f"tf-spot: {stop or 'stopped by Ctrl-C'}", file=sys.stderr)
+        print(f"tf-spot: {str(stop) or 'stopped by Ctrl-C'}", file=sys.stderr)
         return getattr(stop, "exit_code", INTERRUPTED)
     finally:
         signal.signal(signal.SIGTERM, previous)
