@@ -63,6 +63,6 @@ def test_files(script: Path, tmp_path: Path) -> None:
 def test_other_shells_have_scripts_of_their_own(shell: str, begins: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell, "--json"]) == 0
     out = capsys.readouterr().out
-    told = json.loads(out.splitlines()[-1])
-    assert told["shell"] == shell and out.startswith(told["script"]) and out.startswith(begins)
-    assert all(name in told["script"] for name in SUBCOMMANDS) and "frozen-only" in told["script"]
+    printed = json.loads(out.splitlines()[-1])
+    assert printed["shell"] == shell and out.startswith(printed["script"]) and out.startswith(begins)
+    assert all(name in printed["script"] for name in SUBCOMMANDS) and "frozen-only" in printed["script"]

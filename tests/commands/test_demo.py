@@ -24,12 +24,12 @@ SHORT = preset("tiny").replace(
 
 
 @pytest.mark.slow
-def test_demo_tells_the_whole_story_and_replaces_an_earlier_one(tmp_path) -> None:
+def test_demo_goes_from_training_to_report_and_replaces_an_earlier_one(tmp_path) -> None:
     out = tmp_path / "demo"
     for name, value in (("config", {"preset": "tiny"}), ("data", {"spec": "photos"}), ("results/knn-photos", {})):
         write_json(out / f"{name}.json", value)
-    told = []
-    result = demo(out, lambda *progress: told.append(progress), SHORT)
+    calls = []
+    result = demo(out, lambda *progress: calls.append(progress), SHORT)
     assert [path.name for path in (out / "results").iterdir()] == ["linear-photos.json"]
     assert set(result["rivals"]) == {"random", "encoding", "pixels"} and result["test_images"] == 400
     assert json.loads((out / "results" / "linear-photos.json").read_text())["value"] == result["value"]
@@ -39,7 +39,7 @@ def test_demo_tells_the_whole_story_and_replaces_an_earlier_one(tmp_path) -> Non
     assert autoencoded["heat_map"] != repaired["heat_map"]
     assert all((out / "heat_maps" / entry["overlay"]).is_file() for entry in result["spotted"]["images"])
     assert Path(result["report"]) == out / "report.html"
-    assert {text.split()[0] for _, _, text in told} == {"autoencoder", "spotter", "probing"}
+    assert {text.split()[0] for _, _, text in calls} == {"autoencoder", "spotter", "probing"}
 
 
 @pytest.mark.parametrize(
