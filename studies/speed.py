@@ -1,4 +1,4 @@
-"""The tables of results/benchmarks, for studies/tables.py, and the plot of docs/performance.md: python studies/speed.py
+"""The tables of results/benchmarks, for studies/tables.py, and the plot of docs/profile.md: python studies/speed.py
 
 `make bench` writes the files.
 """
