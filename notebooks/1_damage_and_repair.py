@@ -12,12 +12,12 @@
 # ---
 
 # %% [markdown]
-# # 1. See the damage, and the repair
+# # 1. Damage and repair
 #
-# The idea in three pictures: an autoencoder copies photos; some cells of its encoding are dropped; a repair network
-# hides the damage. A network that can still tell must know what photos look like.
+# The method in three steps: an autoencoder copies photos; some cells of its encoding are dropped; a repair network
+# hides the damage. A network that still detects it must model what photos look like.
 #
-# Real photos (those that ship with scikit-learn and scikit-image), no download. A few minutes on two CPU cores.
+# The photos ship with scikit-learn and scikit-image; nothing is downloaded. A few minutes on two CPU cores.
 
 # %%
 import os
@@ -36,21 +36,21 @@ images = photos.unlabelled(batch_size=32)
 
 
 def show(rows, columns=8):
-    """A grid of images in [-1, 1] or maps in [0, 1], a row a name."""
+    """Show images in [-1, 1] or maps in [0, 1], one row per name: {name: (columns, height, width, 3 or 1)}."""
     size, space = (1.3 * columns, 1.55 * len(rows)), {"wspace": 0.04, "hspace": 0.3}
     _, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, gridspec_kw=space)
-    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
-        for axis, picture in zip(line, np.asarray(pictures), strict=False):
+    for row, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for axis, picture in zip(row, np.asarray(pictures), strict=False):
             axis.imshow(picture.squeeze() if picture.shape[-1] == 1 else (picture + 1) / 2, cmap="gray", vmin=0, vmax=1)
             axis.axis("off")
-        line[0].set_title(name, loc="left", fontsize=10)
+        row[0].set_title(name, loc="left", fontsize=10)
     plt.show()
 
 
 # %% [markdown]
 # ## An autoencoder
-# It is a Keras model: `compile`, `fit`. Its 2×2 kernels keep the cells of the encoding almost apart, so that damage
-# to a cell stays in its place.
+# It is a Keras model: `compile`, `fit`. Its 2×2 kernels keep the cells of the encoding almost independent, so that
+# damage to a cell stays local.
 
 # %%
 autoencoder = tf_spot.Autoencoder(image_size=64, width=0.5, levels=3)
@@ -58,13 +58,13 @@ autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
 autoencoder.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=10 if QUICK else 100, shuffle=False)
 
 test_photos = np.concatenate(list(photos.images("test", 64)))
-test_photos = test_photos[np.linspace(0, len(test_photos) - 1, 8).astype(int)]  # of different photos
+test_photos = test_photos[np.linspace(0, len(test_photos) - 1, 8).astype(int)]  # from different photos
 show({"photo": test_photos, "autoencoded": autoencoder(test_photos)})
 
 # %% [markdown]
 # ## Damage
-# `Damage` drops random cells, all channels of a cell together. What stands in their place is a choice: the average
-# around them (the authors' code), the average of the whole map, zeros, or noise.
+# `Damage` drops random cells, all channels of a cell together. `fill` selects what replaces them: the average of their
+# neighbourhood (the authors' code), the average of the whole map, zeros, or noise.
 
 # %%
 encoding = autoencoder.encoder(test_photos)
@@ -77,7 +77,7 @@ rows["kept cells"] = keep_mask
 show(rows)
 
 # %% [markdown]
-# The more is dropped, the less the photo says about itself.
+# The higher the drop rate, the less of the photo remains.
 
 # %%
 rates = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -85,8 +85,8 @@ show({f"drop rate {rate}": autoencoder.decoder(Damage(rate, seed=0)(encoding, st
 
 # %% [markdown]
 # ## Repair
-# The repair network is woven between the decoder's layers and may change dropped cells only. It learns by fooling a
-# discriminator, which in turn learns to spot it.
+# The repair network is interleaved with the decoder's layers and changes dropped cells only. It is trained to fool a
+# discriminator, which is trained to detect the repair.
 
 # %%
 discriminator = tf_spot.Discriminator(
@@ -94,21 +94,21 @@ discriminator = tf_spot.Discriminator(
 )
 spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
 spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(3e-4, beta_1=0.5))
-log = spotter.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=5 if QUICK else 75, shuffle=False)
+spotter.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=5 if QUICK else 75, shuffle=False)
 
 # %%
 corrupted = spotter.corrupt(test_photos, step=0)
-believed = tf.sigmoid(spotter.discriminator(corrupted.repaired)["mask_logits"])
+predicted = tf.sigmoid(spotter.discriminator(corrupted.repaired)["mask_logits"])
 show(
     {
         "autoencoded: the class “real”": corrupted.decoded,
         "damaged": autoencoder.decoder(corrupted.damaged),
         "repaired: the class “corrupt”": corrupted.repaired,
         "kept cells": corrupted.keep_mask,
-        "cells the discriminator believes were kept": believed,
+        "kept cells, predicted by the discriminator": predicted,
     }
 )
 
 # %% [markdown]
-# After a few minutes the repair is rough and the discriminator finds it easily. Both get better together; what
-# matters in the end is what the discriminator's convolutions have learned on the way: notebook 3.
+# After a few minutes the repair is rough, and the discriminator detects it easily. Both improve together. What matters
+# in the end are the features that the discriminator's convolutions have learned: notebook 3.

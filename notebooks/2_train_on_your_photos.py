@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 2. Train with `model.fit()` on your own folder
 #
-# A folder of photos, two Keras models, two calls of `fit`. Nothing is labelled.
+# A folder of photos, two Keras models, two calls of `fit`. No labels.
 
 # %%
 import os
@@ -32,8 +32,7 @@ import tf_spot
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 
 # %% [markdown]
-# **Put the path of your photos here.** So that the notebook runs anywhere, it makes a small folder of real photos if
-# you don't.
+# **Set the path of your photos here.** Without one the notebook creates a small folder of bundled photos.
 
 # %%
 FOLDER = None  # "/home/me/Pictures"
@@ -42,10 +41,10 @@ if FOLDER is None:
     FOLDER = Path(tempfile.mkdtemp())
     for name in ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "hubble_deep_field"):
         picture = Image.fromarray(getattr(data, name)()[..., :3])
-        for part in range(8):  # eight overlapping windows of each
-            left = part * (picture.width - picture.width // 2) // 7
-            window = picture.crop((left, 0, left + picture.width // 2, picture.height))
-            window.resize((160, 160)).save(FOLDER / f"{name}-{part}.jpg")
+        for window in range(8):  # eight overlapping crops of each
+            left = window * (picture.width - picture.width // 2) // 7
+            crop = picture.crop((left, 0, left + picture.width // 2, picture.height))
+            crop.resize((160, 160)).save(FOLDER / f"{name}-{window}.jpg")
 print(len(list(Path(FOLDER).rglob("*.*"))), "files in", FOLDER)
 
 # %%
@@ -55,7 +54,7 @@ print(photos.count("unlabelled"), "photos to train on, some are held out;", len(
 
 # %% [markdown]
 # ## Stage 1: an autoencoder
-# Callbacks are Keras callbacks.
+# Callbacks are those of Keras.
 
 # %%
 steps = 5 if QUICK else 100
@@ -68,7 +67,7 @@ first = autoencoder.fit(
 # %% [markdown]
 # ## Stage 2: the game
 # Each training step updates the discriminator on decoded and repaired images, then the repair network through the
-# discriminator as just updated.
+# updated discriminator.
 
 # %%
 discriminator = tf_spot.Discriminator(
@@ -82,7 +81,7 @@ second = spotter.fit(images, epochs=2 if QUICK else 6, steps_per_epoch=steps, sh
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
 error = first.history["reconstruction_loss"]
 left.plot(range(1, len(error) + 1), error, marker="o")
-left.set(title="stage 1", xlabel="epoch", ylabel="squared error of the copy")
+left.set(title="stage 1", xlabel="epoch", ylabel="reconstruction loss")
 for name in ("decoded_accuracy", "repaired_accuracy"):
     accuracy = second.history[name]
     right.plot(range(1, len(accuracy) + 1), accuracy, marker="o", label=name.replace("_", " "))
@@ -93,7 +92,7 @@ for axes in (left, right):
 plt.show()
 
 # %% [markdown]
-# What the networks make of your photos. The discriminator is to tell the second row from the fourth.
+# The outputs for your photos. The discriminator's task is to distinguish the second row from the fourth.
 
 # %%
 pictures = next(iter(images))[:8]
@@ -105,16 +104,16 @@ rows = {
     "repaired": corrupted.repaired,
 }
 figure, axes = plt.subplots(4, 8, figsize=(9, 5), layout="constrained")
-for line, (name, row) in zip(axes, rows.items(), strict=True):
-    for place, picture in zip(line, np.asarray(row), strict=True):
-        place.imshow((picture + 1) / 2)
-        place.axis("off")
-    line[0].set_title(name, loc="left")
+for row, (name, shown) in zip(axes, rows.items(), strict=True):
+    for axis, picture in zip(row, np.asarray(shown), strict=True):
+        axis.imshow((picture + 1) / 2)
+        axis.axis("off")
+    row[0].set_title(name, loc="left")
 plt.show()
 
 # %% [markdown]
-# ## Keep it
-# One file holds everything: networks, both optimizers, the history of past corrupted images.
+# ## Save and load
+# One file holds everything: networks, both optimizers, the history buffer of past corrupted images.
 
 # %%
 path = Path(tempfile.mkdtemp()) / "spotter.keras"
@@ -124,5 +123,5 @@ features = again.backbone(pictures)
 print({name: tuple(maps.shape) for name, maps in features.items()})
 
 # %% [markdown]
-# On the command line the same is `tf-spot train --data folder:... --out RUN`, with checkpoints, pictures, health
-# signals and resuming after a kill.
+# The same on the command line is `tf-spot train --data folder:... --out RUN`, with checkpoints, pictures, health
+# metrics and resuming after a kill.

@@ -12,10 +12,10 @@
 # ---
 
 # %% [markdown]
-# # 3. What was learned: probe, neighbours, heat map
+# # 3. The learned features: probe, nearest neighbours, heat map
 #
-# `tf_spot.train` does both stages into a run folder. Then three questions: how much do the features say about a label
-# they never saw? Which photos do they find alike? Where does an image look repaired?
+# `tf_spot.train` runs both stages and writes a run folder. Three evaluations follow: how well do the features predict
+# labels that were not used in training? Which photos do they place close together? Where does an image look repaired?
 
 # %%
 import os
@@ -38,8 +38,8 @@ spotter = tf_spot.train(config, "photos", run)
 
 # %% [markdown]
 # ## A linear probe on every layer
-# The features stay as they are; a linear classifier on top learns which photo a patch is from. The fair rival is the
-# same network before training.
+# The features are frozen; a linear classifier predicts which photo a patch is from. The control is the same network
+# before training.
 
 # %%
 photos = tf_spot.load("photos", image_size=32)
@@ -58,14 +58,14 @@ for name, result in results.items():
     axes.errorbar(
         *zip(*result["by_layer"].items(), strict=True), yerr=result["stderr"], marker="o", capsize=3, label=name
     )
-axes.set_ylabel("linear probe, % right")
+axes.set_ylabel("linear probe, accuracy in percent")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## Neighbours
-# Cosine similarity of conv5, its average over all photos taken away first.
+# ## Nearest neighbours
+# Cosine similarity of conv5, averaged over the map and centred over all photos.
 
 # %%
 pictures = np.concatenate([batch for batch in photos.images("test", 64)])
@@ -77,18 +77,19 @@ features /= np.linalg.norm(features, axis=1, keepdims=True)
 queries = np.linspace(0, len(pictures) - 1, 5).astype(int)
 space = {"wspace": 0.04, "hspace": 0.04, "width_ratios": [1.15] + [1] * 6}
 figure, axes = plt.subplots(len(queries), 7, figsize=(8, 5.7), gridspec_kw=space)
-for line, query in zip(axes, queries, strict=True):
-    for axis, place in zip(line, np.argsort(-features @ features[query])[:7], strict=True):
-        axis.imshow((pictures[place] + 1) / 2)
+for row, query in zip(axes, queries, strict=True):
+    for axis, index in zip(row, np.argsort(-features @ features[query])[:7], strict=True):
+        axis.imshow((pictures[index] + 1) / 2)
         axis.axis("off")
-    line[0].set_anchor("W")  # the query stands a little apart
+    row[0].set_anchor("W")  # sets the query apart from its neighbours
 axes[0, 0].set_title("query", fontsize=10)
 axes[0, 1].set_title("nearest first", fontsize=10, loc="left")
 plt.show()
 
 # %% [markdown]
-# ## What the mask head sees
-# A photo is autoencoded, then half of it is damaged and repaired. The heat map should be bright on the repaired half.
+# ## The mask head
+# The left half of this image is autoencoded only, the right half is damaged and repaired. The heat map should be
+# bright on the right.
 
 # %%
 photo = pictures[queries[1]][None]
@@ -96,14 +97,14 @@ corrupted = spotter.corrupt(photo, step=3)
 half = np.array(corrupted.repaired[0])
 half[:, : half.shape[1] // 2] = corrupted.decoded[0][:, : half.shape[1] // 2]
 image = np.uint8(np.clip((half + 1) * 127.5, 0, 255))
-seen = spot(spotter, image)
+spotted = spot(spotter, image)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 axes[0].imshow(image)
 axes[0].set_title("left: autoencoded, right: repaired", fontsize=10)
-axes[1].imshow(seen.heat_map, cmap="inferno")
-axes[1].set_title(f"heat map, score {seen.score:.2f}", fontsize=10)
-axes[2].imshow(overlay(image, seen.heat_map))
-axes[2].set_title("one over the other", fontsize=10)
+axes[1].imshow(spotted.heat_map, cmap="inferno")
+axes[1].set_title(f"heat map, score {spotted.score:.2f}", fontsize=10)
+axes[2].imshow(overlay(image, spotted.heat_map))
+axes[2].set_title("overlay", fontsize=10)
 for axis in axes:
     axis.axis("off")
 plt.show()

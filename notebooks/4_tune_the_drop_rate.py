@@ -12,11 +12,11 @@
 # ---
 
 # %% [markdown]
-# # 4. Tune the dropping rate with Keras Tuner
+# # 4. Tune the drop rate with Keras Tuner
 #
-# How much to drop decides how hard the game is. The objective of a search must say what the *features* are worth:
-# here a linear probe on training photos that it was not fitted to. The adversarial losses are no objective; their
-# scale changes with the rate.
+# The drop rate sets the difficulty of the game. The objective of a search must measure the *features*: here a linear
+# probe, tested on training photos that it was not fitted to. The adversarial losses are not suitable, as their scale
+# depends on the rate.
 
 # %%
 import os
@@ -34,8 +34,8 @@ if QUICK:
     config = config.override(["training.autoencoder_steps=10", "training.spotter_steps=5"])
 
 # %% [markdown]
-# Five rates, as in the paper's Table 1. All trials share one autoencoder; each is a run folder of its own. The same
-# call again would go on with what is unfinished. Give `seeds=2` for error bars.
+# Five rates, as in the paper's Table 1. All trials share one autoencoder; each has its own run folder. Repeating the
+# call resumes an interrupted search. Pass `seeds=2` for error bars.
 
 # %%
 out = Path(tempfile.mkdtemp()) / "search"
@@ -46,7 +46,7 @@ print(format_search(result))
 Image(out / "tune.png")
 
 # %% [markdown]
-# Differences smaller than the probe's standard error mean nothing: look at the error before the order.
+# Differences within two standard errors of the probe are not significant: read the errors before the ranking.
 
 # %%
 best = result["trials"][0]

@@ -14,9 +14,9 @@
 # %% [markdown]
 # # 5. Many devices
 #
-# `tf.distribute` as a Keras user knows it: make models and optimizers inside `strategy.scope()`, call `fit`. Without
-# GPUs this notebook cuts the CPU into two devices, which shows that the result does not depend on the number of
-# devices.
+# `tf.distribute` as in any Keras program: create models and optimizers inside `strategy.scope()`, call `fit`. Without
+# GPUs this notebook splits the CPU into two logical devices, which shows that the result does not depend on the
+# number of devices.
 
 # %%
 import os
@@ -44,9 +44,11 @@ def adam():
 
 
 def train(strategy):
-    """Both stages for a few steps; the weights of both, and the discriminator's loss along the way."""
+    """Train both stages for a few steps; return the weights of both and the running loss of the discriminator."""
     losses = []
-    tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(logs["discriminator_loss"]))
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda _, logs: losses.append(logs["discriminator_loss"])
+    )
     keras.utils.set_random_seed(0)
     with strategy.scope():
         autoencoder = tf_spot.Autoencoder(image_size=32, width=0.125, levels=2)
@@ -58,13 +60,13 @@ def train(strategy):
         )
         spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator)
         spotter.compile(adam(), adam())
-    spotter.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[tell])
+    spotter.fit(photos.unlabelled(batch_size=16), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[record])
     return (autoencoder.get_weights(), spotter.discriminator.get_weights()), losses
 
 
 # %% [markdown]
-# The batch is the global one. Masks, dropout, augmentation and history depend on the seed, the step and an image's
-# place in the global batch, not on the device; batch norm and losses are taken over all replicas.
+# `batch_size` is the global one. Masks, dropout, augmentation and history buffer depend on the seed, the step and the
+# index of an image in the global batch, not on the device; batch norm and losses are computed over all replicas.
 
 # %%
 strategies = {"one device": make_strategy("none"), "all devices": make_strategy("mirrored")}
@@ -78,13 +80,13 @@ for stage, first, second in zip(("autoencoder", "discriminator"), one, two, stri
 count = range(1, steps + 1)
 plt.figure(figsize=(6, 3))
 plt.plot(count, loss_of_one, linewidth=6, alpha=0.4, label="one device")
-plt.plot(count, loss_of_two, "o-", color="black", markersize=4, linewidth=1, label="the batch cut in parts")
+plt.plot(count, loss_of_two, "o-", color="black", markersize=4, linewidth=1, label="all devices")
 plt.gca().set(xlabel="steps", ylabel="discriminator loss, mean so far", title="The same training on more devices")
 plt.gca().xaxis.get_major_locator().set_params(integer=True)
 plt.legend()
 plt.show()
 
 # %% [markdown]
-# What is left is float32 rounding: sums in another order, carried on by Adam, which magnifies a gradient that is next
-# to nothing. `tf-spot train --strategy mirrored` does the same from the command line, `--strategy multiworker` over
-# several machines; see docs/scaling.md.
+# The remaining difference is float32 rounding: sums in another order, amplified by Adam where a gradient is close to
+# zero. `tf-spot train --strategy mirrored` does the same on the command line, `--strategy multiworker` over several
+# machines; see docs/scaling.md and docs/workers.md.

@@ -14,8 +14,8 @@
 # %% [markdown]
 # # 6. Export, serve, and call from a client
 #
-# The features leave as SavedModel, TFLite and ONNX. Every artifact is reopened in its own runtime and compared with
-# the Keras model before it is called done.
+# The features are exported as SavedModel, TFLite and ONNX. Every artifact is reopened in its own runtime and compared
+# with the Keras model.
 
 # %%
 import os
@@ -40,7 +40,7 @@ if QUICK:
 folder = Path(tempfile.mkdtemp())
 spotter = tf_spot.train(config, "photos", folder / "run")
 photos = tf_spot.load("photos", image_size=32)
-pictures = next(iter(photos.images("test", 400)))[::6]  # some of each photo
+pictures = next(iter(photos.images("test", 400)))[::6]  # patches of every photo
 pixels = np.round((np.asarray(pictures) + 1) * 127.5).astype(np.float32)  # artifacts take RGB in [0, 255]
 pictures = pixels / 127.5 - 1
 
@@ -55,8 +55,8 @@ print(verify(folder / "saved_model"))
 
 # %% [markdown]
 # ## Serve
-# `tf-spot serve` speaks TensorFlow Serving's protocol on your machine; in production the same folder goes into the
-# real TensorFlow Serving, and the same client calls it.
+# `tf-spot serve` is a local server with TensorFlow Serving's protocol; in production TensorFlow Serving itself serves
+# the same folder, and the same client calls it.
 
 # %%
 server = subprocess.Popen(
@@ -75,38 +75,38 @@ server = subprocess.Popen(
     stderr=subprocess.DEVNULL,
     text=True,
 )
-told = dict(server.stdout.readline().split() for _ in range(2))
-print(told)
+addresses = dict(server.stdout.readline().split() for _ in range(2))
+print(addresses)
 
 # %% [markdown]
-# ## Call it
-# Arrays or encoded photos; batches, deadlines and retries are the client's business.
+# ## Call
+# The client takes arrays or encoded photos, and handles batches, deadlines and retries.
 
 # %%
-with Client(told["gRPC"], model="features", protocol="grpc") as client:
-    answer = client.predict(pixels)
-    print({name: array.shape for name, array in answer.items()})
+with Client(addresses["gRPC"], model="features", protocol="grpc") as client:
+    outputs = client.predict(pixels)
+    print({name: array.shape for name, array in outputs.items()})
     jpegs = [tf.io.encode_jpeg(np.uint8(picture)).numpy() for picture in pixels]
     print("from JPEG files:", client.predict(jpegs)["embedding"].shape)
 
 features = spotter.backbone(pictures)["conv5"].numpy().mean((1, 2))
-print("largest difference to the Keras model:", np.abs(answer["embedding"] - features).max())
+print("largest difference to the Keras model:", np.abs(outputs["embedding"] - features).max())
 
 # %% [markdown]
-# What a client may do with the answer: find photos that look alike. Each row begins with the photo that is asked about;
-# the others follow by the cosine between their features and its own.
+# A client can use the features to find similar photos. Each row starts with the query; the others follow by decreasing
+# cosine similarity.
 
 # %%
-directions = answer["embedding"] - answer["embedding"].mean(axis=0)
+directions = outputs["embedding"] - outputs["embedding"].mean(axis=0)
 directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-asked = directions[:: len(directions) // 4][:4]
-nearest = np.argsort(-asked @ directions.T, axis=1)[:, :6]
+queries = directions[:: len(directions) // 4][:4]
+nearest = np.argsort(-queries @ directions.T, axis=1)[:, :6]
 figure, axes = plt.subplots(4, 6, figsize=(6, 4.2), layout="constrained")
-for place, number in zip(axes.flat, nearest.flat, strict=True):
-    place.imshow(np.uint8(pixels[number]))
-    place.axis("off")
-axes[0, 0].set_title("asked", fontsize=9)
-axes[0, 1].set_title("nearest ...", fontsize=9)
+for axis, index in zip(axes.flat, nearest.flat, strict=True):
+    axis.imshow(np.uint8(pixels[index]))
+    axis.axis("off")
+axes[0, 0].set_title("query", fontsize=9)
+axes[0, 1].set_title("nearest first", fontsize=9, loc="left")
 plt.show()
 
 # %%
