@@ -1,33 +1,39 @@
-"""The work of a graph: its floating-point operations, as its layers are defined."""
+"""Count the floating-point operations of a graph, as its layers are defined."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+
+import tensorflow as tf
+from tensorflow.types.experimental import ConcreteFunction
 
 
-def flop(function: Any) -> int:
-    """Floating-point operations of the convolutions and matrix products that the function's result needs.
+def flop(function: ConcreteFunction) -> int:
+    """Return the floating-point operations of the convolutions and matrix products that the result depends on.
 
-    A tape also writes gradients into the graph that nobody asks for, such as those of frozen kernels; they never run.
+    A gradient tape also adds unused gradients to the graph, such as those of frozen kernels; they never run.
+
+    Args:
+        function: a concrete function of TensorFlow.
     """
     needed = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
-    found = set(needed)
+    reached = set(needed)
     while needed:
         operation = needed.pop()
         new = {tensor.op for tensor in operation.inputs} | set(operation.control_inputs)
-        needed.extend(new - found)
-        found |= new
-    return sum(_work(operation) for operation in found)
+        needed.extend(new - reached)
+        reached |= new
+    return sum(_work(operation) for operation in reached)
 
 
-def _work(operation: Any) -> int:
-    """Two for every product of two numbers: the kernel's size times the places and images where it is laid on."""
+def _work(operation: tf.Operation) -> int:
+    """Return two operations per multiply-add: kernel size x positions x images."""
     if operation.type not in ("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"):
         return 0
+    # (inputs..., outputs...); kernels are (height, width, inputs, outputs), maps (batch, height, width, channels)
     shapes = [tuple(tensor.shape) for tensor in (*operation.inputs, *operation.outputs)]
     if operation.type == "MatMul":
         inner = shapes[0][0 if operation.get_attr("transpose_a") else 1]
-        return 2 * inner * math.prod(shapes[2])
+        return 2 * inner * math.prod(shapes[2])  # (rows, columns) of the product
     kernel = shapes[3] if operation.type == "Conv2DBackpropFilter" else shapes[1]
     return 2 * math.prod(kernel) * math.prod(shapes[2][:3])

@@ -1,8 +1,8 @@
-"""The input pipeline, timed: python benchmarks/input_pipeline.py [--photos FOLDER]
+"""Time the input pipeline: python benchmarks/input_pipeline.py [--photos FOLDER]
 
-How many training images a processor-second decodes, crops and recolours, beside the rate at which libjpeg-turbo (in
-Pillow) decodes the same files at full size and does nothing else; and the share of a training's time in which the step
-waits for the next batch. Without `--photos` it makes 512 JPEG files of 256 x 192 pixels from the built-in photos.
+Measures the training images per processor-second (decoded, cropped, with colour shifts), the rate at which
+libjpeg-turbo (in Pillow) decodes the same files at full size, and the share of a training's time in which the step
+waits for the next batch. Without `--photos` it writes 512 JPEG files of 256 x 192 pixels from the bundled photos.
 Prints one line of JSON.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import tf_spot  # noqa: E402, F401, I001  (its settings of the environment come before TensorFlow)
+import tf_spot  # noqa: E402, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
 from PIL import Image, features  # noqa: E402
 
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=6, help="of the training that may wait")
-    parser.add_argument("--batches", type=int, default=64, help="to decode")
+    parser.add_argument("--steps", type=int, default=6, help="training steps whose waiting is measured")
+    parser.add_argument("--batches", type=int, default=64, help="batches to decode")
     options = parser.parse_args()
     if not features.check("libjpeg_turbo"):
         sys.exit("this Pillow has no libjpeg-turbo")
@@ -49,6 +49,7 @@ def main() -> None:
 
 
 def make_photos(folder: Path) -> Path:
+    """Write FILES crops of the bundled photos as JPEG files into `folder`, and return it."""
     stream = load("photos", image_size=SHAPE[1]).unlabelled(32)
     for i, images in enumerate(stream.take(FILES // 32)):
         for j, image in enumerate(tf.cast(images * 127.5 + 127.5, tf.uint8).numpy()):
@@ -57,6 +58,7 @@ def make_photos(folder: Path) -> Path:
 
 
 def measure(photos: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the rates and the share of time spent waiting."""
     fields = {"data.image_size": options.size, "network.width": options.width, "training.batch_size": options.batch}
     config = preset("stl10").replace(**fields)
     source = load(f"folder:{photos}", image_size=options.size, config=config.data)
@@ -75,7 +77,7 @@ def measure(photos: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def decode_rate(files: list[Path]) -> float:
-    """Whole images a processor-second: the files' bytes are in memory."""
+    """Return full-size images per processor-second; the files' bytes are in memory."""
     held = [io.BytesIO(file.read_bytes()) for file in files]
     started = time.process_time()
     for file in held:
@@ -83,8 +85,8 @@ def decode_rate(files: list[Path]) -> float:
     return len(held) / (time.process_time() - started)
 
 
-def pipeline_rate(stream: Iterator[Any], batches: int, batch: int) -> float:
-    """Training images a processor-second of all threads; the first batches fill what is read ahead."""
+def pipeline_rate(stream: Iterator[tf.Tensor], batches: int, batch: int) -> float:
+    """Return training images per processor-second over all threads; the first batches fill the prefetch buffers."""
     for _ in range(8):
         next(stream)
     started = time.process_time()
@@ -93,16 +95,16 @@ def pipeline_rate(stream: Iterator[Any], batches: int, batch: int) -> float:
     return batches * batch / (time.process_time() - started)
 
 
-def waiting_share(spotter: Any, stream: Iterator[Any], steps: int) -> float:
-    """The share of the time of `steps` updates that passes before the next batch is there."""
+def waiting_share(spotter: tf_spot.ArtifactSpotter, stream: Iterator[tf.Tensor], steps: int) -> float:
+    """Return the share of the time of `steps` updates spent waiting for the next batch."""
     update = tf.function(lambda images: tf.add_n(list(spotter.train_step(images).values())))
     for _ in range(2):
         float(update(next(stream)))
     waited, started = 0.0, time.perf_counter()
     for _ in range(steps):
-        asked = time.perf_counter()
+        requested = time.perf_counter()
         images = next(stream)
-        waited += time.perf_counter() - asked
+        waited += time.perf_counter() - requested
         float(update(images))
     return waited / (time.perf_counter() - started)
 

@@ -1,6 +1,6 @@
-"""A product of two matrices, in turns: python benchmarks/matrix_product.py float32|bfloat16
+"""Multiply matrices, in turns: python benchmarks/matrix_product.py float32|bfloat16
 
-What the processor can do: the roofline of convolutions. One call is one product.
+Measures the roofline of a processor whose convolutions are products. One call is one product.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tensorflow as tf
 from take_turns import answer
 
 SIZE = 3072
-GFLOP = 2 * SIZE**3 / 1e9  # of a product
+GFLOP = 2 * SIZE**3 / 1e9  # per product
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Where the time of one adversarial step goes, by kind of operation: python benchmarks/profile_step.py
+"""Profile an adversarial step by kind of operation: python benchmarks/profile_step.py
 
-TensorFlow's profiler records every operation of two steps; operations of one kind are added up. Prints one line of
-JSON: `seconds` a step, and for each kind its share of the time that all operations took.
+TensorFlow's profiler records every operation of two steps; the times of one kind are summed. Prints one line of JSON:
+`seconds` per step, and the share of each kind in the time of all operations.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import tf_spot  # noqa: E402, F401, I001  (its settings of the environment come before TensorFlow)
+import tf_spot  # noqa: E402, F401, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
 
 from tf_spot.config import preset  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
 
 STEPS = 2
-KINDS = {  # the first pattern that an operation's type matches
+KINDS = {  # an operation belongs to the first pattern that its type matches
     "convolutions, forward": r"Conv2D$|FusedConv2D$|DepthwiseConv2dNative$",
     "convolutions, gradient by the kernel": r"Conv2DBackpropFilter",
     "convolutions, gradient by the input": r"Conv2DBackpropInput",
@@ -48,12 +48,13 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return seconds per step and the share of each kind of operation."""
     fields = {"data.image_size": options.size, "network.width": options.width, "training.batch_size": options.batch}
     config = preset("stl10").replace(**fields)
     spotter = build_spotter(config, build_autoencoder(config))
     step = tf.function(lambda images: tf.add_n(list(spotter.train_step(images).values())))
     images = tf.random.uniform((options.batch, options.size, options.size, 3), -1, 1, seed=0)
-    for _ in range(2):  # tracing, and what is allocated at first use
+    for _ in range(2):  # tracing and warm-up
         step(images)
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
@@ -68,25 +69,25 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def operations(content: bytes) -> collections.Counter[str]:
-    """Picoseconds by an operation's type; its events are called NAME:TYPE, those of what runs them CLASS::METHOD."""
+    """Return picoseconds by type of operation. Its events are named NAME:TYPE, those of the executor CLASS::METHOD."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    found: collections.Counter[str] = collections.Counter()
+    spent: collections.Counter[str] = collections.Counter()
     for plane in xplane_pb2.XSpace.FromString(content).planes:
         for line in plane.lines:
             for event in line.events:
                 name, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
                 if colon and re.fullmatch(r"\w+", kind) and not name.endswith(":"):
-                    found[kind] += event.duration_ps
-    return found
+                    spent[kind] += event.duration_ps
+    return spent
 
 
-def by_kind(found: collections.Counter[str]) -> dict[str, float]:
-    """Shares of the whole, the largest first."""
+def by_kind(spent: collections.Counter[str]) -> dict[str, float]:
+    """Return the share of each kind in the total, largest first."""
     sums: collections.Counter[str] = collections.Counter()
-    for name, spent in found.items():
-        sums[next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), OTHER)] += spent
-    return {kind: round(spent / sums.total(), 4) for kind, spent in sums.most_common()}
+    for name, time_ps in spent.items():
+        sums[next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), OTHER)] += time_ps
+    return {kind: round(time_ps / sums.total(), 4) for kind, time_ps in sums.most_common()}
 
 
 if __name__ == "__main__":

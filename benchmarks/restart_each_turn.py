@@ -1,6 +1,6 @@
-"""A competitor that cannot wait for its turns: python benchmarks/restart_each_turn.py COMMAND ...
+"""Wrap a contestant that cannot wait for its turns: python benchmarks/restart_each_turn.py COMMAND ...
 
-The command is run anew every turn, and prints images a second itself, as the last line of JSON.
+The command is started again for every turn. It prints `{"images_per_second": ...}` itself, as its last line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From launch to something done: python benchmarks/start_up.py
+"""Time the start-up: python benchmarks/start_up.py
 
-Seconds until `tf-spot --help` has answered (median of five), and until `tf-spot train` has made its first update on
-the built-in photos: with preset `small`, which is for two cores, and with `stl10`, whose first update is of 256 photos
+Measures the seconds until `tf-spot --help` ends (median of five), and until `tf-spot train` has made its first update
+on the bundled photos: with preset `small`, which is for two cores, and with `stl10`, whose first update has 256 photos
 at 96 pixels. Prints one line of JSON.
 """
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Stops at the first progress, so that the rest of the training is not waited for.
+# Stops at the first report of progress: only the first update is timed.
 TRAIN = """
 import sys, time
 from tf_spot.config import preset
@@ -34,13 +34,14 @@ except KeyboardInterrupt:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", action="append", default=[], help="a field of the configuration")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of the configuration")
     options = parser.parse_args()
-    found = {f"first_step_seconds_{preset}": first_step_seconds(preset, options.set) for preset in ("small", "stl10")}
-    print(json.dumps({"help_seconds": help_seconds(5)} | found))
+    first = {f"first_step_seconds_{preset}": first_step_seconds(preset, options.set) for preset in ("small", "stl10")}
+    print(json.dumps({"help_seconds": help_seconds(5)} | first))
 
 
 def help_seconds(times: int) -> float:
+    """Return the median wall time of `tf-spot --help`."""
     seconds = []
     for _ in range(times):
         started = time.perf_counter()
@@ -50,6 +51,7 @@ def help_seconds(times: int) -> float:
 
 
 def first_step_seconds(preset: str, changes: list[str]) -> float:
+    """Return the wall time from the launch of a process to its first update."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.time()
         command = [sys.executable, "-c", TRAIN, preset, str(Path(folder) / "run"), *changes]

@@ -1,7 +1,8 @@
-"""Turns of competitors, each a process of its own on the same two cores: both sides.
+"""Let processes take turns on the same two cores: the runner's side and the contestants' side.
 
-All are started and made ready; then each answers for some seconds whenever it is its turn, round after round, so that a
-slow minute of a shared machine hurts all alike. Needs NumPy alone, so that contestants of any Python can use it.
+All contestants are started and warmed up. Then each works for some seconds when it is its turn, round after round, so
+that a slow minute of a shared machine affects all of them. Needs only NumPy, so that contestants in any Python can
+import it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ CORES = 2
 
 
 def on_two_cores() -> None:
-    """Before any library has counted the cores."""
+    """Restrict this process to two cores; to be called before any library counts them."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
 def child(command: list[str]) -> dict[str, Any]:
-    """The last line that a command prints, as JSON."""
+    """Run a command and return the last line of its output, parsed as JSON."""
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
     if done.returncode:
@@ -40,18 +41,18 @@ def child(command: list[str]) -> dict[str, Any]:
 # --- a contestant's side ----------------------------------------------------------------------------------------------
 
 
-def answer(prepare: Callable[[int], Callable[[], Any]], **told: Any) -> None:
-    """Says it is ready; then for every line `BATCH SECONDS` calls what it prepared and says images a second.
+def answer(prepare: Callable[[int], Callable[[], object]], **properties: object) -> None:
+    """Report readiness; then, for every line `BATCH SECONDS` on stdin, work for that long and print images per second.
 
     Args:
-        prepare: a batch size to a function that works on so many images.
-        told: to be known at the start.
+        prepare: from a batch size to a function that processes one batch.
+        properties: reported with the readiness, in `Contestant.ready`.
     """
-    print(json.dumps({"ready": True} | told), flush=True)
+    print(json.dumps({"ready": True} | properties), flush=True)
     for line in sys.stdin:
         batch, seconds = int(line.split()[0]), float(line.split()[1])
         work = prepare(batch)
-        work()  # what is done once for a batch size, and caches that another contestant has filled
+        work()  # warm-up: tracing per batch size, and caches that another contestant has evicted
         calls, started = 0, time.perf_counter()
         while calls == 0 or time.perf_counter() - started < seconds:
             work()
@@ -61,10 +62,10 @@ def answer(prepare: Callable[[int], Callable[[], Any]], **told: Any) -> None:
 
 
 def answer_with(model: Callable[[np.ndarray], Any], photos: np.ndarray) -> None:
-    """`answer` of a model.
+    """Take turns with a model.
 
     Args:
-        model: float32 (batch, size, size, 3) in [0, 255] to NumPy arrays.
+        model: from float32 (batch, size, size, 3) in [0, 255] to NumPy arrays.
         photos: uint8 (n, size, size, 3), repeated to fill a batch.
     """
 
@@ -80,7 +81,7 @@ def answer_with(model: Callable[[np.ndarray], Any], photos: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def started(commands: dict[str, list[str]]) -> Iterator[dict[str, Contestant]]:
-    """The contestants by name, ready; they end with the scope."""
+    """Start the contestants and wait until all are ready; stop them at the end of the scope."""
     contestants = {name: Contestant(command) for name, command in commands.items()}
     try:
         for contestant in contestants.values():
@@ -94,21 +95,21 @@ def started(commands: dict[str, list[str]]) -> Iterator[dict[str, Contestant]]:
 def take_turns(
     contestants: dict[str, Contestant], rounds: int, seconds: float, batches: Sequence[int]
 ) -> dict[str, dict[str, list[float]]]:
-    """{contestant: {batch size: images a second, one figure a round}}; the order moves on by one every round."""
-    found: dict[str, dict[str, list[float]]] = {name: {str(batch): [] for batch in batches} for name in contestants}
+    """Return {contestant: {batch size: images per second of each round}}; the order rotates by one every round."""
+    rates: dict[str, dict[str, list[float]]] = {name: {str(batch): [] for batch in batches} for name in contestants}
     names = list(contestants)
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             for batch in batches:
-                found[name][str(batch)].append(contestants[name].ask(f"{batch} {seconds}")["images_per_second"])
-    return found
+                rates[name][str(batch)].append(contestants[name].ask(f"{batch} {seconds}")["images_per_second"])
+    return rates
 
 
 class Contestant:
-    """A process that waits for its turns: see `answer`."""
+    """A process that waits for its turns, see `answer`."""
 
-    ready: dict[str, Any]  # what it said of itself at the start
+    ready: dict[str, Any]  # the properties that it reported at the start
 
     def __init__(self, command: list[str]) -> None:
         quiet = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(CORES)}
@@ -118,12 +119,13 @@ class Contestant:
         )
 
     def ask(self, line: str) -> dict[str, Any]:
-        with contextlib.suppress(BrokenPipeError):  # the process ended: `hear` says so
+        """Send a line and return the reply."""
+        with contextlib.suppress(BrokenPipeError):  # the process ended: `hear` raises with its errors
             print(line, file=self.process.stdin, flush=True)
         return self.hear()
 
     def hear(self) -> dict[str, Any]:
-        """The next line that is JSON.
+        """Return the next line of its output that is JSON.
 
         Raises:
             RuntimeError: the process ended instead.

@@ -1,8 +1,7 @@
-"""The autoencoder's training step in PyTorch, in turns: PYTHON benchmarks/torch_autoencoder.py [--channels-last]
+"""Train the autoencoder in PyTorch, in turns: PYTHON benchmarks/torch_autoencoder.py [--channels-last] [--bf16]
 
-The twin of `benchmarks/training_step.py --stage autoencoder`: the same layers, loss and optimizer, on a constant
-random batch.
-Needs torch and NumPy alone.
+The counterpart of `benchmarks/training_step.py --stage autoencoder`: the same layers, loss and optimizer, on a constant
+random batch. Needs only torch and NumPy.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ def block(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Mo
 
 
 def autoencoder() -> nn.Sequential:
+    """Return the autoencoder of preset `stl10`, images (batch, 3, height, width) in [-1, 1] to images alike."""
     layers = block(3, CHANNELS[0], 3)
     for inputs, outputs in zip(CHANNELS, CHANNELS[1:], strict=False):
         layers += block(inputs, outputs, 2, 2)

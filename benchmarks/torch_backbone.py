@@ -1,8 +1,7 @@
-"""The backbone's forward pass in PyTorch, in turns: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
+"""Run the backbone in PyTorch, in turns: PYTHON benchmarks/torch_backbone.py [--channels-last] [--bf16]
 
-The twin of `benchmarks/training_step.py --stage backbone`: the same layers with random weights, on a constant random
-batch.
-Needs torch and NumPy alone.
+The counterpart of `benchmarks/training_step.py --stage backbone`: the same layers with random weights, on a constant
+random batch. Needs only torch and NumPy.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def random_weights() -> dict[str, np.ndarray]:
-    """What `Backbone` wants."""
+    """Return the arrays that `Backbone` takes, with random kernels."""
     known = {"groups": np.array(GROUPS), "strides": np.array(STRIDES), "response": np.array(RESPONSE)}
     known["mean"] = np.full(3, 110, np.float32)
     generator = np.random.default_rng(0)

@@ -1,9 +1,8 @@
-"""The backbone in PyTorch: PYTHON benchmarks/torch_inference.py REFERENCE.npz [--channels-last]
+"""Run the exported backbone in PyTorch, in turns: PYTHON benchmarks/torch_inference.py REFERENCE.npz [--channels-last]
 
-For benchmarks/inference.py.
-
-Needs torch and NumPy alone. REFERENCE.npz holds the weights, photos and the Keras model's answers to them: a twin that
-answers otherwise stops at once. Batch norm is folded into the convolutions, as it is in the exported artifacts.
+A contestant of benchmarks/inference.py. Needs only torch and NumPy. REFERENCE.npz holds the weights, photos, and the
+Keras model's outputs for them: if the outputs differ, the script exits. Batch norm is folded into the convolutions, as
+it is in the exported artifacts.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402, N812
 
-TOLERANCE = 1e-3  # of the largest value: two libraries' float32
+TOLERANCE = 1e-3  # of the largest value: float32 rounding of two libraries
 
 
 class Backbone(torch.nn.Module):
-    """conv1 ... conv5 and the embedding, of images (batch, 3, size, size) in [0, 255].
+    """Compute conv1 ... conv5 and the embedding of images (batch, 3, size, size) in [0, 255].
 
     Args:
         known: arrays of REFERENCE.npz: kernel1 ... kernel5 (height, width, inputs, outputs), shift1 ... shift5
@@ -40,16 +39,16 @@ class Backbone(torch.nn.Module):
         self.response: list[float] = known["response"].tolist()
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x, answers = images - self.mean, {}
+        x, outputs = images - self.mean, {}
         for i in range(5):
             x = F.relu(self.convolved(x, i))
-            answers[f"conv{i + 1}"] = x
+            outputs[f"conv{i + 1}"] = x
             if i < 2:
                 x = self.normed(pooled(x))
-        return answers | {"embedding": x.mean((2, 3))}
+        return outputs | {"embedding": x.mean((2, 3))}  # (batch, channels)
 
     def convolved(self, x: torch.Tensor, i: int) -> torch.Tensor:
-        """SAME padding as TensorFlow's: what is odd goes after."""
+        """Convolve with TensorFlow's SAME padding: an odd pixel is added at the end."""
         kernel, stride = self.kernels[i], self.strides[i]
         before, after = padding(x.shape[-1], kernel.shape[-1], stride)
         if before != after:
@@ -65,12 +64,13 @@ class Backbone(torch.nn.Module):
 
 
 def padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's SAME padding, before and after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 def pooled(x: torch.Tensor) -> torch.Tensor:
-    """3 x 3, stride 2, SAME."""
+    """Max-pool 3 x 3 with stride 2 and SAME padding."""
     before, after = padding(x.shape[-1], 3, 2)
     return F.max_pool2d(x, 3, 2, padding=before, ceil_mode=before != after)
 
@@ -89,14 +89,14 @@ def main() -> None:
 
     def model(images: np.ndarray) -> dict[str, Any]:
         with torch.inference_mode():
-            answers = backbone(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout))
-            return {name: value.numpy() for name, value in answers.items()}
+            outputs = backbone(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout))
+            return {name: value.numpy() for name, value in outputs.items()}
 
-    answers = model(known["photos"].astype(np.float32))
+    outputs = model(known["photos"].astype(np.float32))
     for name in ("conv1", "conv5"):
-        wanted = known[name].transpose(0, 3, 1, 2)
-        if not np.abs(answers[name] - wanted).max() <= TOLERANCE * np.abs(wanted).max():
-            sys.exit(f"{name} of the twin is not that of the Keras model")
+        wanted = known[name].transpose(0, 3, 1, 2)  # (batch, channels, h, w)
+        if not np.abs(outputs[name] - wanted).max() <= TOLERANCE * np.abs(wanted).max():
+            sys.exit(f"{name} differs from the Keras model's by more than {TOLERANCE:g} of its largest value")
     answer_with(model, known["photos"])
 
 

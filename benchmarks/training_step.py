@@ -1,8 +1,8 @@
-"""One training step, timed: python benchmarks/training_step.py --stage spotter --batch 32 --size 96 [--turns]
+"""Time a step: python benchmarks/training_step.py --stage spotter --batch 32 --size 96 [--turns]
 
-On a constant random batch, so that the step alone is timed. Prints one line of JSON: images a second (median), seconds
-of each step, floating-point operations a step (as the layers are defined: forms that need fewer do not count as less
-work), and the peak memory of the process. With `--turns` the step is made whenever asked for, see take_turns.py.
+The batch is constant and random, so that only the step is timed. Prints one line of JSON: images per second (median),
+seconds of each step, floating-point operations per step (as the layers are defined: an algorithm that needs fewer does
+not count as less work), and the peak memory of the process. With `--turns` it takes turns, see take_turns.py.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import tf_spot  # noqa: E402, F401, I001  (its settings of the environment come before TensorFlow)
+import tf_spot  # noqa: E402, F401, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
 from take_turns import answer  # noqa: E402
 from count_flops import flop  # noqa: E402
 
-from tf_spot.config import preset  # noqa: E402
+from tf_spot.config import Config, preset  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
 from tf_spot.ops import convolutions  # noqa: E402
 
-Computed = Callable[[tf.Tensor], Any]
+Computed = Callable[[tf.Tensor], tf.Tensor]
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def step_of(options: argparse.Namespace) -> tuple[Computed, tf.Tensor]:
-    """What is to be timed, and the images to give it."""
+    """Return the function to be timed, and its images: (batch, size, size, 3) in [-1, 1]."""
     fields = {"data.image_size": options.size, "network.width": options.width, "training.batch_size": options.batch}
     config = preset("stl10").replace(**fields).override(options.set)
     images = tf.random.uniform((options.batch, options.size, options.size, 3), -1, 1, seed=0)
@@ -58,7 +58,7 @@ def step_of(options: argparse.Namespace) -> tuple[Computed, tf.Tensor]:
 
 
 def ready(computed: Computed, images: tf.Tensor) -> Computed:
-    """As a graph, traced, and with what is allocated at first use."""
+    """Return `computed` as a graph, traced and warmed up."""
     step = tf.function(computed)
     for _ in range(2):
         step(images)
@@ -66,6 +66,7 @@ def ready(computed: Computed, images: tf.Tensor) -> Computed:
 
 
 def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]:
+    """Time `steps` steps one by one."""
     step = ready(computed, images)
     seconds = []
     for _ in range(steps):
@@ -82,7 +83,8 @@ def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]
 
 
 def gflop_of(computed: Computed, images: tf.Tensor) -> float:
-    """10^9 floating-point operations of a step whose layers are what they say they are."""
+    """Return the 10^9 floating-point operations of a step, as the layers are defined."""
+    # On CPUs some gradients are computed in other forms (ops/convolutions.py); they are switched off for counting.
     on_cpu, convolutions.on_cpu = convolutions.on_cpu, lambda: False
     try:
         return round(flop(tf.function(computed).get_concrete_function(images)) / 1e9, 3)
@@ -90,8 +92,8 @@ def gflop_of(computed: Computed, images: tf.Tensor) -> float:
         convolutions.on_cpu = on_cpu
 
 
-def _computed(stage: str, config: Any) -> Computed:
-    """A function of images that returns something computed last, so that it can be waited for."""
+def _computed(stage: str, config: Config) -> Computed:
+    """Return a function of images whose result depends on the whole step, so that waiting for it times all of it."""
     autoencoder = build_autoencoder(config)
     if stage == "autoencoder":
         return lambda images: _waited(autoencoder.train_step(images))

@@ -1,4 +1,4 @@
-"""benchmarks/inference.py: its arithmetic, its turns, and that every contestant of ours answers."""
+"""Ratios to PyTorch, the weights that PyTorch gets, and that all of our formats are timed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def inference(monkeypatch):
     return importlib.import_module("inference")
 
 
-def test_ratios_are_to_the_better_twin(inference) -> None:
+def test_ratios_are_to_the_better_layout_of_pytorch(inference) -> None:
     runs = {
         "TFLite float32": {"1": [10.0, 90.0, 12.0], "32": [100.0]},
         "SavedModel": {"1": [6.0], "32": [200.0]},
@@ -40,27 +40,8 @@ def test_ratios_are_to_the_better_twin(inference) -> None:
     assert inference.summary({"SavedModel": {"1": [6.0], "32": [200.0]}})["ratios"] == {}
 
 
-def test_contestants_take_turns_in_an_order_that_moves_on(inference, tmp_path) -> None:
-    code = (
-        "import sys\nprint('{}', flush=True)\n"
-        "for line in sys.stdin:\n"
-        f"    open({str(tmp_path / 'order')!r}, 'a').write(sys.argv[1] + line.split()[0] + ' ')\n"
-        """    print('{"images_per_second": 5}', flush=True)\n"""
-    )
-    with inference.started({name: [sys.executable, "-c", code, name] for name in "ab"}) as contestants:
-        found = inference.take_turns(contestants, 2, 0.1, (1, 32))
-    assert found == {name: {"1": [5, 5], "32": [5, 5]} for name in "ab"}
-    assert (tmp_path / "order").read_text().split() == "a1 a32 b1 b32 b1 b32 a1 a32".split()
-
-
-def test_a_contestant_that_ends_is_an_error(inference) -> None:
-    command = [sys.executable, "-c", "import sys; sys.exit('broken')"]
-    with pytest.raises(RuntimeError, match="(?s)ended.*broken"), inference.started({"a": command}):
-        pass
-
-
 @pytest.mark.parametrize("norm", ["response", "batch"])
-def test_what_the_twin_is_told_is_the_first_layer(inference, norm) -> None:
+def test_the_weights_for_pytorch_are_those_of_the_first_layer(inference, norm) -> None:
     """A cell of conv1 by hand: 16 pixels, a 5 x 5 kernel at stride 2, so SAME puts 1 before and 2 after."""
     network = preset("tiny").network
     backbone = AlexNet(0.1, 5, 2, norm, norm_momentum=network.norm_momentum, norm_epsilon=network.norm_epsilon)
