@@ -1,4 +1,4 @@
-"""For the site: links out of the pages become the names of files, and `configuration.md` is written."""
+"""MkDocs hooks: links to files outside `docs/` become file names, and `configuration.md` is generated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ FIELD = re.compile(r"    (\w+): [^=]+ = (.+?)\s*$")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace links such as `[text](../README.md)`, which the site does not have, by the file name."""
     return OUTSIDE.sub(lambda match: f"`{match[2]}`", markdown)
 
 
 def on_pre_build(**_: Any) -> None:
+    """Write `docs/configuration.md`; an unchanged file keeps its date, or `mkdocs serve` would rebuild forever."""
     page = ROOT / "docs" / "configuration.md"
     text = configuration()
     if not page.is_file() or page.read_text(encoding="utf-8") != text:
@@ -30,45 +32,45 @@ def on_pre_build(**_: Any) -> None:
 
 
 def configuration() -> str:
-    """The page of every field: its default, what its comment in config.py says, and the presets' values."""
+    """Return the page of all fields: default, comment in config.py, and the values of the presets."""
     lines = (ROOT / "tf_spot" / "config.py").read_text(encoding="utf-8").splitlines()
     comments = _comments(lines)
-    out = ["# Every field of the recipe", "", _INTRODUCTION]
+    out = ["# Configuration: every field", "", _INTRODUCTION]
     for group, fields in Config().to_dict().items():
         if not isinstance(fields, dict):
             continue
-        out += ["", f"## `{group}`", "", "| field | default | what it is, and its source |", "|---|---|---|"]
+        out += ["", f"## `{group}`", "", "| field | default | meaning and source |", "|---|---|---|"]
         out += [f"| `{group}.{name}` | `{_shown(value)}` | {comments[name]} |" for name, value in fields.items()]
-    out += ["", "## Presets", "", "`stl10` is the defaults. The others differ from it in:", ""]
+    out += ["", "## Presets", "", "`stl10` has the defaults. The others differ from it in:", ""]
     for preset, changes in PRESETS.items():
         if changes:
             out += [f"- **{preset}**: " + ", ".join(f"`{name}={value}`" for name, value in changes.items())]
     return "\n".join(out) + "\n"
 
 
-_INTRODUCTION = """Written from `tf_spot/config.py`. `--set game.drop_rate=0.7` changes a field on the command line,
-`config.replace(**{"game.drop_rate": 0.7})` in Python. "paper" is Jenni and Favaro, CVPR 2018; "code" the authors'
-public code; "ours" a choice of this project."""
+_INTRODUCTION = """Generated from `tf_spot/config.py`. `--set game.drop_rate=0.7` changes a field on the command line,
+`config.replace(**{"game.drop_rate": 0.7})` in Python. "paper" is Jenni and Favaro, CVPR 2018; "code" is the
+authors' public code; "ours" is a choice of this project. Preset `small` is for two CPU cores, `tiny` for tests."""
 
 
 def _shown(value: Any) -> str:
-    """As Python writes it, but 0.1255 for 32 / 255."""
+    """Return the value as Python writes it, but long floats with four digits: 0.1255 for 32 / 255."""
     return f"{value:.4g}" if len(str(value)) > 8 and isinstance(value, float) else str(value)
 
 
 def _comments(lines: list[str]) -> dict[str, str]:
-    """{field: comment}, a comment going on over the lines below that hold nothing else."""
-    found: dict[str, str] = {}
+    """Return {field: comment}; a comment continues on the lines below that hold nothing else."""
+    comments: dict[str, str] = {}
     field = ""
     tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline)
     texts = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     for number, line in enumerate(lines, start=1):
-        match = FIELD.match(line) or re.match(r"    (\w+): \w+ = \($", line)
+        match = FIELD.match(line) or re.match(r"    (\w+): \w+ = \($", line)  # the default may start on the next line
         if match:
             field = match[1]
-            found.setdefault(field, "")
+            comments.setdefault(field, "")
         elif line.startswith(("@", "class ", "    def ")):
             field = ""
         if field and number in texts:
-            found[field] = f"{found[field]} {texts[number]}".strip()
-    return {name: text.replace("|", "or") for name, text in found.items()}
+            comments[field] = f"{comments[field]} {texts[number]}".strip()
+    return {name: text.replace("|", "or") for name, text in comments.items()}

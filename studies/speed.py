@@ -1,4 +1,4 @@
-"""The tables of results/benchmarks, for studies/tables.py, and the plot of docs/profile.md: python studies/speed.py
+"""Draw the plot of docs/profile.md: python studies/speed.py; and format results/benchmarks for studies/tables.py.
 
 `make bench` writes the files.
 """
@@ -16,6 +16,7 @@ UNITS = {"size": "pixels a side", "batch": "images a batch", "width": "width"}
 
 
 def table(result: dict[str, Any]) -> str:
+    """Return the table of one part."""
     return {
         "training-step": steps,
         "autoencoder-step": steps,
@@ -28,7 +29,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def steps(result: dict[str, Any]) -> str:
-    """Images a second and the ratios."""
+    """Return images per second, work, and ratios beside those of the previous run."""
     given = "with" if any("bfloat16" in name for name in result["images_per_second"]) else "without"
     cores = f"{result['cores']} cores {given} bfloat16"
     lines = [f"{result['image_size']} pixels, batch {result['batch']}, full width, {cores}"]
@@ -63,13 +64,13 @@ def start_up(result: dict[str, Any]) -> str:
 
 
 def profile(result: dict[str, Any]) -> str:
-    """A line a kind of operation."""
+    """Return a line per kind of operation."""
     lines = [f"{kind:<40}{100 * share:6.1f} %" for kind, share in result["shares"].items()]
     return "\n".join([f"of the time of all operations of a step, {result['image_size']} pixels:", *lines])
 
 
 def growth(result: dict[str, Any]) -> str:
-    """A block for each quantity that varies, and the power by which the time grows."""
+    """Return a block for each varied quantity, and the exponent of the growth of time."""
     blocks = []
     for name, rows in varied(result).items():
         others = ", ".join(f"{key} {value}" for key, value in result["base"].items() if key != name)
@@ -82,24 +83,24 @@ def growth(result: dict[str, Any]) -> str:
 
 
 def varied(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """For each quantity, the rows in which all others have their base value, in order."""
-    found = {}
+    """Return for each quantity the rows in which all others have their base value, sorted."""
+    by_quantity = {}
     for name in result["varied"]:
         held = {key: value for key, value in result["base"].items() if key != name}
         rows = [row for row in result["rows"] if all(row[key] == value for key, value in held.items())]
-        found[name] = sorted(rows, key=lambda row: float(row[name]))
-    return found
+        by_quantity[name] = sorted(rows, key=lambda row: float(row[name]))
+    return by_quantity
 
 
 def power(rows: list[dict[str, Any]], name: str) -> float:
-    """The slope of the straight line through log(seconds) against log(quantity)."""
+    """Return the least-squares slope of log(seconds) against log(quantity)."""
     points = [(math.log(row[name]), math.log(row["seconds"])) for row in rows]
     mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
 
 
 def draw(result: dict[str, Any]) -> None:
-    """Time and memory against each quantity, both axes logarithmic."""
+    """Draw time and memory against each quantity, both axes logarithmic."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""Writes the tables of README and docs from the result files beside this script: python studies/tables.py"""
+"""Generate the tables of README and docs from the files in results/: python studies/tables.py"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def render(text: str) -> str:
-    """`text` with the tables of the named files after every mark."""
+    """Return `text` with the tables of the named files after every mark."""
 
     def marked(match: re.Match[str]) -> str:
         return f"<!-- table: {match[1]} -->\n" + "".join(f"\n```text\n{table}\n```\n" for table in tables(match[1]))
@@ -33,7 +33,7 @@ def render(text: str) -> str:
 
 
 def tables(name: str) -> list[str]:
-    """What a mark stands for: a file, the files of a pattern (none, perhaps), or `published`, the paper's figures."""
+    """Return the tables of a mark: a file, the files that match a pattern, or `published`, the paper's results."""
     if name == "published":
         lines = "\n".join(filter(None, map(format_published, PAPERS))).splitlines()
         return ["\n".join(line.replace(": ", ":\n    ", 1) for line in lines)]
@@ -43,7 +43,7 @@ def tables(name: str) -> list[str]:
 
 
 def _format(task: str) -> Callable[[dict[str, Any]], str]:
-    """One of `FORMATS`, else `table` of the script here that is called like the task and writes its file."""
+    """Return one of `FORMATS`, else the function `table` of the script in studies/ that is named after the task."""
     return (
         FORMATS[task]
         if task in FORMATS
@@ -52,25 +52,25 @@ def _format(task: str) -> Callable[[dict[str, Any]], str]:
 
 
 def format_mask_head(result: dict[str, Any]) -> str:
-    """A line a run: its recipe, the AUC after a tenth, a half and the whole of its steps, the probe."""
+    """Return a line per run: recipe, AUC after a tenth, a half and all of its steps, probe."""
     layers = "  ".join(f"conv{number}" for number in range(1, 6))
     lines = ["drop  filler  mask loss of   repair      AUC after                  linear probe"]
     lines.append(f"rate          the repair     rate         10 %   50 %  100 %   {layers}")
     for run in result["runs"]:
         recipe, curve = run["recipe"], run["curve"]
-        told = (recipe["game.drop_rate"], recipe["game.fill"], "yes" if recipe["game.repair_mask_loss"] else "no",
+        shown = (recipe["game.drop_rate"], recipe["game.fill"], "yes" if recipe["game.repair_mask_loss"] else "no",
                 f"{recipe['training.repair_learning_rate']:g}")  # fmt: skip
         steps = recipe["training.spotter_steps"]
         heads = [min(curve, key=lambda line: abs(line["step"] - share * steps)) for share in (0.1, 0.5, 1.0)]
         aucs = "".join(f"{line['held_out_mask_auc']:7.2f}" for line in heads)
         probe = "".join(f"{value:7.1f}" for value in run["probe"]["by_layer"].values())
-        lines.append(f"{told[0]:<6}{told[1]:<8}{told[2]:<15}{told[3]:<9}{aucs} {probe}")
+        lines.append(f"{shown[0]:<6}{shown[1]:<8}{shown[2]:<15}{shown[3]:<9}{aucs} {probe}")
     errors = ", ".join(f"{run['probe']['stderr']:.1f}" for run in result["runs"])
     return "\n".join([*lines, f"standard errors of the probes: {errors}"])
 
 
 def format_load(result: dict[str, Any]) -> str:
-    """What the clients of the load test saw."""
+    """Return what the clients of the load test measured."""
     latency, swapped = result["latency_ms"], result["answered_by_version"]
     return "\n".join([
         f"{result['clients']} clients for {result['seconds']:.0f} s: {result['answered']:,} answers, "
@@ -82,16 +82,16 @@ def format_load(result: dict[str, Any]) -> str:
 
 
 def format_inference(result: dict[str, Any]) -> str:
-    """Images a second by batch size, and as a multiple of the better layout of the PyTorch twin."""
+    """Return images per second by batch size, and their ratio to PyTorch's better layout."""
     lines = [f"{'batch size':<24}{'1':>12}{'32':>18}"]
     for name, rates in result["images_per_second"].items():
         ratios = result["ratios"].get(name, {})
-        told = (f"{rates[b]:7.1f}/s" + (f" x {ratios[b]:.2f}" if b in ratios else " " * 7) for b in ("1", "32"))
-        lines.append(f"{name:<24}{'  '.join(told)}".rstrip())
+        cells = (f"{rates[b]:7.1f}/s" + (f" x {ratios[b]:.2f}" if b in ratios else " " * 7) for b in ("1", "32"))
+        lines.append(f"{name:<24}{'  '.join(cells)}".rstrip())
     return "\n".join(lines)
 
 
-PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks it has figures of
+PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks with published results
 EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "stl10", *PAPERS[2:])
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     **dict.fromkeys(EVALUATIONS, format_table),

@@ -155,10 +155,10 @@ USES = {  # what each extra is for; gpu and beam are not tried. What data and em
     "litert": f"{TF_SPOT} export {{run}} --format tflite --out exported",
     "serving": "python -c|import tf_spot.serving.server, tf_spot.serving.client_grpc, tf_spot.serving.client_rest",
     "embed": f"{TF_SPOT} embed {{run}} --data photos --split test --out rows.parquet",
-    "voc": "python -c|from tf_spot.evaluation.voc_proposals import _algorithm; _algorithm()",
+    "voc": "python -c|from tf_spot.evaluation.voc.proposals import _algorithm; _algorithm()",
     "docs": "mkdocs build --strict --quiet --config-file {root}/mkdocs.yml --site-dir {here}/site",
     "notebooks": "python -c|" + NOTEBOOK,
-    "dev": "pytest -q {root}/tests/test_losses.py",
+    "dev": "pytest -q {root}/tests/models/test_losses.py",
 }
 
 

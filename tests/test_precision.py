@@ -114,8 +114,9 @@ def test_losses_follow_those_of_float32() -> None:
 
 def test_a_saved_model_computes_as_it_did(tmp_path: Path, spotters: dict[str, ArtifactSpotter]) -> None:
     spotter, images = spotters["mixed_bfloat16"], pictures()
-    spotter.save(tmp_path / "spotter.keras")
-    loaded = keras.saving.load_model(tmp_path / "spotter.keras")
+    run = Run.create(tmp_path / "run", BF16, {"spec": "x", "name": "x", "fingerprint": "0", "counts": {}})
+    spotter.save(run.model_path("spotter"))
+    loaded = keras.saving.load_model(run.model_path("spotter"))
     for ours, theirs in zip(all_layers(spotter), all_layers(loaded), strict=True):
         assert (type(ours), ours.compute_dtype) == (type(theirs), theirs.compute_dtype)
     for name, value in spotter(images).items():
