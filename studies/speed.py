@@ -36,7 +36,7 @@ def steps(result: dict[str, Any]) -> str:
     lines += [f"{name:<49}{rate:8.2f} images/s" for name, rate in sorted(result["images_per_second"].items())]
     lines += [f"{name:<49}{rate:8.0f} GFLOP/s" for name, rate in result.get("gflop_per_second", {}).items()]
     if "gflop" in result:
-        lines.append(f"{'work of ours':<49}{result['gflop'] / result['batch']:8.2f} GFLOP an image")
+        lines.append(f"{'work of ours':<49}{result['gflop'] / result['batch']:8.2f} GFLOP per image")
     before = result.get("before", {}).get("ratios", {})
     lines += ["", f"{'ratios':<54}now" + "    before" * bool(before)]
     for name, ratio in result["ratios"].items():
@@ -47,15 +47,15 @@ def steps(result: dict[str, Any]) -> str:
 def pipeline(result: dict[str, Any]) -> str:
     turbo, ours = result["libjpeg_turbo_images_per_core_second"], result["pipeline_images_per_core_second"]
     return "\n".join([
-        f"libjpeg-turbo, decoding alone at full size {turbo:8,.0f} images a core-second",
-        f"pipeline: read, decode, crop, recolour     {ours:8,.0f} images a core-second",
-        f"a training waits for data                  {100 * result['share_of_time_waiting']:8.1f} % of its time",
+        f"libjpeg-turbo, decoding only, at full size    {turbo:8,.0f} images per core-second",
+        f"pipeline: read, decode, crop, shift colours   {ours:8,.0f} images per core-second",
+        f"training time spent waiting for data          {100 * result['share_of_time_waiting']:8.1f} %",
     ])  # fmt: skip
 
 
 def start_up(result: dict[str, Any]) -> str:
     lines = {
-        "help_seconds": "tf-spot --help answers",
+        "help_seconds": "tf-spot --help",
         "first_step_seconds_small": "first update of a training, preset small",
         "first_step_seconds_stl10": "first update of a training, preset stl10",
     }
@@ -66,7 +66,7 @@ def start_up(result: dict[str, Any]) -> str:
 def profile(result: dict[str, Any]) -> str:
     """Return a line per kind of operation."""
     lines = [f"{kind:<40}{100 * share:6.1f} %" for kind, share in result["shares"].items()]
-    return "\n".join([f"of the time of all operations of a step, {result['image_size']} pixels:", *lines])
+    return "\n".join([f"share of the time of all operations of a step, {result['image_size']} pixels:", *lines])
 
 
 def growth(result: dict[str, Any]) -> str:

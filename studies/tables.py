@@ -74,10 +74,10 @@ def format_load(result: dict[str, Any]) -> str:
     latency, swapped = result["latency_ms"], result["answered_by_version"]
     return "\n".join([
         f"{result['clients']} clients for {result['seconds']:.0f} s: {result['answered']:,} answers, "
-        f"{result['requests_per_second']:.0f} a second; {swapped['1']:,} of version 1, {swapped['2']:,} of version 2",
+        f"{result['requests_per_second']:.0f} per second; {swapped['1']:,} of version 1, {swapped['2']:,} of version 2",
         f"wrong: {result['wrong']}, lost: {result['lost']}, malformed and refused: {result['malformed_refused']}",
-        f"latency: half within {latency['p50']:.0f} ms, 99 % within {latency['p99']:.0f} ms",
-        f"memory: {result['memory_mib'][0]:.0f} MiB early on, {result['peak_memory_mib']:.0f} at most",
+        f"latency: median {latency['p50']:.0f} ms, 99th percentile {latency['p99']:.0f} ms",
+        f"memory: {result['memory_mib'][0]:.0f} MiB at the start, {result['peak_memory_mib']:.0f} MiB at the peak",
     ])  # fmt: skip
 
 

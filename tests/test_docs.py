@@ -1,4 +1,4 @@
-"""The documentation: every command in it is one that exists, every field is on its page, links lead somewhere."""
+"""The documentation: its commands parse, every field is on its page, links resolve, pages are not too long."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOOKS = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
 
 
 def commands(page: Path) -> list[str]:
-    """Every line of a code block that calls tf-spot, broken lines joined."""
+    """Return the arguments of every call of tf-spot in a code block, continued lines joined."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"```(?:sh|bash|console)?\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
@@ -64,7 +64,7 @@ def test_the_page_of_fields_is_written_from_config() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of every heading, as MkDocs and GitHub make them of plain words."""
+    """Return the anchors of all headings, as MkDocs and GitHub derive them from plain words."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
@@ -83,6 +83,13 @@ def test_every_page_is_in_the_navigation() -> None:
     assert all(page.name in navigation for page in DOCS)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_are_short_enough_to_be_read(page: Path) -> None:
+    """A longer page should be split. Tables and diagrams count."""
+    most = 1_300 if page.name in ("architecture.md", "configuration.md") else 1_200
+    assert len(page.read_text(encoding="utf-8").split()) <= most
+
+
 def test_the_reference_has_every_public_name() -> None:
     entries = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     for entry in entries:
@@ -93,7 +100,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 @pytest.mark.slow
 def test_the_site_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
-    """The pictures are kept under TF_SPOT_PICTURES, if that is set, to be looked at."""
+    """The screenshots are kept under TF_SPOT_PICTURES if that is set."""
     command = [
         sys.executable,
         "-m",
@@ -107,6 +114,6 @@ def test_the_site_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
     ]
     subprocess.run(command, cwd=ROOT, check=True)
     pictures = Path(os.environ.get("TF_SPOT_PICTURES", tmp_path))
-    for name in ("index", "healthy", "findings", "configuration", "api"):
+    for name in ("index", "healthy", "findings", "architecture", "configuration", "api"):
         errors = screenshot(tmp_path / f"{name}.html", pictures / f"docs-{name}.png", height=1600)
-        assert not [line for line in errors.splitlines() if "file://" not in line], errors  # search wants a server
+        assert not [line for line in errors.splitlines() if "file://" not in line], errors  # search needs a server

@@ -1,4 +1,4 @@
-"""The notebooks run as they stand, with fewer steps; their two forms say the same and hold no outputs."""
+"""The notebooks run, with fewer steps; their two forms are equal and have no outputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_both_forms_are_the_same_and_without_outputs(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pictures are kept under TF_SPOT_PICTURES, if that is set, to be looked at."""
+    """The executed notebook is kept under TF_SPOT_PICTURES if that is set."""
     monkeypatch.setenv("TF_SPOT_QUICK", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as in a notebook, not as in tests
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent), prepend=os.pathsep)

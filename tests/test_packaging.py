@@ -1,4 +1,4 @@
-"""What a user who installs gets: the wheel, built from the source distribution, is whole and holds no more."""
+"""The wheel, built from the source distribution, has the whole package and nothing else, and each extra works."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Built in a copy, as building leaves files behind, and from the source distribution, which must be whole too."""
+    """Built in a copy, as building leaves files behind, and from the source distribution, complete too."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     shutil.copytree(ROOT / "tf_spot", source / "tf_spot", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__", "golden"))
@@ -77,9 +77,9 @@ def test_the_command(wheel: zipfile.ZipFile) -> None:
 
 
 def test_everything_required_is_pinned(wheel: zipfile.ZipFile) -> None:
-    """Also a requirement of an extra: a name missing from constraints.txt would be installed in any version.
+    """A requirement missing from constraints.txt, also one of an extra, would be installed in any version.
 
-    Not those of the extra beam, which wants an environment of its own, without that file.
+    The extra beam is exempt: it needs a separate environment, without that file.
     """
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {normal(line.split("==")[0]) for line in lines if line and not line.startswith("#")}
@@ -90,14 +90,14 @@ def test_everything_required_is_pinned(wheel: zipfile.ZipFile) -> None:
 
 
 def normal(requirement: str) -> str:
-    """`importlib_resources>=7` and `importlib-resources` are one name."""
+    """Return the normalized name: `importlib_resources>=7` and `importlib-resources` are the same."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else " " for letter in requirement).split()[0]
     return name.lower().replace("_", "-").replace(".", "-")
 
 
 @pytest.fixture(scope="module")
 def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with the wheel and what it requires, as pinned."""
+    """A new virtual environment with the wheel and its pinned requirements."""
     home = tmp_path_factory.mktemp("environments") / "alone"
     called([sys.executable, "-m", "venv", home], home.parent)
     install(home, str(wheel.filename))
@@ -110,7 +110,7 @@ def install(home: Path, requirement: str) -> None:
 
 
 def called(command: list[Any], folder: Path) -> str:
-    """What a command, run in `folder`, writes to stdout; it sees neither this repository nor this environment."""
+    """Run a command in `folder`, without this repository and environment, and return its stdout."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONPATH")}
     variables = inherited | {"TF_SPOT_QUICK": "1", "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, env=variables)
@@ -123,7 +123,7 @@ SETS = [word for text in TINY for word in ("--set", text)]
 
 
 def test_the_wheel_alone_works_outside_the_repository(alone: Path, tmp_path: Path) -> None:
-    """The command, and a training of a few steps."""
+    """The command runs, and so does a training of a few steps."""
     command = alone / "bin" / "tf-spot"
     assert called([command, "--version"], tmp_path).strip() == f"tf-spot {tf_spot.__version__}"
     found = json.loads(called([command, "doctor", "--json"], tmp_path).splitlines()[-1])
@@ -148,7 +148,7 @@ notebook = jupytext.read("{root}/notebooks/2_train_on_your_photos.py")
 nbclient.NotebookClient(notebook, timeout=3600, kernel_name="python3").execute()
 """
 TF_SPOT = "python -m tf_spot"
-USES = {  # what each extra is for; gpu and beam are not tried. What data and embed ask for is there without them too.
+USES = {  # a use of each extra; gpu and beam are not tried, the requirements of data and embed are installed anyway
     "data": "python -c|import tensorflow_datasets",
     "tune": f"{TF_SPOT} tune --data photos --preset tiny --trials 1 --oracle bayesian --out search {' '.join(SETS)}",
     "onnx": f"{TF_SPOT} export {{run}} --format onnx --out exported",
@@ -164,7 +164,7 @@ USES = {  # what each extra is for; gpu and beam are not tried. What data and em
 
 @pytest.mark.parametrize("extra", USES)
 def test_each_extra_works_alone(wheel: zipfile.ZipFile, alone: Path, run: Path, tmp_path: Path, extra: str) -> None:
-    """In a copy of that environment with this extra added; the other extras stay missing."""
+    """In a copy of that environment with only this extra added."""
     home = alone.parent / extra
     shutil.copytree(alone, home, symlinks=True, copy_function=os.link)  # nothing writes into a file that is there
     install(home, f"{wheel.filename}[{extra}]")

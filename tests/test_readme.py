@@ -1,4 +1,4 @@
-"""The README's tables are what the result files say, and its Python runs."""
+"""The tables of README and docs equal the result files, and the README's Python runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_mask_figure_is_the_result_files() -> None:
 
 @pytest.mark.slow
 def test_python_example_runs(tmp_path: Path) -> None:
-    """As it stands, but for the photos' place and the number of steps."""
+    """Only the path of the photos and the number of steps are changed."""
     import numpy as np
     from PIL import Image
 

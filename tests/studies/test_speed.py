@@ -22,7 +22,7 @@ def test_a_table_has_the_ratios_of_the_run_before_where_there_are_some() -> None
     }  # fmt: skip
     lines = SPEED["table"](result).splitlines()
     assert lines[0] == "96 pixels, batch 32, full width, 2 cores without bfloat16"
-    assert "work of ours" in lines[2] and lines[2].endswith("10.00 GFLOP an image")
+    assert "work of ours" in lines[2] and lines[2].endswith("10.00 GFLOP per image")
     assert lines[-3].split() == ["ratios", "now", "before"]
     assert lines[-2].split() == ["a", "1.25", "1.50"] and lines[-1].split() == ["b", "2.00"]
 
