@@ -1,14 +1,17 @@
-"""How fast features for probes are extracted, beside the networks' own rate: writes results/extraction.json.
+"""Measure how fast features for probes are extracted, beside the networks' own rate: results/extraction.json.
 
     python studies/extraction.py RUN --data SPEC
 
-In turns, so that all meet the same machine, for the photos of `test` in the same batches: `forward`, the maps of
-batches that lie in memory, by each of the three extractors of an evaluation (the learned backbone, the one at random
-weights, and the encoder with the pixels); `extraction`, what `tf-spot evaluate` does for its features: the prepared
-photos are read again for each of them and its maps pooled; and `whole`, with the preparation, in which photos are read,
-decoded and cropped, once for all. A rate is extractors times photos a second; the shares are medians over TURNS turns.
-Likewise `backbone`, the maps of the learned backbone alone, and `embed`, the rows that `tf-spot embed` makes of the
-photos' files.
+Measured in turns, so that all see the same machine, on the photos of `test` in the same batches:
+
+- `forward`: the maps of batches in memory, by each of the three extractors of an evaluation (the learned backbone, the
+  one at random weights, and the encoder with the pixels);
+- `extraction`: what `tf-spot evaluate` does: the prepared photos are read again for each extractor, its maps pooled;
+- `whole`: the same and the preparation, in which photos are read, decoded and cropped, once for all extractors;
+- `backbone`: the maps of the learned backbone alone;
+- `embed`: the rows that `tf-spot embed` makes of the photos' files.
+
+A rate is extractors times photos per second; the shares are medians over TURNS turns.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 import tensorflow as tf  # noqa: E402
 
 from tf_spot.data import open_source  # noqa: E402
-from tf_spot.evaluation.beside_controls import rival_extractors  # noqa: E402
+from tf_spot.evaluation.beside_controls import control_extractors  # noqa: E402
 from tf_spot.evaluation.evaluate_run import BATCH  # noqa: E402
 from tf_spot.evaluation.probes.examples import Decoded  # noqa: E402
 from tf_spot.features.pooling import Pooling, pooled  # noqa: E402
@@ -46,11 +49,17 @@ ALONE = {"extraction": "forward", "whole": "forward", "embed": "backbone"}  # wh
 
 
 def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
-    """The figures of the file."""
+    """Return the rates of a run's extractors, for the result file.
+
+    Args:
+        path: of the run.
+        spec: of the photos.
+        turns: measured, after one to warm up.
+    """
     config, spotter, pooling = Run(path).config, load_spotter(Run(path)), Pooling()
     source = open_source(spec, config)
-    rivals = rival_extractors(spotter.backbone, spotter.autoencoder, pooling, 0)
-    extractors = [spotter.backbone, *rivals.values()]
+    controls = control_extractors(spotter.backbone, spotter.autoencoder, pooling, 0)
+    extractors = [spotter.backbone, *controls.values()]
     bare = [tf.function(one, autograph=False) for one in extractors]
     vectors_of = [pooled(one, pooling) for one in extractors]
     held = [tf.constant(images) for images, _ in source.labelled("test", BATCH)]
@@ -58,13 +67,13 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
 
     embedder = open_embedder(path, batch_size=BATCH)
 
-    def forward(maps_of: Callable[[Any], dict[str, Any]]) -> None:
+    def forward(maps_of: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> None:
         for images in held:
             next(iter(reversed(maps_of(images).values()))).numpy()
 
     def extraction(photos: Decoded) -> None:
         for vectors in vectors_of:
-            for _ in ahead(vectors, photos):  # a probe adds them up and forgets them
+            for _ in ahead(vectors, photos):  # a probe adds them up and drops them
                 pass
 
     found: dict[str, list[float]] = {"forward": [], "extraction": [], "whole": [], "backbone": [], "embed": []}
@@ -91,7 +100,7 @@ def measure(path: Path, spec: str, turns: int = TURNS) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The rates and their shares."""
+    """Return the rates and their shares as plain text."""
     head = f"{result['photos']:,} photos of {result['data']} at {result['image_size']} px, width {result['width']:g}"
     lines = [f"{head}, batch {result['batch_size']}: extractors times photos a second"]
     says = {"forward": "networks alone", "extraction": "prepared photos, networks, pooling",
@@ -104,7 +113,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _timed(do: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what `do` gives."""
+    """Call `do`; return the seconds it took and what it gives."""
     started = time.perf_counter()
     result = do()
     return time.perf_counter() - started, result

@@ -1,10 +1,10 @@
-"""What the mask head can see, and what that costs in features: writes results/mask-head.json.
+"""Measure what the mask head can see, and what that costs in features: results/mask-head.json.
 
     python studies/mask_head.py --data SPEC RUN...
 
-For every run: what its recipe has of its own, the held-out mask AUC of each epoch (from metrics.jsonl), and a linear
-probe of conv1 to conv5 fitted to four fifths of the training labels and tested on the others. The test split is not
-read, so that a recipe may be chosen by these figures.
+For every run: the fields of its recipe that were varied, the held-out mask AUC of each epoch (from metrics.jsonl), and
+a linear probe of conv1 to conv5 fitted to four fifths of the training labels and tested on the others. The test split
+is not read, so a recipe may be chosen by these metrics.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ FIELDS = (
 )
 
 
-def figures(path: Path, spec: str) -> dict[str, Any]:
-    """Curve and probe of one run."""
+def measure(path: Path, spec: str) -> dict[str, Any]:
+    """Return the curve and the probe of one run."""
     run = Run(path)
     config = run.config
     source = open_source(spec, config)
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path)
     parser.add_argument("--data", metavar="SPEC", required=True)
     options = parser.parse_args()
-    rows = [figures(path, options.data) for path in options.runs]
+    rows = [measure(path, options.data) for path in options.runs]
     record = {"task": "mask-head", "metric": "held_out_mask_auc", "probe_values": VALUES, "runs": rows}
     command = shlex.join(["python", "studies/mask_head.py", *sys.argv[1:]])
     write_json(ROOT / "results" / "mask-head.json", record | provenance(command))

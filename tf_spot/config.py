@@ -15,7 +15,7 @@ import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tf_spot import fields
 from tf_spot.errors import UserError
@@ -28,6 +28,7 @@ MaskTargets = Literal["both", "repaired"]
 RealImages = Literal["decoded", "original"]
 Repair = Literal["distributed", "local", "none", "gan"]
 Update = Literal["alternating", "simultaneous"]
+FinetuneNorms = Literal["adapt", "frozen"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Stride = Literal[1, 2, 4, 8]
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
@@ -124,6 +125,52 @@ class TrainingConfig:
     keep_checkpoints: Count = 2  # the newest ones of a stage
     picture_epochs: Count = 10  # epochs between two picture grids
     probe_epochs: Count = 10  # epochs between two health probes (kNN, effective rank)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How a network is trained with labels in an evaluation, see `tf_spot.evaluation.finetune`.
+
+    Adam, its rate falling along half a cosine to zero; the epoch with the best held-out score is kept. Source for all:
+    ours, as neither the paper nor the code gives a recipe. `help` is that of the option of `tf-spot evaluate`; a field
+    without it has no option. Results record all fields.
+    """
+
+    trained_layers: int = field(  # convolutions, from conv5 down, besides the head (ours)
+        default=len(LAYERS),
+        metadata={"help": "convolutions trained besides the head, from the top; 0: the head alone"},
+    )
+    norms: FinetuneNorms = field(  # batch norm while training: by the batch (code), or as at inference (ours)
+        default="adapt", metadata={"help": "batch norm while training: adapt or frozen"}
+    )
+    rescale: bool = field(  # every channel to mean 0, variance 1 first (ours); see models/data_dependent_init.py
+        default=False, metadata={"help": "first rescale every channel to fit the photos"}
+    )
+    learning_rate: float = field(default=1e-3, metadata={"help": "of Adam at the start"})  # Adam (ours)
+    epochs: int = field(
+        default=12, metadata={"help": "passes over the photos, at most; 100 by default of --solver sgd"}
+    )  # (ours)
+    patience: int = field(  # epochs (ours)
+        default=5, metadata={"help": "epochs without a better held-out score before training ends"}
+    )
+    batch_size: int = 32  # images (ours)
+    held_out_every: ClassVar[int] = 10  # photos (ours): one training label in so many chooses the epoch
+    rescaled_to: ClassVar[int] = 256  # images (ours) whose moments `rescale` takes
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trained_layers <= len(LAYERS):
+            raise UserError(
+                f"--trained-layers must be from 0 (the head alone) to {len(LAYERS)}; received: {self.trained_layers}"
+            )
+        if self.norms not in typing.get_args(FinetuneNorms):
+            allowed = " or ".join(typing.get_args(FinetuneNorms))
+            raise UserError(f"--norms must be {allowed}; received: {self.norms}")
+        for name, least in (("epochs", 1), ("patience", 0), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} must be {least} or more; received: {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1:
+            raise UserError(f"--learning-rate must be between 0 and 1; received: {self.learning_rate}")
 
 
 @dataclass(frozen=True)

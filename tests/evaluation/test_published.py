@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tf_spot.commands.evaluate import PROBES, PROTOCOLS
-from tf_spot.evaluation import format_table
 from tf_spot.evaluation.published import FIGURES, format_published, published
+from tf_spot.evaluation.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +28,7 @@ def test_figures_are_those_of_the_tables() -> None:
 
 
 def test_every_figure_is_of_a_task_and_names_its_data() -> None:
-    assert set(FIGURES) <= {*PROBES, *PROTOCOLS, "linear-sgd"}
+    assert set(FIGURES) <= {*TASKS, "linear-sgd"}
     for task, rows in FIGURES.items():
         lines = format_published(task).splitlines()
         assert len(lines) == len(rows)
@@ -38,25 +37,6 @@ def test_every_figure_is_of_a_task_and_names_its_data() -> None:
             assert line.startswith(said)
             assert all(0 < value < 100 for value in row.by_layer.values()) and set(row.deviation) <= set(row.by_layer)
     assert format_published("stl10").endswith("conv5 76.9 ± 0.2, finetuned 80.1 ± 0.3")
-
-
-def test_tables_of_folds_and_of_measures() -> None:
-    random = {"by_layer": {"conv5": 40.0, "finetuned": 41.5}, "deviation": {"conv5": 1.0, "finetuned": 2.0}}
-    folds = {
-        "task": "stl10", "method": "spot", "data": "mine", "metric": "accuracy", "unit": "percent", "stderr": 0.4,
-        "train_images": 1_000, "test_images": 8_000, "value": 51.0, "best_layer": "finetuned",
-        "by_layer": {"conv5": 50.0, "finetuned": 51.0}, "deviation": {"conv5": 0.5, "finetuned": 1.5},
-        "rivals": {"random": random | {"value": 41.5}},
-    }  # fmt: skip
-    says, head, spot, other, lead = format_table(folds).splitlines()
-    assert says.startswith("stl10 on mine: accuracy in percent, standard error 0.4")
-    assert head.split() == ["conv5", "finetuned", "best"]
-    assert "50.0 ± 0.5" in spot and "51.0 ± 1.5" in spot
-    assert "41.5 ± 2.0" in other and other.endswith("41.5") and lead.split() == ["lead", "over", "random", "+10.0",
-                                                                                "+9.5", "+9.5"]  # fmt: skip
-    assert len({len(line) for line in (head, spot, other, lead)}) == 1
-    del folds["best_layer"]
-    assert format_table(folds).splitlines()[1].split() == ["conv5", "finetuned"]
 
 
 def test_marks_of_several_files_take_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,53 +1,81 @@
-"""`tf-spot evaluate`: what the learned features are worth, beside rivals."""
+"""`tf-spot evaluate`: what the learned features are worth, beside controls."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
+import typing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand
+from tf_spot.config import FinetuneConfig
+from tf_spot.evaluation.tasks import POOLINGS, PROBES, SOLVERS, TASKS, Options, flag, taking
 
-PROBES = ("linear", "knn")
-PROTOCOLS = ("finetune", "stl10", "voc-classification", "voc-detection", "voc-segmentation")
-RECIPE = {  # of what is trained with labels: type, help; the defaults are those of `Recipe`
-    "trained_layers": (int, "convolutions trained besides the head, from the top; 0: the head alone (5)"),
-    "epochs": (int, "at most (12); of --solver sgd (100)"),
-    "patience": (int, "epochs without a better held-out score before training ends (5)"),
-    "learning_rate": (float, "of Adam at the start (0.001)"),
-    "norms": (str, "batch norm while training: adapt or frozen (adapt)"),
-}
+HINTS = typing.get_type_hints(FinetuneConfig)
+RECIPE = tuple(field for field in fields(FinetuneConfig) if "help" in field.metadata)
 
 
 def add(subcommands: Subcommands) -> None:
-    parser = add_subcommand(subcommands, "evaluate", run, "what the learned features are worth, beside rivals")
+    """Add the subcommand and its options; those of some tasks stand in a group that names them."""
+    parser = add_subcommand(subcommands, "evaluate", run, "what the learned features are worth, beside controls")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "tasks:\n" + "\n".join(f"  {name:20}{task.summary}" for name, task in TASKS.items())
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
-    parser.add_argument("--task", required=True, choices=[*PROBES, *PROTOCOLS], help="see docs/protocols.md")
-    parser.add_argument("--layers", metavar="CONV1,...", help="layers to probe (default: conv1 to conv5)")
+    parser.add_argument("--task", required=True, choices=list(TASKS), help="see below and docs/protocols.md")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
-    parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="values a layer is pooled to (9000)")
-    parser.add_argument("--pooling", choices=["average", "max"], default="average", help="how (average)")
-    parser.add_argument(
-        "--solver", choices=["ridge", "sgd"], help="linear: closed form, or SGD by a published schedule (ridge)"
-    )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the held-out labels and random rival (0)")
-    training = parser.add_argument_group("tasks that train with labels")
-    for name, (kind, says) in RECIPE.items():
-        metavar = "KIND" if kind is str else "N" if kind is int else "X"
-        training.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=says)
-    training.add_argument("--rescale", action="store_true", help="first rescale every channel to fit the photos")
-    training.add_argument("--frozen-only", action="store_true", help="stl10: leave out the finetuned networks")
-    training.add_argument(
-        "--scales",
-        metavar="N,...",
-        type=_numbers,
-        help="voc-detection: shorter sides of the photos in training (3/4, 1 and 5/4 of the test's)",
-    )
-    training.add_argument(
-        "--test-scale", metavar="N", type=int, help="voc-detection: in the test (twice the run's image size)"
-    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything drawn (0)")
+    _add_task_options(_Groups(parser))
     add_device_options(parser)
+
+
+class _Groups:
+    """The options of tasks, grouped by the tasks that take them."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parser, self._groups = parser, dict[str, Any]()
+
+    def add(self, option: str, **kwargs: Any) -> None:
+        """Add an option, a field of `Options` or `FinetuneConfig`; left out, it is None.
+
+        Args:
+            option: name of the field.
+            **kwargs: of `add_argument`.
+        """
+        tasks = ", ".join(taking(option))
+        if tasks not in self._groups:
+            title = "\n  ".join(textwrap.wrap(f"options of {tasks}", 78, break_on_hyphens=False))
+            self._groups[tasks] = self._parser.add_argument_group(title)
+        self._groups[tasks].add_argument(flag(option), dest=option, default=None, **kwargs)
+
+
+def _add_task_options(groups: _Groups) -> None:
+    groups.add("layers", metavar="CONV1,...", type=_names, help="layers to probe (conv1 to conv5)")
+    values = Options.num_values
+    groups.add("num_values", metavar="N", type=int, help=f"values that a layer is pooled to ({values})")
+    groups.add("pooling", choices=POOLINGS, help=f"how layers are pooled ({Options.pooling})")
+    groups.add("solver", choices=SOLVERS, help="closed form, or SGD by a published schedule (ridge)")
+    for field in RECIPE:
+        says, kind = field.metadata["help"], HINTS[field.name]
+        if kind is bool:
+            groups.add(field.name, action="store_true", help=says)
+        else:
+            kind = kind if isinstance(kind, type) else str  # of a Literal; the config checks the value
+            groups.add(field.name, metavar=_metavar(kind), type=kind, help=f"{says} ({field.default})")
+    groups.add("finetuned", action="store_false", help="leave out the finetuned networks")
+    groups.add("scales", metavar="N,...", type=_numbers, help="pixels, shorter sides of the photos in training (3/4, 1 "
+               "and 5/4 of the test's)")  # fmt: skip
+    groups.add("test_scale", metavar="N", type=int, help="pixels, in the test (twice the run's image size)")
+
+
+def _metavar(kind: type) -> str:
+    return {int: "N", float: "X"}.get(kind, "KIND")
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _numbers(text: str) -> list[int]:
@@ -58,14 +86,28 @@ def _numbers(text: str) -> list[int]:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Evaluate, print the table and write the result."""
     from tf_spot.distributed.strategies import is_chief, leave, lost_workers, make_strategy
     from tf_spot.evaluation import format_table
+    from tf_spot.evaluation.evaluate_run import evaluate_run
     from tf_spot.progress import show_progress
     from tf_spot.storage.files import write_json
 
+    # What is not given is left to the defaults of `evaluate_run` and of the recipe.
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    chosen = {field.name: given[field.name] for field in fields(Options) if field.name in given}
+    recipe = {field.name: given[field.name] for field in RECIPE if field.name in given and field.name not in chosen}
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
     with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
-        result = (_protocol if options.task in PROTOCOLS else _probe)(options, on_progress)
+        result = evaluate_run(
+            options.run,
+            options.data,
+            options.task,
+            recipe=FinetuneConfig(**recipe),
+            seed=options.seed,
+            on_progress=on_progress,
+            **chosen,
+        )
         leave(strategy)
     if options.out and is_chief(strategy):
         write_json(options.out, result)
@@ -74,39 +116,3 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         auc = result["mask_auc"]
         print(f"mask AUC on test images: {'no mask head' if auc is None else f'{auc:.3f}'}")
     return result, DONE
-
-
-def _probe(options: argparse.Namespace, on_progress: Any) -> dict[str, Any]:
-    from tf_spot.evaluation.evaluate_run import evaluate_run
-
-    return evaluate_run(
-        options.run,
-        options.data,
-        options.task,
-        layers=options.layers.split(",") if options.layers else None,
-        num_values=options.num_values,
-        pooling=options.pooling,
-        solver=options.solver,
-        epochs=options.epochs,
-        seed=options.seed,
-        on_progress=on_progress,
-    )
-
-
-def _protocol(options: argparse.Namespace, on_progress: Any) -> dict[str, Any]:
-    from tf_spot.evaluation.finetune import Recipe
-    from tf_spot.evaluation.protocols import run_protocol
-
-    given = {name: value for name in RECIPE if (value := getattr(options, name)) is not None}
-    return run_protocol(
-        options.run,
-        options.data,
-        options.task,
-        Recipe(rescale=options.rescale, **given),
-        layers=options.layers.split(",") if options.layers else None,
-        finetuned=not options.frozen_only,
-        scales=options.scales,
-        test_scale=options.test_scale,
-        seed=options.seed,
-        on_progress=on_progress,
-    )

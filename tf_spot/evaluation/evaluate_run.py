@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from tf_spot.data import open_source
-from tf_spot.distributed.strategies import is_chief, num_workers
-from tf_spot.evaluation import evaluate_task
-from tf_spot.evaluation.result_cache import Parts, digest
+from tf_spot.config import Config
+from tf_spot.data import Source, open_source
+from tf_spot.data.voc import VOC
+from tf_spot.distributed.strategies import is_chief
+from tf_spot.errors import UserError
+from tf_spot.evaluation import protocols
+from tf_spot.evaluation.finetune import Recipe
+from tf_spot.evaluation.protocols import Job
+from tf_spot.evaluation.result_cache import ResultCache, weights_digest
+from tf_spot.evaluation.stl10_files import local_spec
+from tf_spot.evaluation.tasks import TASKS, Options, check_task
+from tf_spot.models.data_dependent_init import check_rescalable
+from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
 from tf_spot.storage.provenance import provenance
-from tf_spot.training.health import game_signals
 
 BATCH = 64  # images at a time
 
@@ -30,82 +39,121 @@ def evaluate_run(
     spec: str,
     task: str,
     *,
+    recipe: Recipe | None = None,
     layers: Sequence[str] | None = None,
-    num_values: int = 9_000,
-    pooling: str = "average",
+    num_values: int = Options.num_values,
+    pooling: str = Options.pooling,
     solver: str | None = None,
     epochs: int | None = None,
+    finetuned: bool = True,
+    scales: Sequence[int] | None = None,
+    test_scale: int | None = None,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the spotter of a run beside its rivals and writes RUN/results/TASK-DATA.json.
+    """Evaluate the spotter of a run beside its controls and write RUN/results/TASK-DATA.json.
 
-    Inside a strategy's scope its devices share the extraction of features; of several workers, the first writes. With
-    one worker the same call goes on after a stop: what is finished of the spotter and its rivals is kept in
-    RUN/results/parts until all is.
+    The results of finished steps are kept in RUN/results/parts until all are finished, so the same call continues after
+    a stop. Inside a strategy's scope its devices share the extraction of features; of several workers, the first one
+    writes. Tasks that train with labels run on one device.
 
     Args:
         run_path: the run folder.
-        spec: labelled photos with a test split, see `tf_spot.data.open_source`.
-        task, layers, num_values, pooling, solver, epochs, seed: see `tf_spot.evaluation.evaluate_task`.
-        on_progress: told (done, total, text).
+        spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
+        task: one of `tasks.TASKS`, which also lists the options of each.
+        recipe: how networks are trained with labels; by default that of `Recipe`.
+        layers, num_values, pooling, solver, finetuned, scales, test_scale: see `tasks.Options`.
+        epochs: of the linear probe's solver `sgd`, or instead of the recipe's.
+        seed: of everything drawn.
+        on_progress: called with (done, total, text).
 
     Returns:
-        what `evaluate_task` returns, with `parts_resumed`, `mask_auc` (the mask head against the true keep mask, on
-        the test images; None without a mask head), `preset`, `images_seen` and `seconds` (of training),
-        `evaluation_seconds`, `fingerprint` (of the photos), `command`, `training_command`, `training_data`, `config`,
-        `commit`, `versions` and `machine`.
+        the metrics of the task, with `mask_auc` (of the probes: the mask head against the true keep mask, on the test
+        images; None without a mask head), `preset`, `images_seen` and `seconds` (of pre-training), `config`,
+        `training_command`, `training_data`, `fingerprint` (of the photos), `parts_resumed`, `command`, `commit`,
+        `versions`, `machine` and `evaluation_seconds` (of this call: less after a stop, see `parts_resumed`).
 
     Raises:
-        UserError: no run, no trained spotter, or photos or options that do not fit.
+        UserError: no run, no trained spotter, photos or options that do not fit, or several devices for a task that
+            trains with labels.
     """
     started = time.monotonic()
-    run = Run(run_path)
-    config = run.config
-    source = open_source(spec, config)
-    spotter = load_spotter(run)
-    settings = {"task": task, "layers": None if layers is None else list(layers), "num_values": num_values}
-    settings |= {"pooling": pooling, "solver": solver, "epochs": epochs, "seed": seed}
-    weights = digest(spotter.backbone, spotter.autoencoder)
-    parts = Parts(run.path / "results" / "parts", settings | {"fingerprint": source.fingerprint, "weights": weights})
-    alone = num_workers(tf.distribute.get_strategy()) == 1  # several share every batch: none of them may skip one
-    figures = evaluate_task(
-        task,
-        backbone=spotter.backbone,
-        autoencoder=spotter.autoencoder,
-        source=source,
-        layers=layers,
-        seed=seed,
-        num_values=num_values,
-        pooling=pooling,
-        solver=solver,
-        epochs=epochs,
-        batch_size=BATCH,
-        parts=parts if alone else None,
-        on_progress=on_progress,
-    )
-    signals = game_signals(spotter, source.images("test", BATCH))
-    result = figures | {"mask_auc": signals.get("held_out_mask_auc")} | training_record(run, figures)
-    result |= {"fingerprint": source.fingerprint, "parts_resumed": parts.resumed} | provenance()
-    result |= {"evaluation_seconds": round(time.monotonic() - started, 1)}
+    options = Options(_tuple(layers), num_values, pooling, solver, epochs, finetuned, _tuple(scales), test_scale)
+    recipe = recipe or Recipe()
+    check_task(task, options, recipe)
+    if TASKS[task].trains:
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise UserError(f"--task {task} runs on one device; add --strategy none")
+        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+    job = _opened(Run(run_path), spec, task, options, recipe, seed, on_progress)
+    metrics = getattr(protocols, TASKS[task].runner)(job)
+    result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(job.run, metrics)
+    result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
+    result["evaluation_seconds"] = round(time.monotonic() - started, 1)
     if is_chief(tf.distribute.get_strategy()):
-        write_json(run.path / "results" / f"{figures['task']}-{source.name}.json", result)
-        parts.forget()
+        write_json(job.run.path / "results" / f"{metrics['task']}-{metrics['data']}.json", result)
+        job.cache.forget()
     return result
 
 
-def training_record(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
-    """What the backbone and each rival had: the preset, the images seen and the seconds of their training."""
+def training_record(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the pre-training of the backbone and of each control took: preset, images seen and seconds.
+
+    Args:
+        run: of the backbone.
+        metrics: of an evaluation, with `seed` and `rivals`.
+    """
     spent = run.spent()
     both = {name: sum(stage[name] for stage in spent.values()) for name in ("images_seen", "seconds")}
     untrained = {"images_seen": 0, "seconds": 0.0}
     preset = {"preset": run.config.preset}
-    same = preset | {"seed": figures["seed"]}
-    rivals = {
-        name: rival | same | (spent["autoencoder"] if name == "encoding" else untrained)
-        for name, rival in figures["rivals"].items()
+    common = preset | {"seed": metrics["seed"]}
+    # Of the controls only the encoding was trained: by stage 1.
+    controls = {
+        name: control | common | (spent["autoencoder"] if name == "encoding" else untrained)
+        for name, control in metrics["rivals"].items()
     }
     trained_with = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
     command = shlex.join(["tf-spot", *trained_with["command"][1:]])
     record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
-    return preset | both | {"rivals": rivals} | record
+    return preset | both | {"rivals": controls} | record
+
+
+def _opened(
+    run: Run, spec: str, task: str, options: Options, recipe: Recipe, seed: int, on_progress: Progress | None
+) -> Job:
+    """Open the photos, the spotter and the cached results of an evaluation."""
+    source = _source(spec, task, run.config)  # before the spotter: its mistakes are found sooner
+    spotter = load_spotter(run)
+    if recipe.rescale:
+        check_rescalable(spotter.backbone)
+    depends_on = _depends_on(task, options, recipe, seed, spotter) | {"fingerprint": _fingerprint(source)}
+    cache = ResultCache(run.path / "results" / "parts", depends_on)
+    return Job(task, run, source, spotter, options, recipe, seed, BATCH, cache, on_progress)
+
+
+def _source(spec: str, task: str, config: Config) -> Source | VOC:
+    if TASKS[task].data == "voc":
+        return VOC(spec)
+    return open_source(local_spec(spec) if TASKS[task].data == "stl10" else spec, config)
+
+
+def _fingerprint(source: Source | VOC) -> str:
+    return source.fingerprint() if isinstance(source, VOC) else source.fingerprint
+
+
+def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter: ArtifactSpotter) -> dict[str, object]:
+    """Return what cached results depend on, besides the photos. Other keys would orphan those of earlier versions."""
+    settings: dict[str, object] = {"task": task, "layers": options.layers, "seed": seed}
+    if not TASKS[task].trains:
+        probe = ("num_values", "pooling", "solver", "epochs")
+        settings |= {name: getattr(options, name) for name in probe}
+        return settings | {"weights": weights_digest(spotter.backbone, spotter.autoencoder)}
+    settings |= {"finetuned": options.finetuned} | asdict(recipe)
+    if "scales" in TASKS[task].options:
+        settings |= {"scales": options.scales, "test_scale": options.test_scale}
+    return settings | {"weights": weights_digest(spotter.backbone)}
+
+
+def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)

@@ -1,4 +1,4 @@
-"""Figures that the paper published, to stand beside ours: on its own data, never in one column with other data's.
+"""Numbers that the paper published, to stand beside ours: on its own data, never in one column with other data's.
 
 Source: Jenni and Favaro, "Learning to Spot Artifacts", CVPR 2018, Tables 2 to 5, read in a published summary of the
 paper. Where a standard deviation stands, it is over STL-10's ten folds.
@@ -15,7 +15,7 @@ class Published(NamedTuple):
     """One row of a table of the paper."""
 
     table: str  # "Table 2"
-    data: str  # what the paper measured on; "after" what it was trained on without labels, where that is other data
+    data: str  # of the measurement; "after" the data of pre-training, where that is other data
     metric: str
     method: str  # "spot", or "random" for random initialisation
     by_layer: dict[str, float]  # percent
@@ -60,12 +60,12 @@ FIGURES: dict[str, tuple[Published, ...]] = {
 
 
 def published(task: str) -> tuple[Published, ...]:
-    """What the paper published for a task of `tf-spot evaluate`; nothing for a task that it does not have."""
+    """Return the published rows of a task of `tf-spot evaluate`; none for a task that the paper does not have."""
     return FIGURES.get(task, ())
 
 
 def format_published(task: str) -> str:
-    """The paper's figures as lines of plain text, each with its data; empty where there are none."""
+    """Return the published numbers as lines of plain text, each with its data; empty where there are none."""
     lines = []
     for row in published(task):
         cells = [

@@ -1,11 +1,11 @@
-"""A long evaluation in parts: each is kept when it is finished, so that an interrupted evaluation goes on."""
+"""Results of the finished steps of a long evaluation, kept on disk so that an interrupted one can be continued."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +14,46 @@ import keras
 from tf_spot.storage.files import write_json
 
 
-class Parts:
-    """The finished parts of one evaluation, in a folder named after all that they depend on.
+class ResultCache:
+    """Cached results of one evaluation, in a folder named after everything they depend on.
 
     Args:
-        folder: that holds the folder.
-        depends_on: settings, data, weights: values that JSON can hold; others give another folder.
+        folder: holds one folder per evaluation.
+        depends_on: settings, data and weights, as values that JSON can hold; other values give another folder.
 
     Attributes:
-        path: the folder; files of a part may lie there beside its figures.
-        resumed: parts found finished so far.
+        path: the folder of this evaluation; files that belong to a cached result may lie there too.
+        resumed: how many results were found so far.
     """
 
-    def __init__(self, folder: Path, depends_on: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, depends_on: Mapping[str, object]) -> None:
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
         self.path, self.resumed = folder / key, 0
 
-    def __call__(self, name: str, work: Callable[[], Any]) -> Any:
-        """What `work` gives, a value that JSON can hold; or what it gave when it was first finished."""
+    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return the cached result called `name`, or compute and keep it.
+
+        Args:
+            name: of the result, unique within the evaluation.
+            compute: gives a value that JSON can hold.
+        """
         file = self.path / f"{name}.json"
         if file.is_file():
             self.resumed += 1
         else:
-            write_json(file, work())
+            write_json(file, compute())
+        # Also what was just computed goes through JSON, so that both ways give the same types.
         return json.loads(file.read_text(encoding="utf-8"))
 
     def forget(self) -> None:
-        """The evaluation is finished: another one begins anew."""
+        """Remove all results: the evaluation is finished, and the next one starts anew."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def digest(*models: keras.Model) -> str:
-    """A fingerprint of their weights."""
-    found = hashlib.sha256()
+def weights_digest(*models: keras.Model) -> str:
+    """Return the SHA-256 of the weights of some models, as hexadecimal digits."""
+    digest = hashlib.sha256()
     for model in models:
         for weights in model.get_weights():
-            found.update(weights.tobytes())
-    return found.hexdigest()
+            digest.update(weights.tobytes())
+    return digest.hexdigest()

@@ -16,7 +16,7 @@ from tf_spot.data import Source, open_source
 from tf_spot.data.augmentation import center
 from tf_spot.data.images import BadImage, read_image
 from tf_spot.errors import UserError
-from tf_spot.evaluation.beside_controls import rival_extractors
+from tf_spot.evaluation.beside_controls import control_extractors
 from tf_spot.features.nearest import nearest_neighbours
 from tf_spot.features.pixels import pixel_features
 from tf_spot.features.pooling import Pooling, averaged
@@ -109,7 +109,7 @@ def _query(path: Path, config: DataConfig) -> np.ndarray:
 
 def _features(spotter: ArtifactSpotter, layer: str, seed: int) -> dict[str, Feature]:
     """Return the features by name: `learned`, and the controls `random` and `pixels`."""
-    random = rival_extractors(spotter.backbone, spotter.autoencoder, Pooling(), seed)["random"]
+    random = control_extractors(spotter.backbone, spotter.autoencoder, Pooling(), seed)["random"]
     return {"learned": averaged(spotter.backbone, layer), "random": averaged(random, layer), "pixels": pixel_features}
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tf_spot.data import Source, load
 from tf_spot.errors import UserError
-from tf_spot.evaluation.beside_controls import rival_extractors
+from tf_spot.evaluation.beside_controls import control_extractors
 from tf_spot.features.pixels import pixel_features
 from tf_spot.features.pooling import Pooling, averaged
 from tf_spot.models.spotter import ArtifactSpotter
@@ -73,7 +73,7 @@ def _some(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 def _vectors(spotter: ArtifactSpotter, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return unit vectors float32 (photos, dim) of the images, by kind of features."""
-    random = rival_extractors(spotter.backbone, spotter.autoencoder, Pooling(), 0)["random"]
+    random = control_extractors(spotter.backbone, spotter.autoencoder, Pooling(), 0)["random"]
     features = {"learned": averaged(spotter.backbone), "random": averaged(random), "raw pixels": pixel_features}
     batches = [images[first : first + BATCH] for first in range(0, len(images), BATCH)]
     vectors = {name: np.concatenate([feature(batch) for batch in batches]) for name, feature in features.items()}

@@ -13,6 +13,8 @@ from tf_spot.evaluation import knn_probe, linear_probe
 from tf_spot.evaluation.probes.examples import Examples
 
 PROBES = pytest.mark.parametrize("probe", [linear_probe, knn_probe])
+
+
 CLASSES = 4
 
 
@@ -33,6 +35,21 @@ def photos(count: int, seed: int, signal: float = 1.0) -> tuple[np.ndarray, np.n
 def maps(images: Any) -> dict[str, Any]:
     """`place` keeps where light is, `blind` forgets it."""
     return {"place": images, "blind": tf.reduce_mean(images, axis=(1, 2), keepdims=True)}
+
+
+class Counting:
+    """A dataset of NumPy batches that counts how many of its images are extracted."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels, self.seen = images, labels, 0
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        for start in range(0, len(self.images), 64):
+            yield self.images[start : start + 64], self.labels[start : start + 64]
+
+    def extract(self, images: np.ndarray) -> dict[str, Any]:
+        self.seen += int(np.shares_memory(images, self.images)) * len(images)
+        return maps(images)
 
 
 @PROBES
@@ -83,21 +100,6 @@ def test_test_labels_cannot_touch_the_choice(probe: Any) -> None:
     assert changed["by_layer"] != honest["by_layer"]
 
 
-class Counting:
-    """A dataset of NumPy batches that counts how many of its images are extracted."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels, self.seen = images, labels, 0
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for start in range(0, len(self.images), 64):
-            yield self.images[start : start + 64], self.labels[start : start + 64]
-
-    def extract(self, images: np.ndarray) -> dict[str, Any]:
-        self.seen += int(np.shares_memory(images, self.images)) * len(images)
-        return maps(images)
-
-
 @PROBES
 def test_test_images_are_extracted_once(probe: Any) -> None:
     test = Counting(*photos(100, 1))
@@ -143,34 +145,6 @@ def test_batches_of_any_size_give_the_same_answer() -> None:
     small, large = (linear_probe(maps, dataset(*train, size), dataset(*test, size)) for size in (33, 200))
     assert small["chosen"] == large["chosen"]
     assert small["value"] == pytest.approx(large["value"], abs=1)  # rounding may turn an example
-
-
-# --- mistakes ---------------------------------------------------------------------------------------------------------
-
-
-def refused(train: Any, test: Any, match: str) -> None:
-    with pytest.raises(UserError, match=match):
-        linear_probe(maps, train, test)
-
-
-def test_refuses_labels_that_cannot_be_probed() -> None:
-    images, labels = photos(40, 0)
-    good = dataset(images, labels)
-    refused(dataset(images, labels * 0 + 7), good, "one: label 7")
-    refused(good, dataset(images, labels * 0 + 8), "test label 8")
-    refused(dataset(images, labels - 100), good, "without a label")
-    refused(good.map(lambda images, labels: images), good, "train_ds must give .images, labels.")
-    refused(good, good.map(lambda images, labels: (images, tf.cast(labels, tf.float32))), "whole numbers")
-    refused(good.map(lambda images, labels: (images, labels[:, None])), good, "shape")
-    refused(good.take(0), good, "received none")
-    refused(good.unbatch().take(9).batch(3), good, "received: 9")
-    refused(good.repeat(), good, "repeats for ever")
-
-
-def test_refuses_an_order_that_changes() -> None:
-    images, labels = photos(100, 0)
-    shuffled = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(100).batch(20)
-    refused(shuffled, dataset(images, labels), "another order")
 
 
 def test_stops_at_features_that_are_not_finite() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,6 @@ from tf_spot.data import load
 from tf_spot.errors import UserError
 from tf_spot.evaluation import evaluate_task, linear_probe
 from tf_spot.evaluation.probes import softmax_sgd as sgd
-from tf_spot.evaluation.probes.examples import Examples
-from tf_spot.evaluation.probes.probe import Work, fit_sgd
-from tf_spot.features.pooling import Pooling
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs.run import Run
 
@@ -126,23 +122,6 @@ def test_pooling_is_a_switch() -> None:
     assert values["max"] > values["average"] + 20
 
 
-def test_memory_does_not_hold_the_features() -> None:
-    """Two layers of 1,000 x 4,096 values are 33 MB; a third of one layer is never held at once."""
-    numbers, labels = np.random.default_rng(0), np.arange(1_000) % CLASSES
-    images = numbers.normal(size=(1_000, 1, 1, 8)).astype(np.float32)
-
-    def wide(batch: Any) -> dict[str, Any]:
-        return {name: tf.tile(batch, (1, 1, 1, 512)) for name in ("a", "b")}
-
-    examples = Examples(dataset(images, labels), dataset(images[:100], labels[:100]))
-    tracemalloc.start()
-    scores = fit_sgd(wide, None, examples, Pooling(), Work(None, 1), epochs=1)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert {score.num_values for score in scores.values()} == {4_096}
-    assert peak < 4 * 1_000 * 4_096 / 3
-
-
 def test_progress_rises_to_its_total_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     train, test = dataset(*clouds(200, 0)), dataset(*clouds(50, 1))
@@ -163,7 +142,7 @@ def test_options_that_do_not_fit_are_told() -> None:
         linear_probe(maps, train, test, epochs=3)
     with pytest.raises(UserError, match="--epochs must be 1 or more; received: 0"):
         linear_probe(maps, train, test, solver="sgd", epochs=0)
-    with pytest.raises(UserError, match="go with the task linear; received: knn"):
+    with pytest.raises(UserError, match="go with --task linear; received: --task knn"):
         evaluate_task("knn", backbone=None, autoencoder=None, source=None, solver="sgd")
 
 

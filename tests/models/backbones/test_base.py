@@ -229,7 +229,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_whole_run_and_what_is_done_with_it(name: str, folder: str, tmp_path: Path) -> None:
     from tf_spot.evaluation.evaluate_run import evaluate_run
     from tf_spot.evaluation.finetune import Recipe
-    from tf_spot.evaluation.protocols import run_protocol
     from tf_spot.exporters import verify
     from tf_spot.report import report
 
@@ -244,7 +243,8 @@ def test_a_whole_run_and_what_is_done_with_it(name: str, folder: str, tmp_path: 
         manifest = export(spotter, tmp_path / kind, config=config)
         assert set(MAPS) < set(manifest["outputs"])
         assert verify(tmp_path / kind)["format"] == kind
-    tuned = run_protocol(path, folder, "finetune", Recipe(epochs=1, trained_layers=2, rescale=True, batch_size=18))
+    recipe = Recipe(epochs=1, trained_layers=2, rescale=True, batch_size=18)
+    tuned = evaluate_run(path, folder, "finetune", recipe=recipe)
     assert 0 <= tuned["value"] <= 100
     tf_spot.export_saved_model(tf_spot.load_classifier(path), tmp_path / "classifier", part="classifier", config=config)
     assert "Filters of conv1" in report(path).read_text()

@@ -1,43 +1,46 @@
-"""Labelled examples for a probe: read as often as needed, checked once, a part of the training labels held out."""
+"""Labelled examples for a probe: read as often as needed, checked once, some of the training labels held out."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.data import Source
 from tf_spot.errors import UserError
 
 HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
 MOST_HELD_OUT = 10_000  # ... and no more than this: enough to tell half a point, and they stay in memory
-IMAGE_BYTES = 12  # a pixel: three float32
+PIXEL_BYTES = 12  # three float32
+
+# Images float32 (batch, height, width, 3) in [-1, 1] and whole labels (batch,). What is iterated again must give the
+# same examples in the same order.
+LabelledBatches = Iterable[tuple[np.ndarray | tf.Tensor, np.ndarray | tf.Tensor]]
 
 
 class Examples:
-    """Training and test sets with their labels as class numbers 0, 1, ...
+    """Training and test sets with their labels as classes 0, 1, ...
 
     Args:
-        train_ds, test_ds: datasets of (images, labels), images float32 (batch, height, width, 3) in [-1, 1], labels
-            whole numbers (batch,); the same examples in the same order each time they are read.
-        seed: draws the held-out part.
+        train_ds, test_ds: (images, labels), see `LabelledBatches`.
+        seed: draws the held-out examples.
 
     Attributes:
         seed: as given.
-        train_classes, test_classes: int64 (examples,), class numbers.
+        train_classes, test_classes: int64 (examples,).
         num_classes: of the training labels.
-        held_out: bool (training examples,).
+        held_out: bool (training examples,), one in `HELD_OUT_EVERY`.
 
     Raises:
         UserError: no examples, examples without labels, one class only, or a test label that training never shows.
     """
 
-    def __init__(self, train_ds: Any, test_ds: Any, seed: int = 0) -> None:
+    def __init__(self, train_ds: LabelledBatches, test_ds: LabelledBatches, seed: int = 0) -> None:
         self.seed = seed
         self._datasets = {"train": train_ds, "test": test_ds}
         self._labels = {split: _read_labels(dataset, split) for split, dataset in self._datasets.items()}
@@ -61,14 +64,17 @@ class Examples:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """For the record."""
+        """How many examples there are, as the keys of a result file."""
         return {"train_images": len(self.train_classes), "test_images": len(self.test_classes)}
 
-    def batches(self, split: str) -> Iterator[tuple[Any, slice]]:
-        """The images of `train` or `test`, batch by batch, and the rows of `train_classes` or `test_classes` they are.
+    def batches(self, split: str) -> Iterator[tuple[np.ndarray | tf.Tensor, slice]]:
+        """Yield the images of `train` or `test`, batch by batch, and which rows of `*_classes` they are.
+
+        Yields:
+            float32 (batch, height, width, 3) in [-1, 1], and a slice.
 
         Raises:
-            UserError: the order is not the one of the time before.
+            UserError: the order differs from that of an earlier reading.
         """
         labels, start = self._labels[split], 0
         for images, given in self._datasets[split]:
@@ -87,16 +93,17 @@ class Examples:
 class Decoded:
     """Labelled photos, decoded once and then read from a file.
 
-    Iterating gives (images, labels) as arrays, batch by batch, every readable photo in its order.
+    Iterating gives images float32 (batch, height, width, 3) in [-1, 1] and labels int32 (batch,), every readable photo
+    in its order.
 
     Args:
-        source: see `tf_spot.data`, with labels.
+        source: with labels.
         split: of the source.
         batch_size: images at a time.
-        file: new, for the images; memory holds what is in use.
+        file: a new one for the images; memory holds what is in use.
     """
 
-    def __init__(self, source: Any, split: str, batch_size: int, file: Path) -> None:
+    def __init__(self, source: Source, split: str, batch_size: int, file: Path) -> None:
         count, side = source.count(split), source.image_size
         self.batch_size = batch_size
         self.images = np.memmap(file, np.float32, "w+", shape=(count, side, side, 3))
@@ -109,32 +116,53 @@ class Decoded:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(self.rows), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield self.images[self.rows[part]], self.labels[part]
+            batch = slice(start, start + self.batch_size)
+            yield self.images[self.rows[batch]], self.labels[batch]
 
 
 @contextmanager
-def decoded_once(source: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
-    """The labelled photos of `train` and `test`, to be read often.
+def decoded_once(source: Source, batch_size: int) -> Iterator[tuple[LabelledBatches, LabelledBatches]]:
+    """Give the labelled photos of `train` and `test`, to be read often.
 
-    While the scope is open they lie decoded in the folder for temporary files, if they take less than half of the room
-    there; else each reading decodes them again.
+    While the scope is open they lie decoded in the folder for temporary files, if they take less than half of the free
+    space there; else each reading decodes them again.
 
     Args:
-        source: see `tf_spot.data`, with labels and a test split.
+        source: with labels and a test split.
         batch_size: images at a time.
+
+    Yields:
+        the training and the test examples: images float32 (batch, height, width, 3) in [-1, 1], labels int32 (batch,).
     """
     splits = ("train", "test")
-    needed = IMAGE_BYTES * source.image_size**2 * sum(map(source.count, splits))
+    needed = PIXEL_BYTES * source.image_size**2 * sum(map(source.count, splits))
     with tempfile.TemporaryDirectory(prefix="tf_spot-images-") as folder:
         if needed < shutil.disk_usage(folder).free / 2:
             train, test = (Decoded(source, split, batch_size, Path(folder) / split) for split in splits)
             yield train, test
         else:
-            yield tuple(source.labelled(split, batch_size) for split in splits)
+            yield source.labelled("train", batch_size), source.labelled("test", batch_size)
 
 
-def _read_labels(dataset: Any, split: str) -> np.ndarray:
+def require_labelled_test(source: Source) -> None:
+    """Check that photos have labels and a test split.
+
+    Raises:
+        UserError: they lack either.
+    """
+    if not source.has_labels:
+        raise UserError(
+            f"a probe needs labelled photos; received {source.spec}, which has none; put the photos in one subfolder "
+            "per class, or use a labelled source"
+        )
+    if not source.has_test:
+        raise UserError(
+            f"a probe needs a test split; received {source.spec}, which has none; add a folder test or val beside train"
+        )
+
+
+def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:
+    """Return the labels of a whole dataset, whole numbers (examples,)."""
     if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{split}_ds must end; received a dataset that repeats for ever; leave out repeat()")
     batches = []

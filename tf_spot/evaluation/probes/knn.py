@@ -1,4 +1,8 @@
-"""The nearest-neighbour probe: exact, its features in a file, so memory does not grow with the number of examples."""
+"""The nearest-neighbour probe: exact, with its features in a file.
+
+Deviation: not scikit-learn's neighbours, which hold all features in memory; here memory does not grow with the number
+of examples.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,18 @@ QUERIES = 256  # at a time
 class Bank:
     """The training features of one layer, in a file.
 
-    Fill `rows`, then `prepare` it: each value is standardised over the rows and each row scaled to length 1, so that
-    the product of two rows is their cosine.
+    Fill `rows`, then call `prepare`.
 
     Args:
         path: a file to create.
-        classes: of the rows, (examples,), numbers 0, 1, ...
+        classes: of the rows, int (examples,), 0, 1, ...
         num_values: of a row.
 
+    Attributes:
+        rows: float32 (examples, values).
+
     Raises:
-        UserError: no room for the file.
+        UserError: the disk lacks space for the file.
     """
 
     def __init__(self, path: Path, classes: np.ndarray, num_values: int) -> None:
@@ -43,6 +49,7 @@ class Bank:
         self.inverse_std = np.ones(num_values, np.float32)
 
     def prepare(self) -> None:
+        """Standardise each value over the rows and scale each row to length 1: products of rows are then cosines."""
         total, squares = np.zeros(self.rows.shape[1]), np.zeros(self.rows.shape[1])
         shift = np.array(self.rows[0])  # the sums then stay small next to the spread
         for chunk in self._chunks():
@@ -58,34 +65,41 @@ class Bank:
             self.rows[chunk] = self._directions(self.rows[chunk])
 
     def correct(self, features: np.ndarray, classes: np.ndarray, neighbours: int) -> int:
-        """How many of `features` (queries, values), as they come from the layer, are voted into their class."""
+        """Count the features that are voted into their class.
+
+        Args:
+            features: float32 (queries, values), as they come from the layer.
+            classes: int (queries,).
+            neighbours: that vote.
+        """
         found = self._nearest(self._directions(features), neighbours, np.ones(len(self.rows), bool))
         return self._right(found, classes, neighbours)
 
     def choose_neighbours(self, held_out: np.ndarray) -> int:
-        """The number of neighbours by which most held-out rows are voted right by the others; of equals the smallest.
+        """Return the number of neighbours by which most held-out rows are voted right; of equals the smallest.
 
         Args:
-            held_out: bool (examples,).
+            held_out: bool (examples,); the other rows vote.
         """
         voters = ~held_out
         totals = {count: 0 for count in NEIGHBOURS if count <= np.count_nonzero(voters)}
-        asked = np.flatnonzero(held_out)
-        for start in range(0, len(asked), QUERIES):
-            some = asked[start : start + QUERIES]
+        queries = np.flatnonzero(held_out)
+        for start in range(0, len(queries), QUERIES):
+            some = queries[start : start + QUERIES]
             found = self._nearest(self.rows[some], max(totals), voters)
             for count in totals:
                 totals[count] += self._right(found, self.classes[some], count)
         return max(totals, key=lambda count: (totals[count], -count))
 
     def _directions(self, features: np.ndarray) -> np.ndarray:
+        """Return standardised features of length 1, (examples, values)."""
         standard = (features - self.mean) * self.inverse_std
         lengths = np.linalg.norm(standard, axis=1, keepdims=True)
         unit: np.ndarray = standard / np.maximum(lengths, 1e-12)
         return unit
 
     def _nearest(self, queries: np.ndarray, count: int, voters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines and row numbers, (queries, count), of the rows nearest to each query, nearest first.
+        """Return cosines and indices, (queries, count) each, of the rows nearest to each query, nearest first.
 
         Args:
             queries: directions (queries, values).
@@ -95,9 +109,10 @@ class Bank:
         cosines = np.full((len(queries), count), -np.inf, np.float32)
         rows = np.zeros((len(queries), count), np.int64)
         for chunk in self._chunks():
-            found = queries @ self.rows[chunk].T
+            found = queries @ self.rows[chunk].T  # (queries, rows of the chunk)
             found[:, ~voters[chunk]] = -np.inf
             numbers = np.broadcast_to(np.arange(chunk.start, chunk.stop), found.shape)
+            # The best of earlier chunks stay in the race: (queries, count + rows of the chunk).
             cosines, rows = np.concatenate([cosines, found], axis=1), np.concatenate([rows, numbers], axis=1)
             best = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
             cosines, rows = np.take_along_axis(cosines, best, axis=1), np.take_along_axis(rows, best, axis=1)
@@ -115,7 +130,7 @@ class Bank:
 
 
 def vote(cosines: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """The class with the largest sum of exp(cosine / temperature) among each query's neighbours.
+    """Return the class with the largest sum of exp(cosine / temperature) among each query's neighbours.
 
     Args:
         cosines: (queries, neighbours).
@@ -123,7 +138,7 @@ def vote(cosines: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarr
         num_classes: classes are 0 ... num_classes - 1.
 
     Returns:
-        class numbers (queries,); of equals the smallest.
+        int64 (queries,); of equals the smallest class.
 
     Source: Wu et al., "Unsupervised feature learning via non-parametric instance discrimination", CVPR 2018.
     """

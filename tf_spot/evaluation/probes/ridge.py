@@ -1,7 +1,7 @@
 """The linear probe: ridge regression to the classes, in closed form, from sums that grow by a batch at a time.
 
-Features never need to fit in memory together; a layer costs one float32 matrix of values x values, and another one
-while it is solved.
+Features never need to fit in memory together, as scikit-learn's ridge wants them; a layer costs one float32 matrix of
+values x values, and another one while it is solved.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Classifier(NamedTuple):
     bias: np.ndarray  # (classes,)
 
     def correct(self, features: np.ndarray, classes: np.ndarray) -> int:
-        """How many of `features` (examples, values) score highest in their class."""
-        scores = (features - self.mean) @ self.weights + self.bias
+        """Count the `features` (examples, values) that score highest in their class, `classes` (examples,)."""
+        scores = (features - self.mean) @ self.weights + self.bias  # (examples, classes)
         return int(np.count_nonzero(scores.argmax(axis=1) == classes))
 
 
 class RidgeSums:
-    """What ridge regression needs to know of the examples seen: sums of features, by class and by pair of features.
+    """Sufficient statistics of ridge regression: sums of features, by class and by pair of features.
 
-    Sums are of features less the first batch's mean. That leaves about the spread, so the products lose nothing to
-    speak of in float32, which is twice as fast and half as large as float64.
+    Sums are of features less the first batch's mean. That leaves about the spread, so the products lose little in
+    float32, which is twice as fast and half as large as float64.
 
     Args:
         num_classes: classes are 0 ... num_classes - 1.
@@ -47,20 +47,20 @@ class RidgeSums:
         self.products = np.zeros((0, 0), np.float32)  # (values, values), the lower triangle alone
 
     def add(self, features: np.ndarray, classes: np.ndarray) -> None:
-        """Takes in float32 features (examples, values) of the classes (examples,)."""
+        """Add float32 features (examples, values) of the classes (examples,)."""
         if not self.shift.size:
             values = features.shape[1]
             self.shift = features.mean(axis=0)
             self.class_sums = np.zeros((len(self.class_counts), values))
             self.products = np.zeros((values, values), np.float32, order="F")
         shifted = np.ascontiguousarray(features - self.shift)
-        one_hot = np.eye(len(self.class_counts), dtype=np.float32)[classes]
+        one_hot = np.eye(len(self.class_counts), dtype=np.float32)[classes]  # (examples, classes)
         self.class_counts += one_hot.sum(axis=0)
         self.class_sums += one_hot.T @ shifted
         self.products = blas.ssyrk(1.0, shifted.T, beta=1.0, c=self.products, lower=1, overwrite_c=1)
 
     def solve(self, strength: float) -> Classifier:
-        """Ridge regression of standardised features to +1 for their class and -1 for the others, with an intercept.
+        """Return the regression of standardised features on +1 for their class and -1 for others, with an intercept.
 
         Args:
             strength: the penalty on the squared weights, as a share of the mean diagonal of the standardised features'
@@ -89,9 +89,9 @@ class RidgeSums:
 
 
 def choose_strength(sums: RidgeSums, features: np.ndarray, classes: np.ndarray) -> float:
-    """The strength that gets most of the held-out examples right; of equals the largest.
+    """Return the strength that gets most of the held-out examples right; of equals the largest.
 
-    Tries `START`, then goes on past an end of what was tried for as long as that end is the best.
+    Try `START`, then strengths beyond an end of those tried for as long as that end is the best.
 
     Args:
         sums: of the examples to fit.

@@ -6,16 +6,16 @@ Source: Girshick, "Fast R-CNN", ICCV 2015.
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_spot.config import LAYERS
 from tf_spot.data.voc import CLASSES
+from tf_spot.models.backbones import Backbone
 
 NAMES = ("background", *CLASSES)
-CELLS = 6  # a side of a pooled region, as AlexNet's last pooling gives
+CELLS = 6  # per side of a pooled region, as AlexNet's last pooling gives
 DROPOUT = 0.5  # after each large layer. Source: AlexNet
 SPREAD = (0.1, 0.1, 0.2, 0.2)  # of the four offsets, so that all are about as large as 1
 
@@ -28,7 +28,7 @@ class Detector(keras.Model):
     Args:
         backbone: gives {"conv5": (batch, h, w, channels)}; used, not copied.
         units: of each large layer; 4,096 in AlexNet.
-        norms: batch norm while training, see `finetuning.Classifier`.
+        norms: batch norm while training, see `Classifier`.
         trained_layers: convolutions that are trained, from the top.
 
     Call arguments:
@@ -39,7 +39,7 @@ class Detector(keras.Model):
         logits (regions, 21) and offsets (regions, 21, 4), see `moved`.
     """
 
-    def __init__(self, backbone: Any, *, units: int, norms: str, trained_layers: int) -> None:
+    def __init__(self, backbone: Backbone, *, units: int, norms: str, trained_layers: int) -> None:
         super().__init__(name="detector")
         self.backbone, self.norms = backbone, norms
         for layer in itertools.chain(*backbone.stages[: len(LAYERS) - trained_layers]):
@@ -50,23 +50,31 @@ class Detector(keras.Model):
         self.classes = keras.layers.Dense(len(NAMES), kernel_initializer=normal(stddev=0.01))
         self.offsets = keras.layers.Dense(4 * len(NAMES), kernel_initializer=normal(stddev=0.001))
 
-    def call(self, inputs: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(
+        self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor], training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         images, boxes, owners = inputs
-        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]
-        pooled = pool_regions(maps, boxes, owners)
+        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]  # (batch, h, w, channels)
+        pooled = pool_regions(maps, boxes, owners)  # (regions, CELLS, CELLS, channels)
         x = tf.reshape(pooled, (-1, CELLS * CELLS * pooled.shape[-1]))
         for layer in self.large:
             x = self.dropout(layer(x), training=training)
         return self.classes(x), tf.reshape(self.offsets(x), (-1, len(NAMES), 4))
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: tuple[tf.Tensor, ...],
+        y: tuple[tf.Tensor, tf.Tensor],
+        y_pred: tuple[tf.Tensor, tf.Tensor],
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
     ) -> tf.Tensor:
+        """Return `detection_loss`, a scalar."""
         return detection_loss(*y, *y_pred)
 
 
-def pool_regions(maps: Any, boxes: Any, owners: Any) -> tf.Tensor:
-    """Each region as a grid of `CELLS` x `CELLS`: two bilinear samples a cell and side, of which the largest stays.
+def pool_regions(maps: tf.Tensor, boxes: tf.Tensor, owners: tf.Tensor) -> tf.Tensor:
+    """Pool each region to a grid of `CELLS` x `CELLS`: the largest of two by two bilinear samples per cell.
 
     `tf.image.crop_and_resize`, then `tf.nn.max_pool2d`. Girshick's pooling takes the largest of all values in a cell,
     after rounding the region to whole values of the map: too coarse for the small maps of small images.
@@ -79,19 +87,20 @@ def pool_regions(maps: Any, boxes: Any, owners: Any) -> tf.Tensor:
         (regions, CELLS, CELLS, channels).
     """
     samples = 2 * CELLS
-    size = tf.cast(tf.shape(maps)[1:3], tf.float32)
+    size = tf.cast(tf.shape(maps)[1:3], tf.float32)  # (2,): h, w
     corner, end = boxes[:, :2] * size, boxes[:, 2:] * size
-    step = (end - corner) / samples
+    step = (end - corner) / samples  # (regions, 2)
     first = corner + step / 2 - 0.5  # the centre of the first sample, where the centre of the map's first value is 0
     # One value is repeated at each edge: beyond the edges of the map itself `crop_and_resize` would read zeros.
     padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    places = tf.concat([first + 1, first + 1 + step * (samples - 1)], axis=1) / tf.tile(size + 1, [2])
-    crops = tf.image.crop_and_resize(padded, places, owners, (samples, samples))
+    # (regions, 4): the centres of the first and the last sample, as shares of the padded map
+    corners = tf.concat([first + 1, first + 1 + step * (samples - 1)], axis=1) / tf.tile(size + 1, [2])
+    crops = tf.image.crop_and_resize(padded, corners, owners, (samples, samples))
     return tf.nn.max_pool2d(crops, 2, 2, "VALID")
 
 
-def detection_loss(classes: Any, targets: Any, logits: Any, offsets: Any) -> tf.Tensor:
-    """Cross-entropy, and for regions that hold an object the smooth absolute error of its class's offsets.
+def detection_loss(classes: tf.Tensor, targets: tf.Tensor, logits: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy plus, for regions with an object, the smooth absolute error of its class's offsets.
 
     Args:
         classes: whole numbers (regions,), 0 = background.
@@ -103,13 +112,13 @@ def detection_loss(classes: Any, targets: Any, logits: Any, offsets: Any) -> tf.
     """
     classes = tf.cast(classes, tf.int32)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
-    error = tf.abs(tf.gather(offsets, classes, batch_dims=1) - targets)
+    error = tf.abs(tf.gather(offsets, classes, batch_dims=1) - targets)  # (regions, 4)
     smooth = tf.reduce_sum(tf.where(error < 1, error**2 / 2, error - 0.5), axis=1)
     return tf.reduce_mean(entropy + tf.where(classes > 0, smooth, 0.0))
 
 
-def offsets_to(boxes: Any, objects: Any) -> tf.Tensor:
-    """What turns boxes into objects, both (n, 4): (n, 4).
+def offsets_to(boxes: tf.Tensor, objects: tf.Tensor) -> tf.Tensor:
+    """Return what turns boxes into objects, both (n, 4): offsets (n, 4).
 
     Moves of the centre in heights and widths of the box, then logarithms of the growth of both, over `SPREAD`.
     """
@@ -117,15 +126,16 @@ def offsets_to(boxes: Any, objects: Any) -> tf.Tensor:
     return tf.concat([(wanted - centre) / size, tf.math.log(extent / size)], axis=-1) / SPREAD
 
 
-def moved(boxes: Any, offsets: Any) -> tf.Tensor:
-    """Boxes (n, 4) by the offsets (n, classes, 4) of every class: (n, classes, 4), within the image."""
-    centre, size = (part[:, None] for part in _centred(boxes))
+def moved(boxes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+    """Move boxes (n, 4) by the offsets (n, classes, 4) of every class: (n, classes, 4), within the image."""
+    centre, size = (pair[:, None] for pair in _centred(boxes))  # (n, 1, 2) each
     offsets = offsets * SPREAD
     middle = centre + offsets[..., :2] * size
     half = size * tf.exp(tf.minimum(offsets[..., 2:], 4.0)) / 2  # a wild offset must not overflow
     return tf.clip_by_value(tf.concat([middle - half, middle + half], axis=-1), 0.0, 1.0)
 
 
-def _centred(boxes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _centred(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the centres and the sizes of boxes (..., 4), both (..., 2)."""
     boxes = tf.convert_to_tensor(boxes)
     return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]

@@ -1,11 +1,11 @@
-"""Where an object may be: selective search, which takes longer than the network, so its boxes are kept on disk."""
+"""Object proposals by selective search. It takes longer than the network, so its boxes are kept on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from PIL import Image
 
 from tf_spot.data.voc import VOC
 from tf_spot.errors import UserError
-from tf_spot.evaluation.finetune import Tell
+from tf_spot.evaluation.fit_classifier import OnShare
 from tf_spot.storage.files import write_file
 from tf_spot.storage.provenance import version_of
 
-MOST = 2_000  # boxes a photo. Source: Fast R-CNN
+MOST = 2_000  # boxes per photo. Source: Fast R-CNN
 PACKAGE = "opencv-contrib-python-headless"
 
 
 def default_folder() -> Path:
-    """Where proposals are kept, for all runs: they depend on photos alone."""
+    """Return where proposals are kept, for all runs: they depend on photos alone."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tf_spot" / "proposals"
 
 
@@ -35,8 +35,8 @@ class Proposals:
     place whole, and one that cannot be read is made anew.
 
     Args:
-        folder: that keeps the files.
-        side: photos whose shorter side is longer are first shrunk to it, as the search takes long.
+        folder: keeps the files.
+        side: pixels; photos whose shorter side is longer are first shrunk to it, as the search takes long.
 
     Raises:
         UserError: OpenCV with its contributed modules is not installed.
@@ -47,7 +47,7 @@ class Proposals:
         self._algorithm = _algorithm()
 
     def __call__(self, voc: VOC, name: str) -> np.ndarray:
-        """The boxes of a photo: float32 (boxes, 4), top, left, bottom, right in its pixels; the larger first.
+        """Return the boxes of a photo: float32 (boxes, 4), top, left, bottom, right in its pixels; the larger first.
 
         Raises:
             UserError: the photo is missing or damaged.
@@ -64,31 +64,41 @@ class Proposals:
         write_file(file, lambda aside: _save(aside, boxes))
         return boxes
 
-    def find(self, voc: VOC, names: Sequence[str], tell: Tell) -> list[np.ndarray]:
-        """The boxes of photos, on all cores; `tell` is told the share that is done."""
+    def find(self, voc: VOC, names: Sequence[str], on_share: OnShare) -> list[np.ndarray]:
+        """Return the boxes of photos, float32 (boxes, 4) each, searched on all cores.
+
+        Args:
+            voc: the photos.
+            names: of the photos.
+            on_share: called after every photo.
+
+        Raises:
+            UserError: a photo is missing or damaged.
+        """
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             asked = [pool.submit(self, voc, name) for name in names]
             try:
                 for done, future in enumerate(as_completed(asked), start=1):
                     future.result()
-                    tell(done / len(asked))
+                    on_share(done / len(asked))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             return [future.result() for future in asked]
 
     def _search(self, photo: np.ndarray) -> np.ndarray:
+        """Return the boxes of a photo, uint8 (height, width, 3): float32 (boxes, 4) in its pixels."""
         scale = min(1.0, self.side / min(photo.shape[:2]))
         height, width = (max(1, round(scale * length)) for length in photo.shape[:2])
         shrunk = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         search = self._algorithm()
         search.setBaseImage(np.ascontiguousarray(np.asarray(shrunk)[..., ::-1]))  # OpenCV's colours are BGR
         search.switchToSelectiveSearchFast()
-        found = [[0, 0, width, height], *search.process()]  # the whole photo always, so that there is one
+        found = [[0, 0, width, height], *search.process()]  # always the whole photo, so that there is a box
         left, top, wide, high = np.array(found, np.float32).T
         boxes = np.unique(np.stack([top, left, top + high, left + wide], axis=1), axis=0)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        # OpenCV's own order has chance in it, the boxes have not.
+        # OpenCV's own order is random, the boxes are not.
         largest = boxes[np.argsort(-areas, kind="stable")[:MOST]]
         back = np.array([photo.shape[0] / height, photo.shape[1] / width] * 2, np.float32)
         return (largest * back).astype(np.float32)
@@ -99,7 +109,8 @@ def _save(path: Path, boxes: np.ndarray) -> None:
         np.save(file, boxes)
 
 
-def _algorithm() -> Any:
+def _algorithm() -> Callable[[], Any]:
+    """Return OpenCV's constructor of selective search."""
     try:
         from cv2.ximgproc import segmentation
     except ImportError as error:
@@ -107,4 +118,5 @@ def _algorithm() -> Any:
             f"--task voc-detection needs OpenCV with its contributed modules ({error}); install them with: "
             "pip install tf-spot[voc]"
         ) from error
-    return segmentation.createSelectiveSearchSegmentation
+    create: Callable[[], Any] = segmentation.createSelectiveSearchSegmentation
+    return create

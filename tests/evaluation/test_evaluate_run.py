@@ -1,0 +1,90 @@
+"""The door to all tasks: what it refuses, what cached results depend on, and what a result records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from tf_spot.errors import UserError
+from tf_spot.evaluation import evaluate_run as door
+from tf_spot.evaluation import protocols
+from tf_spot.evaluation.evaluate_run import evaluate_run, training_record
+from tf_spot.evaluation.finetune import Recipe
+from tf_spot.evaluation.result_cache import ResultCache, weights_digest
+from tf_spot.evaluation.tasks import Options
+from tf_spot.runs.load import load_spotter
+from tf_spot.runs.run import Run
+
+PROBE = {"layers": None, "num_values": 9_000, "pooling": "average", "solver": None, "epochs": None}
+
+
+def test_several_replicas_are_refused(run: Run) -> None:
+    with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope(), pytest.raises(UserError, match="--strategy none"):
+        evaluate_run(run.path, "photos", "finetune")
+
+
+def test_options_that_do_not_fit_are_refused_before_anything_is_opened() -> None:
+    for task, options, says in (
+        ("knn", {"test_scale": 8}, "leave out --test-scale"),
+        ("finetune", {"epochs": 0}, "--epochs must be 1 or more; received: 0"),
+        ("colour", {}, "unknown task"),
+    ):
+        with pytest.raises(UserError, match=says):
+            evaluate_run("no such run", "photos", task, **options)
+    with pytest.raises(UserError, match="a run folder holds config.json"):
+        evaluate_run("no such run", "photos", "knn")
+
+
+def test_cached_results_are_named_as_by_earlier_versions(run: Run) -> None:
+    """A folder's name is a digest of the settings under their keys, which are written out here."""
+    spotter, recipe = load_spotter(run), Recipe(epochs=3, trained_layers=2)
+    both, backbone = weights_digest(spotter.backbone, spotter.autoencoder), weights_digest(spotter.backbone)
+    finetune = {"trained_layers": 2, "norms": "adapt", "rescale": False, "learning_rate": 1e-3, "epochs": 3,
+                "patience": 5, "batch_size": 32, "finetuned": True, "seed": 4, "layers": None}  # fmt: skip
+    for task, options, expected in (
+        ("linear", Options(layers=("conv1",)),
+         PROBE | {"task": "linear", "layers": ["conv1"], "seed": 4, "weights": both}),
+        ("finetune", Options(), finetune | {"task": "finetune", "weights": backbone}),
+        ("voc-detection", Options(scales=(40, 48)),
+         finetune | {"task": "voc-detection", "weights": backbone, "scales": [40, 48], "test_scale": None}),
+    ):  # fmt: skip
+        found = door._depends_on(task, options, recipe, 4, spotter)
+        assert json.loads(json.dumps(found)) == expected
+    fixed = ResultCache(run.path, {"task": "knn", "seed": 0, "layers": None})
+    assert fixed.path.name == "89828c9b9cbc381c"
+
+
+def test_the_recipe_takes_the_epochs_and_the_result_is_written_once(run: Run, folder: str, monkeypatch: Any) -> None:
+    jobs = []
+
+    def finetuned(job: protocols.Job) -> dict[str, Any]:
+        jobs.append(job)
+        job.cache("spot", lambda: 1)
+        return {
+            "task": "finetune",
+            "data": "lights",
+            "seed": job.seed,
+            "value": 1.0,
+            "rivals": {"random": {"value": 0}},
+        }
+
+    monkeypatch.setattr(protocols, "run_finetune", finetuned)
+    result = evaluate_run(run.path, folder, "finetune", recipe=Recipe(patience=2), epochs=4, seed=3)
+    (job,) = jobs
+    assert job.recipe == dataclasses.replace(Recipe(), patience=2, epochs=4)
+    assert json.loads((run.path / "results" / "finetune-lights.json").read_text()) == result
+    assert (result["mask_auc"], result["parts_resumed"], result["fingerprint"]) == (None, 0, job.source.fingerprint)
+    assert list(result)[:7] == ["task", "data", "seed", "value", "rivals", "mask_auc", "preset"]
+    assert not job.cache.path.exists()
+
+
+def test_controls_record_what_their_training_took(run: Run) -> None:
+    metrics = {"seed": 1, "rivals": {"random": {"value": 1}, "encoding": {"value": 2}}}
+    record = training_record(run, metrics)
+    assert (record["images_seen"], record["seconds"], record["preset"]) == (8, 2.0, "tiny")
+    assert record["rivals"]["random"] == {"value": 1, "preset": "tiny", "seed": 1, "images_seen": 0, "seconds": 0.0}
+    assert record["rivals"]["encoding"]["images_seen"] == 4

@@ -1,0 +1,112 @@
+"""The tasks of `tf-spot evaluate`: what runs each, on which data, and which options it takes.
+
+The only list of tasks. The command line takes its choices and groups of options from it, so TensorFlow is not imported
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+from tf_spot.config import FinetuneConfig
+from tf_spot.errors import UserError
+
+SOLVERS = ("ridge", "sgd")  # of the linear probe
+POOLINGS = ("average", "max")
+_RECIPE = tuple(field.name for field in fields(FinetuneConfig))
+
+
+class Task(NamedTuple):
+    """One task."""
+
+    runner: str  # function in `protocols` that runs it on an opened run
+    summary: str  # for --help
+    options: tuple[str, ...]  # that it takes: fields of `Options` and of `FinetuneConfig`
+    data: Literal["photos", "stl10", "voc"] = "photos"  # how its photos are opened
+    trains: bool = False  # by a `FinetuneConfig`, on one device
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the tasks, besides those of a `FinetuneConfig`. Each belongs to some tasks only, see `TASKS`."""
+
+    layers: tuple[str, ...] | None = None  # to probe; None: all
+    num_values: int = 9_000  # about how many a layer is pooled to (paper, Tables 4 and 5)
+    pooling: str = "average"  # one of `POOLINGS`
+    solver: str | None = None  # one of `SOLVERS`; None: ridge
+    epochs: int | None = None  # of the solver sgd, or of what is trained with labels; None: the task's own
+    finetuned: bool = True  # False: frozen layers only
+    scales: tuple[int, ...] | None = None  # pixels, shorter sides of the photos in training; None: from test_scale
+    test_scale: int | None = None  # pixels, shorter side of the photos in the test; None: twice the run's image size
+
+
+TASKS = {
+    "linear": Task(
+        "run_probe",
+        "one linear classifier per frozen layer",
+        ("layers", "num_values", "pooling", "solver", "epochs"),
+    ),
+    "knn": Task("run_probe", "nearest neighbours by each frozen layer", ("layers", "num_values", "pooling")),
+    "finetune": Task(
+        "run_finetune", "a classifier and the top convolutions, trained with labels", _RECIPE, trains=True
+    ),
+    "stl10": Task(
+        "run_stl10",
+        "STL-10's ten folds: classifiers of frozen layers, and the whole network trained",
+        ("layers", "finetuned", *_RECIPE),
+        data="stl10",
+        trains=True,
+    ),
+    "voc-classification": Task(
+        "run_voc_classification", "PASCAL VOC: the classes in a photo", _RECIPE, data="voc", trains=True
+    ),
+    "voc-detection": Task(  # all epochs are trained, by steps of two photos
+        "run_voc_detection",
+        "PASCAL VOC: Fast R-CNN on the network",
+        ("scales", "test_scale", *(name for name in _RECIPE if name not in ("patience", "batch_size"))),
+        data="voc",
+        trains=True,
+    ),
+    "voc-segmentation": Task(  # every layer is trained
+        "run_voc_segmentation",
+        "PASCAL VOC: the class of every pixel",
+        tuple(name for name in _RECIPE if name not in ("trained_layers", "rescale")),
+        data="voc",
+        trains=True,
+    ),
+}
+PROBES = tuple(name for name, task in TASKS.items() if not task.trains)
+
+
+def taking(option: str) -> tuple[str, ...]:
+    """Return the names of the tasks that take an option."""
+    return tuple(name for name, task in TASKS.items() if option in task.options)
+
+
+def flag(option: str) -> str:
+    """Return an option as it is typed: `test_scale` as `--test-scale`."""
+    return "--frozen-only" if option == "finetuned" else f"--{option.replace('_', '-')}"
+
+
+def check_task(name: str, options: Options, recipe: FinetuneConfig) -> None:
+    """Check that there is a task of that name and that the options belong to it.
+
+    Raises:
+        UserError: an unknown task, or an option that it does not take, other than at its default.
+    """
+    if name not in TASKS:
+        raise UserError(f"unknown task; allowed: {', '.join(TASKS)}; received: {name}")
+    for option in sorted(_changed(options).keys() | _changed(recipe).keys()):
+        if option not in TASKS[name].options:
+            raise UserError(
+                f"{flag(option)} goes with --task {', '.join(taking(option))}; received: --task {name}; "
+                f"leave out {flag(option)}"
+            )
+
+
+def _changed(chosen: Options | FinetuneConfig) -> Mapping[str, object]:
+    """Return the fields that are not at their defaults."""
+    values = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    return {name: value for name, value in values.items() if value != getattr(type(chosen), name)}
