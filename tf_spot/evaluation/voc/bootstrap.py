@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+from scipy import stats
 
 RESAMPLES = 100
 
@@ -20,6 +22,15 @@ def standard_error(measure: Callable[[np.ndarray], float], photos: int, seed: in
     """
     if photos < 2:
         return 0.0
-    numbers = np.random.default_rng(seed)
-    drawn = [measure(numbers.integers(photos, size=photos)) for _ in range(RESAMPLES)]
-    return float(np.nanstd(drawn, ddof=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # of the interval, which is not used
+        drawn = stats.bootstrap(
+            (np.arange(photos),),
+            measure,
+            n_resamples=RESAMPLES,
+            vectorized=False,
+            method="percentile",  # of the interval too: the default method takes a jackknife besides
+            rng=np.random.default_rng(seed),
+        )
+    # Not its own `standard_error`, which is NaN if the measure of one sample is.
+    return float(np.nanstd(drawn.bootstrap_distribution, ddof=1))
