@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import linalg
+from sklearn.kernel_ridge import KernelRidge
 
 from tf_spot.evaluation.probes.examples import HELD_OUT_EVERY
 from tf_spot.evaluation.probes.ridge import Classifier
@@ -46,17 +46,13 @@ def ridge_over_examples(
     mean, deviation = features.mean(axis=0), features.std(axis=0)  # float32 (values,)
     varies = deviation > 1e-3 * np.sqrt(deviation**2 + mean**2)  # the rest is rounding, as in `ridge`
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 0).astype(np.float32)
-    x = (features - mean) * scale  # (examples, values)
+    x = ((features - mean) * scale).astype(np.float64)  # (examples, values)
     y = 2 * np.eye(num_classes)[classes] - 1  # (examples, classes)
     bias = y.mean(axis=0)
-    values, vectors = linalg.eigh((x @ x.T).astype(np.float64))
-    values = np.maximum(values, 0)  # but for rounding
-    turned = vectors.T @ (y - bias)
-    return [
-        Classifier(
-            mean,
-            scale[:, None] * (x.T @ (vectors @ (turned / (values + strength * len(x))[:, None])).astype(np.float32)),
-            bias.astype(np.float32),
-        )
-        for strength in strengths
-    ]
+    kernel = x @ x.T  # (examples, examples), once for all strengths
+    fits = []
+    for strength in strengths:
+        dual = KernelRidge(alpha=strength * len(x), kernel="precomputed").fit(kernel, y - bias).dual_coef_
+        weights = scale[:, None] * (x.T @ dual)  # (values, classes), of features that are not scaled
+        fits.append(Classifier(mean, weights.astype(np.float32), bias.astype(np.float32)))
+    return fits
