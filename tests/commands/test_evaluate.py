@@ -1,12 +1,17 @@
 """`tf-spot evaluate`: the table it prints and the result file it writes."""
 
+from __future__ import annotations
+
 import json
-
 import pytest
-
 from tests.commands.example import last_line
 from tf_spot.cli import main
 from tf_spot.config import Config
+from pathlib import Path
+from typing import Any
+from tf_spot.cli import build_parser, main
+from tf_spot.config import FinetuneConfig
+from tf_spot.evaluation.tasks import TASKS, Options, flag
 
 
 @pytest.mark.parametrize("task", ["linear", "knn"])
@@ -43,3 +48,82 @@ def test_result_has_every_key_it_promises(spec, run) -> None:
 def test_unknown_layer_is_a_mistake(spec, run, capsys) -> None:
     assert main(["evaluate", str(run), "--data", spec, "--task", "knn", "--layers", "conv9"]) == 2
     assert "conv9" in capsys.readouterr().err
+
+
+BASE = ["evaluate", "RUN", "--data", "photos", "--task"]
+
+
+RESULT: dict[str, Any] = {
+    "task": "knn", "method": "spot", "data": "x", "metric": "accuracy", "unit": "percent", "stderr": 1.0,
+    "train_images": 9, "test_images": 9, "by_layer": {"conv1": 5.0}, "value": 5.0, "mask_auc": None,
+    "rivals": {"random": {"by_layer": {"conv1": 4.0}, "value": 4.0}},
+}  # fmt: skip
+
+
+def given(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    """What `evaluate_run` is called with."""
+    calls: list[dict[str, Any]] = []
+
+    def evaluate_run(run: Path, spec: str, task: str, **options: Any) -> dict[str, Any]:
+        calls.append({"run": run, "spec": spec, "task": task} | options)
+        return RESULT
+
+    monkeypatch.setattr("tf_spot.evaluation.evaluate_run.evaluate_run", evaluate_run)
+    assert main([*BASE, *words, "--strategy", "none"]) == 0
+    (call,) = calls
+    del call["on_progress"]
+    return call
+
+
+def test_what_is_not_given_is_left_to_the_defaults(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert given(monkeypatch, "knn") == {
+        "run": Path("RUN"), "spec": "photos", "task": "knn", "recipe": FinetuneConfig(), "seed": 0
+    }  # fmt: skip
+    assert "mask AUC on test images: no mask head" in capsys.readouterr().out
+
+
+def test_every_option_arrives_as_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = ["--layers", "conv1,conv3", "--num-values", "40", "--pooling", "max", "--solver", "sgd", "--seed", "3"]
+    call = given(monkeypatch, "linear", *probe, "--epochs", "7")
+    assert (call["layers"], call["num_values"], call["pooling"], call["solver"]) == (
+        ["conv1", "conv3"],
+        40,
+        "max",
+        "sgd",
+    )
+    assert (call["epochs"], call["seed"], call["recipe"]) == (7, 3, FinetuneConfig())
+    recipe = ["--trained-layers", "2", "--norms", "frozen", "--rescale", "--learning-rate", "0.01", "--patience", "3"]
+    call = given(monkeypatch, "voc-detection", *recipe, "--scales", "40,48", "--test-scale", "44", "--frozen-only")
+    assert call["recipe"] == FinetuneConfig(
+        trained_layers=2, norms="frozen", rescale=True, learning_rate=0.01, patience=3
+    )
+    assert (call["scales"], call["test_scale"], call["finetuned"]) == ([40, 48], 44, False)
+
+
+def test_help_names_every_task_every_option_and_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["evaluate", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"  {name}  " in text and task.summary in text for name, task in TASKS.items())
+    assert all(f"{flag(option)} " in text for option in Options.__dataclass_fields__)
+    assert "options of voc-detection:" in text and "options of linear, knn, stl10:" in text
+    assert f"({FinetuneConfig.patience})" in text and f"({FinetuneConfig.learning_rate})" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["voc-detection", "--scales", "wide"], "must be whole numbers like 96,128; received: wide"),
+        (["guess"], "invalid choice: 'guess'"),
+        (["linear", "--solver", "adam"], "invalid choice: 'adam'"),
+    ],
+)
+def test_words_that_cannot_be_read_end_with_2(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*BASE, *words])
+    assert stop.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_options_of_other_tasks_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*BASE, "knn", "--patience", "3", "--strategy", "none"]) == 2
+    assert "--patience goes with --task finetune" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tf_spot.evaluation.published import FIGURES, format_published, published
+from tf_spot.evaluation.published import ROWS, format_published, published
 from tf_spot.evaluation.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,8 @@ def test_figures_are_those_of_the_tables() -> None:
 
 
 def test_every_figure_is_of_a_task_and_names_its_data() -> None:
-    assert set(FIGURES) <= {*TASKS, "linear-sgd"}
-    for task, rows in FIGURES.items():
+    assert set(ROWS) <= {*TASKS, "linear-sgd"}
+    for task, rows in ROWS.items():
         lines = format_published(task).splitlines()
         assert len(lines) == len(rows)
         for line, row in zip(lines, rows, strict=True):

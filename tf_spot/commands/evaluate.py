@@ -58,12 +58,12 @@ def _add_task_options(groups: _Groups) -> None:
     groups.add("pooling", choices=POOLINGS, help=f"how layers are pooled ({Options.pooling})")
     groups.add("solver", choices=SOLVERS, help="closed form, or SGD by a published schedule (ridge)")
     for field in RECIPE:
-        says, kind = field.metadata["help"], HINTS[field.name]
+        text, kind = field.metadata["help"], HINTS[field.name]
         if kind is bool:
-            groups.add(field.name, action="store_true", help=says)
+            groups.add(field.name, action="store_true", help=text)
         else:
             kind = kind if isinstance(kind, type) else str  # of a Literal; the config checks the value
-            groups.add(field.name, metavar=_metavar(kind), type=kind, help=f"{says} ({field.default})")
+            groups.add(field.name, metavar=_metavar(kind), type=kind, help=f"{text} ({field.default})")
     groups.add("finetuned", action="store_false", help="leave out the finetuned networks")
     groups.add("scales", metavar="N,...", type=_numbers, help="pixels, shorter sides of the photos in training (3/4, 1 "
                "and 5/4 of the test's)")  # fmt: skip

@@ -32,7 +32,7 @@ LINEAR = (
     _linear("Table 5", "Places205", "spot", 23.3, 34.3, 36.9, 37.3, 34.4),
     _linear("Table 5", "Places205", "random", 15.7, 20.3, 19.8, 19.1, 17.5),
 )
-FIGURES: dict[str, tuple[Published, ...]] = {
+ROWS: dict[str, tuple[Published, ...]] = {
     "linear": LINEAR,
     "linear-sgd": LINEAR,
     "stl10": (
@@ -61,7 +61,7 @@ FIGURES: dict[str, tuple[Published, ...]] = {
 
 def published(task: str) -> tuple[Published, ...]:
     """Return the published rows of a task of `tf-spot evaluate`; none for a task that the paper does not have."""
-    return FIGURES.get(task, ())
+    return ROWS.get(task, ())
 
 
 def format_published(task: str) -> str:

@@ -15,7 +15,7 @@ from tf_spot.data import Source
 from tf_spot.errors import UserError
 
 HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
-MOST_HELD_OUT = 10_000  # ... and no more than this: enough to tell half a point, and they stay in memory
+MOST_HELD_OUT = 10_000  # ... and no more than this: they know half a point, and stay in memory
 PIXEL_BYTES = 12  # three float32
 
 # Images float32 (batch, height, width, 3) in [-1, 1] and whole labels (batch,). What is iterated again must give the

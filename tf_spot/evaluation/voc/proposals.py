@@ -32,7 +32,7 @@ class Proposals:
     """The boxes of photos, each found once and then read from a folder.
 
     A file is named after all that its boxes depend on: the photo's bytes, `side` and the versions. It is moved into
-    place whole, and one that cannot be read is made anew.
+    place whole, and one that cannot be read is searched again.
 
     Args:
         folder: keeps the files.
