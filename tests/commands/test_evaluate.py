@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import pytest
-from tests.commands.example import last_line
-from tf_spot.cli import main
-from tf_spot.config import Config
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.commands.example import last_line
 from tf_spot.cli import build_parser, main
-from tf_spot.config import FinetuneConfig
+from tf_spot.config import Config, FinetuneConfig
 from tf_spot.evaluation.tasks import TASKS, Options, flag
 
 

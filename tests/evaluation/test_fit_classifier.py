@@ -19,9 +19,9 @@ def test_held_out_labels_choose_the_epoch_and_are_not_learnt() -> None:
     seen: list[int] = []
     real = photos.stream
 
-    def stream(*arguments: Any, places: np.ndarray, **options: Any) -> Any:
-        seen.extend(places.tolist())
-        return real(*arguments, places=places, **options)
+    def stream(*arguments: Any, indices: np.ndarray, **options: Any) -> Any:
+        seen.extend(indices.tolist())
+        return real(*arguments, indices=indices, **options)
 
     photos.stream = stream  # type: ignore[method-assign]
     start = narrow_backbone()

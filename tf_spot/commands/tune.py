@@ -12,9 +12,7 @@ from tf_spot.experiments.search_space import OBJECTIVES, ORACLES, SPACES
 
 
 def add(subcommands: Subcommands) -> None:
-    parser = add_subcommand(
-        subcommands, "tune", run, "search the drop rate, or more of the recipe, with Keras Tuner"
-    )
+    parser = add_subcommand(subcommands, "tune", run, "search the drop rate, or more of the recipe, with Keras Tuner")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos; with labels the objective is a probe")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the search; it is continued")
     parser.add_argument("--space", metavar="NAME,...", default="drop_rate", help=f"from {','.join(SPACES)} (drop_rate)")

@@ -86,7 +86,7 @@ def fit_classifier(
     )
     epochs = fit_silently(
         classifier,
-        photos.stream(batch_size, seed=seed, places=learned),
+        photos.stream(batch_size, seed=seed, indices=learned),
         photos.centred(recipe.batch_size, held_out),
         epochs=recipe.epochs,
         steps=steps,

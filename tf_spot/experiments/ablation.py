@@ -19,8 +19,8 @@ from scipy import stats
 
 from tf_spot.config import ABLATIONS, LAYERS, Config
 from tf_spot.data import Source, open_source
-from tf_spot.evaluation.beside_controls import require_labelled_test
 from tf_spot.evaluation.evaluate_run import BATCH
+from tf_spot.evaluation.probes.examples import require_labelled_test
 from tf_spot.experiments.table import (
     Result,
     Row,

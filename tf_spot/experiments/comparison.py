@@ -22,7 +22,7 @@ import tensorflow as tf
 from tf_spot.baselines import METHODS
 from tf_spot.config import LAYERS, Config
 from tf_spot.data import Source, open_source
-from tf_spot.evaluation.beside_controls import require_labelled_test
+from tf_spot.evaluation.probes.examples import require_labelled_test
 from tf_spot.experiments.budget import Budget
 from tf_spot.experiments.comparison_row import data_record, train_row
 from tf_spot.experiments.learning_curve import read_curve

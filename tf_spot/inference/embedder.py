@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_spot.config import LAYERS, PAPER, Config, DataConfig
 from tf_spot.errors import UserError
-from tf_spot.evaluation.result_cache import digest
+from tf_spot.evaluation.result_cache import weights_digest
 from tf_spot.exporters import run_artifact
 from tf_spot.exporters.manifest import check_sums, read_manifest
 from tf_spot.features.pooling import averaged
@@ -93,7 +93,7 @@ def open_embedder(path: str | Path, layer: str = "conv5", batch_size: int = BATC
         averaged(backbone, layer),
         image_size=config.image_size,
         data=config,
-        digest=digest(backbone),
+        digest=weights_digest(backbone),
         batch_size=batch_size,
     )
 
