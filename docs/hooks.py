@@ -40,7 +40,8 @@ def configuration() -> str:
         if not isinstance(fields, dict):
             continue
         out += ["", f"## `{group}`", "", "| field | default | meaning and source |", "|---|---|---|"]
-        out += [f"| `{group}.{name}` | `{_shown(value)}` | {comments[name]} |" for name, value in fields.items()]
+        of_group = comments[type(getattr(Config(), group)).__name__]
+        out += [f"| `{group}.{name}` | `{_shown(value)}` | {of_group[name]} |" for name, value in fields.items()]
     out += ["", "## Presets", "", "`stl10` has the defaults. The others differ from it in:", ""]
     for preset, changes in PRESETS.items():
         if changes:
@@ -58,19 +59,22 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if len(str(value)) > 8 and isinstance(value, float) else str(value)
 
 
-def _comments(lines: list[str]) -> dict[str, str]:
-    """Return {field: comment}; a comment continues on the lines below that hold nothing else."""
-    comments: dict[str, str] = {}
-    field = ""
+def _comments(lines: list[str]) -> dict[str, dict[str, str]]:
+    """Return {class: {field: comment}}; a comment continues on the lines below that hold nothing else."""
+    comments: dict[str, dict[str, str]] = {"": {}}
+    owner = field = ""
     tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline)
     texts = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     for number, line in enumerate(lines, start=1):
         match = FIELD.match(line) or re.match(r"    (\w+): \w+ = \($", line)  # the default may start on the next line
         if match:
             field = match[1]
-            comments.setdefault(field, "")
+            comments[owner][field] = ""
         elif line.startswith(("@", "class ", "    def ")):
             field = ""
+        if line.startswith("class "):
+            owner = line.removeprefix("class ").rstrip(":")
+            comments[owner] = {}
         if field and number in texts:
-            comments[field] = f"{comments[field]} {texts[number]}".strip()
-    return {name: text.replace("|", "or") for name, text in comments.items()}
+            comments[owner][field] = f"{comments[owner][field]} {texts[number].replace('|', 'or')}".strip()
+    return comments

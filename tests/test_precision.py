@@ -18,7 +18,7 @@ from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.layers import BatchNorm
 from tf_spot.models.spotter import ArtifactSpotter
-from tf_spot.runs.load import _load, load_spotter
+from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.training.train import train
 
@@ -121,7 +121,7 @@ def test_a_saved_model_computes_as_it_did(tmp_path: Path, spotters: dict[str, Ar
         assert (type(ours), ours.compute_dtype) == (type(theirs), theirs.compute_dtype)
     for name, value in spotter(images).items():
         np.testing.assert_array_equal(loaded(images)[name], value)
-    again = _load(tmp_path / "spotter.keras", "float32")
+    again = load_spotter(run)  # computes in float32
     assert {layer.compute_dtype for layer in all_layers(again)} == {"float32"}
     for ours, theirs in zip(spotter.variables, again.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
