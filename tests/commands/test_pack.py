@@ -63,8 +63,8 @@ def test_without_a_source_or_a_folder_nothing_is_done(capsys: pytest.CaptureFixt
     [
         ([], "--data SPEC and --out DIR"),
         (["--data", "photos"], "--data SPEC and --out DIR"),
-        (["--verify", "x", "--data", "photos"], "--verify DIR stands alone"),
-        (["--verify", "x", "--out", "y"], "--verify DIR stands alone"),
+        (["--verify", "x", "--data", "photos"], "--verify DIR must stand alone"),
+        (["--verify", "x", "--out", "y"], "--verify DIR must stand alone"),
     ],
 )
 def test_options_that_do_not_go_together(words, says, capsys) -> None:
