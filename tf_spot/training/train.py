@@ -24,10 +24,8 @@ from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, train_stage
 
-# The arguments of `Autoencoder` that fix what its weights mean.
-_ARCHITECTURE = (
-    "image_size", "width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon",
-)  # fmt: skip
+# What fixes the meaning of an autoencoder's weights, besides `image_size`: fields of the network.
+_ARCHITECTURE = ("width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon")
 
 
 def train(
@@ -143,8 +141,10 @@ def _run_with_autoencoder(path: str | Path, config: Config) -> Run:
         raise UserError(
             f"--autoencoder needs a run with autoencoder.keras; received: {run.path}; finish its training first"
         )
-    wanted, found = (model.get_config() for model in (build_autoencoder(config), load_autoencoder(run)))
-    differences = [f"{name} {found[name]}, not {wanted[name]}" for name in _ARCHITECTURE if found[name] != wanted[name]]
+    found = load_autoencoder(run).get_config()
+    wanted = {"image_size": config.data.image_size}
+    wanted |= {name: getattr(config.network, name) for name in _ARCHITECTURE}
+    differences = [f"{name} {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
     if differences:
         raise UserError(
             f"--autoencoder needs the architecture of this configuration; received: {run.path} with "
