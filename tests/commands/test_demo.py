@@ -30,7 +30,7 @@ def test_demo_goes_from_training_to_report_and_replaces_an_earlier_one(tmp_path)
         write_json(out / f"{name}.json", value)
     calls = []
     result = demo(out, lambda *progress: calls.append(progress), SHORT)
-    assert [path.name for path in (out / "results").iterdir()] == ["linear-photos.json"]
+    assert [path.name for path in (out / "results").rglob("*.json")] == ["linear-photos.json"]
     assert set(result["rivals"]) == {"random", "encoding", "pixels"} and result["test_images"] == 400
     assert json.loads((out / "results" / "linear-photos.json").read_text())["value"] == result["value"]
     names = [Path(entry["path"]).name for entry in result["spotted"]["images"]]
