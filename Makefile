@@ -1,4 +1,4 @@
-# Each verb works on a bare clone: the first one builds .venv from constraints.txt, the next ones reuse it.
+# Each target works on a bare clone: the first one builds .venv from constraints.txt, the next ones reuse it.
 #   make demo         the whole story on real photos, about five minutes
 #   make test         the fast tests
 #   make test-slow    the tests marked slow

@@ -261,7 +261,7 @@ def _check(config: Config) -> None:
     if config.training.batch_size % config.training.micro_batches:
         raise UserError(
             "training.micro_batches must divide training.batch_size; received: "
-            f"{config.training.micro_batches} parts of {config.training.batch_size} images"
+            f"{config.training.micro_batches} micro batches of {config.training.batch_size} images"
         )
     _check_backbone(config.network)
     cell, stride = 2**config.network.levels, config.network.stem_stride

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.models.test_spotter import BATCH, make, pictures
 from tf_spot.config import preset
-from tf_spot.distributed.replicas import example_uniform, part_of_batch
+from tf_spot.distributed.replicas import example_uniform, micro_batch
 from tf_spot.distributed.strategies import make_strategy
 from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
@@ -125,7 +125,7 @@ def test_mean_and_rows_over_micro_batches() -> None:
 def test_draws_of_the_parts_are_those_of_the_batch() -> None:
     whole, drawn = example_uniform(3, 1, 7, 6, (2,)), []
     for index in range(3):
-        with part_of_batch(index, 3):
+        with micro_batch(index, 3):
             drawn.append(example_uniform(3, 1, 7, 2, (2,)))
     np.testing.assert_array_equal(tf.concat(drawn, 0), whole)
     np.testing.assert_array_equal(example_uniform(3, 1, 7, 6, (2,)), whole)  # nothing is left behind
@@ -133,7 +133,7 @@ def test_draws_of_the_parts_are_those_of_the_batch() -> None:
 
 def test_batches_that_do_not_divide_are_refused() -> None:
     config = preset("tiny")
-    with pytest.raises(UserError, match="must divide training.batch_size; received: 5 parts of 32 images"):
+    with pytest.raises(UserError, match="must divide training.batch_size; received: 5 micro batches of 32 images"):
         config.replace(**{"training.micro_batches": 5})
     with pytest.raises(UserError, match="training.micro_batches must be above 0"):
         config.replace(**{"training.micro_batches": 0})
@@ -146,8 +146,8 @@ def test_batches_that_do_not_divide_are_refused() -> None:
 def test_several_replicas_refuse_parts() -> None:
     with make_strategy("mirrored").scope():
         model = Autoencoder(image_size=16, width=0.25, levels=2)
-        with pytest.raises(UserError, match="2 replicas cannot use parts of a batch; received: micro_batches=2"):
+        with pytest.raises(UserError, match="2 replicas cannot use micro batches; received: micro_batches=2"):
             model.compile(micro_batches=2)
         config = preset("tiny").replace(**{"training.micro_batches": 2})
-        with pytest.raises(UserError, match="2 replicas cannot use parts of a batch"):
+        with pytest.raises(UserError, match="2 replicas cannot use micro batches"):
             build_autoencoder(config)

@@ -25,7 +25,7 @@ def check_compile(
 
     Raises:
         UserError: see `check_scope`; another precision than `PRECISIONS`; or with several replicas: clipping, gradient
-            accumulation, parts of a batch or more than one step in an execution.
+            accumulation, micro batches or more than one step in an execution.
     """
     check_scope(model, optimizers)
     _check_precision(model)
@@ -33,7 +33,7 @@ def check_compile(
     if replicas == 1:  # one device can do all of what follows
         return
     if micro_batches > 1:
-        _refuse(replicas, "parts of a batch", f"micro_batches={micro_batches}", "more replicas, which share the batch")
+        _refuse(replicas, "micro batches", f"micro_batches={micro_batches}", "more replicas, which share the batch")
     if steps_per_execution > 1:
         _refuse(
             replicas, "several steps in one execution", f"steps_per_execution={steps_per_execution}", "leave it out"

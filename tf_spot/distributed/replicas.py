@@ -12,8 +12,8 @@ from contextvars import ContextVar
 
 import tensorflow as tf
 
-# (index, parts) of the micro batch that is being computed, see `part_of_batch`.
-_part: ContextVar[tuple[int | tf.Tensor, int]] = ContextVar("part", default=(0, 1))
+# (index, count) of the micro batch that is being computed, see `micro_batch`.
+_micro_batch: ContextVar[tuple[int | tf.Tensor, int]] = ContextVar("micro_batch", default=(0, 1))
 
 
 def num_replicas() -> int:
@@ -75,13 +75,13 @@ def own_rows(value: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def part_of_batch(index: int | tf.Tensor, parts: int) -> Iterator[None]:
-    """Inside, `example_uniform` draws for micro batch `index` of the `parts` equal ones that a batch is split into."""
-    token = _part.set((index, parts))
+def micro_batch(index: int | tf.Tensor, count: int) -> Iterator[None]:
+    """Inside, `example_uniform` draws for micro batch `index` of the `count` equal ones that a batch is split into."""
+    token = _micro_batch.set((index, count))
     try:
         yield
     finally:
-        _part.reset(token)
+        _micro_batch.reset(token)
 
 
 def global_uniform(seed: int, salt: int, step: int | tf.Tensor, rows: int, shape: Sequence[int]) -> tf.Tensor:
@@ -115,11 +115,11 @@ def example_uniform(seed: int, salt: int, step: int | tf.Tensor, rows: int, shap
     Returns:
         float32 (rows, *shape).
     """
-    index, parts = _part.get()
-    share = rows * parts  # examples of this replica
+    index, count = _micro_batch.get()
+    share = rows * count  # examples of this replica
     uniform = own_rows(global_uniform(seed, salt, step, share * num_replicas(), shape), share)  # (share, *shape)
-    # (share, *shape) to (parts, rows, *shape), of which the micro batch takes its own
-    return uniform if parts == 1 else tf.reshape(uniform, (parts, rows, *shape))[index]
+    # (share, *shape) to (count, rows, *shape), of which the micro batch takes its own
+    return uniform if count == 1 else tf.reshape(uniform, (count, rows, *shape))[index]
 
 
 def step_logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

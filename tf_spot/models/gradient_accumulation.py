@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
-from tf_spot.distributed.replicas import part_of_batch
+from tf_spot.distributed.replicas import micro_batch
 
 # Whatever TensorFlow nests: a tensor, a (named) tuple, a dictionary or a list of them.
 Structure = TypeVar("Structure")
@@ -65,7 +65,7 @@ class MicroBatches:
         return Recorded(self, function, batch, again)
 
     def _of(self, function: Callable[..., Structure], batch: tuple[Any, ...], index: tf.Tensor | int) -> Structure:
-        with part_of_batch(index, self.count):
+        with micro_batch(index, self.count):
             # (batch, ...) to (count, micro batch, ...), of which one is taken
             own = tf.nest.map_structure(lambda x: tf.reshape(x, (self.count, -1, *x.shape[1:]))[index], batch)
             return function(*own)
