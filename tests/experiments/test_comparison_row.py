@@ -11,7 +11,7 @@ import pytest
 from tests.support.comparison_recipe import CONFIG
 from tf_spot.data import Source, open_source
 from tf_spot.experiments.budget import Budget
-from tf_spot.experiments.comparison_row import data_record, train_row
+from tf_spot.experiments.comparison_row import train_row
 from tf_spot.experiments.learning_curve import read_curve
 from tf_spot.experiments.plain_fit import new_backbone
 from tf_spot.runs.run import Run
@@ -35,7 +35,7 @@ def test_a_row_without_training_starts_anew_and_saves_what_transfers(
 
 
 def test_a_run_folder_records_the_photos(source: Source, tmp_path: Path) -> None:
-    record = data_record(source)
+    record = source.record()
     assert record["counts"] == {"train": 54, "test": 6} and record["fingerprint"] == source.fingerprint
     assert Run.create(tmp_path, CONFIG, record).data == record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import TypedDict
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,15 @@ from tf_spot.data.split import Batch, Share, Split, whole_batches
 from tf_spot.errors import UserError
 
 PREFETCH = 2  # batches ready ahead of training
+
+
+class DataRecord(TypedDict):
+    """The photos of a run, as RUN/data.json has them."""
+
+    spec: str
+    name: str
+    fingerprint: str
+    counts: dict[str, int]  # photos by split
 
 
 class Source:
@@ -125,6 +135,12 @@ class Source:
             UserError: no such split.
         """
         return len(self._split(split))
+
+    def record(self) -> DataRecord:
+        """Return what a run folder records of the photos."""
+        splits = ("train", "test") if self.has_test else ("train",)
+        counts = {split: self.count(split) for split in splits}
+        return {"spec": self.spec, "name": self.name, "fingerprint": self.fingerprint, "counts": counts}
 
     def folds(self) -> list[np.ndarray]:
         """Return the source's own training folds: int64 (photos of the fold,) each, zero-based indices in `train`.

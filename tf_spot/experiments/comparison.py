@@ -24,7 +24,7 @@ from tf_spot.config import LAYERS, Config
 from tf_spot.data import Source, open_source
 from tf_spot.evaluation.probes.examples import require_labelled_test
 from tf_spot.experiments.budget import Budget
-from tf_spot.experiments.comparison_row import data_record, train_row
+from tf_spot.experiments.comparison_row import train_row
 from tf_spot.experiments.learning_curve import read_curve
 from tf_spot.experiments.table import (
     Result,
@@ -86,7 +86,7 @@ def compare(
     budget = (budget or Budget()).or_recipe(config.training)
     folder, table = Path(out), Table(on_progress)
     shared = {"budget": dataclasses.asdict(budget), "probe_values": num_values}
-    settings = {"config": config.to_dict(), "data": data_record(source)} | shared
+    settings = {"config": config.to_dict(), "data": source.record()} | shared
     # Only now is anything written: a refused command leaves no folder behind.
     keep_settings(folder / "settings.json", settings, "all rows of a comparison")
     # Before the first row: `train` switches it on for the spotter, and the rows before it must have it too.

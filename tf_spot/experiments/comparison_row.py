@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tf_spot.baselines import GAMES
 from tf_spot.config import Config
@@ -55,7 +55,7 @@ def train_row(
         # Plain fits write no checkpoints, so a row that was stopped has nothing to continue from.
         if folder.exists():
             shutil.rmtree(folder)
-        run = Run.create(folder, config, data_record(source))
+        run = Run.create(folder, config, source.record())
         trained = _train_plain(method, run, source, budget, on_progress)
     add_point(folder, source, trained.extract, trained.images_seen)
     return trained
@@ -101,9 +101,3 @@ def _train_plain(method: str, run: Run, source: Source, budget: Budget, on_progr
         backbone = model.backbone
     write_file(run.path / "backbone.keras", backbone.save)
     return Trained(backbone, images_seen, seconds)
-
-
-def data_record(source: Source) -> dict[str, Any]:
-    """Return what run folders and settings record of labelled photos with a test split."""
-    counts = {split: source.count(split) for split in ("train", "test")}
-    return {"spec": source.spec, "name": source.name, "fingerprint": source.fingerprint, "counts": counts}

@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
@@ -24,16 +24,10 @@ from tf_spot.runs.lock import LOCK
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
 from tf_spot.storage.provenance import versions
 
+if TYPE_CHECKING:
+    from tf_spot.data.source import DataRecord
+
 STAGES = ("autoencoder", "spotter")  # in the order of their training
-
-
-class DataRecord(TypedDict):
-    """The photos of a run, as RUN/data.json has them."""
-
-    spec: str
-    name: str
-    fingerprint: str
-    counts: dict[str, int]  # photos by split
 
 
 class Run:

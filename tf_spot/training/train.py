@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_spot.config import Config
 from tf_spot.data import Source, open_source
+from tf_spot.data.source import DataRecord
 from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -18,7 +19,7 @@ from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.lock import sole_writer
-from tf_spot.runs.run import STAGES, DataRecord, Run
+from tf_spot.runs.run import STAGES, Run
 from tf_spot.storage.files import file_digest, write_file, write_json, write_text
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
@@ -75,7 +76,7 @@ def train(
     with Signals() as signals, lost_workers(strategy):
         source = open_source(spec, config, strict=strict)
         plan.add(plan_of(config, source))
-        with _opened_run(strategy, out, config, _data_record(source), resume) as run:
+        with _opened_run(strategy, out, config, source.record(), resume) as run:
             try:
                 _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan)
             finally:
@@ -123,12 +124,6 @@ def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
         plan.count("autoencoder", spotter.autoencoder)
         plan.count("discriminator", spotter.discriminator)
         train_stage(session, "spotter", spotter)
-
-
-def _data_record(source: Source) -> DataRecord:
-    splits = ("train", "test") if source.has_test else ("train",)
-    counts = {split: source.count(split) for split in splits}
-    return {"spec": source.spec, "name": source.name, "fingerprint": source.fingerprint, "counts": counts}
 
 
 # --- the autoencoder of another run -----------------------------------------------------------------------------------
