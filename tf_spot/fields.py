@@ -48,12 +48,18 @@ class Range:
 
 
 def hints(group: type) -> dict[str, Any]:
-    """{field: its annotation, the range included} of a dataclass."""
-    return typing.get_type_hints(group, include_extras=True)
+    """Return {field: its annotation, the range included} of a dataclass."""
+    if group not in _HINTS:
+        # Evaluates every annotation: worth it once per class, not for each of the many configurations of a table.
+        _HINTS[group] = typing.get_type_hints(group, include_extras=True)
+    return _HINTS[group]
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
 
 
 def kind_and_range(hint: object) -> tuple[Any, Range | None]:
-    """The type of an annotation, and its range if it has one."""
+    """Return the type of an annotation, and its range if it has one."""
     if typing.get_origin(hint) is Annotated:
         kind, *extras = typing.get_args(hint)
         return kind, next((extra for extra in extras if isinstance(extra, Range)), None)

@@ -10,9 +10,9 @@ from tf_spot.distributed.replicas import (
     gather_rows,
     global_sum,
     global_uniform,
+    micro_batch,
     num_replicas,
     own_rows,
-    part_of_batch,
     per_replica,
     step_logs,
 )
@@ -72,7 +72,7 @@ def test_micro_batches_draw_the_parts_of_the_batch_in_order() -> None:
     whole = example_uniform(7, 1, 5, BATCH, (3,))
     parts = []
     for index in range(4):
-        with part_of_batch(index, 4):
+        with micro_batch(index, 4):
             parts.append(example_uniform(7, 1, 5, BATCH // 4, (3,)))
     np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)
     np.testing.assert_array_equal(example_uniform(7, 1, 5, BATCH, (3,)), whole)  # the context is left again
