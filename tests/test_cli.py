@@ -123,6 +123,11 @@ def test_signals_end_any_subcommand_with_their_code(number, code, tmp_path, monk
     """The handler that was there before is back afterwards."""
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(report_command, "run", lambda options: os.kill(os.getpid(), number))
-    assert main(["report", str(tmp_path)]) == code
+    # A job that a shell starts in the background ignores Ctrl-C, and so would the tests in it.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["report", str(tmp_path)]) == code
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)
     assert capsys.readouterr().err == {130: "tf-spot: stopped by Ctrl-C\n", 143: "tf-spot: stopped by SIGTERM\n"}[code]
     assert signal.getsignal(signal.SIGTERM) is before

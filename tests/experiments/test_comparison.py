@@ -113,7 +113,7 @@ def test_a_committed_table_is_taken_as_finished(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(UserError, match="received another probe_values"):
         comparison.compare(config, "folder:elsewhere", folder, methods, **arguments | {"num_values": 9_000})
-    photos.record = photos.record | {"fingerprint": "of other photos"}
+    photos.known = photos.known | {"fingerprint": "of other photos"}
     with pytest.raises(UserError, match="received another data"):
         comparison.compare(config, "folder:elsewhere", folder, methods, **arguments)
 

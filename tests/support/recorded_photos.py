@@ -11,24 +11,27 @@ class RecordedPhotos:
     """A source known by its record alone.
 
     Args:
-        record: spec, name, fingerprint and counts.
+        known: spec, name, fingerprint and counts.
     """
 
-    record: dict[str, Any]
+    known: dict[str, Any]
     has_labels: bool = True
     has_test: bool = True
 
     @property
     def spec(self) -> str:
-        return self.record["spec"]
+        return self.known["spec"]
 
     @property
     def name(self) -> str:
-        return self.record["name"]
+        return self.known["name"]
 
     @property
     def fingerprint(self) -> str:
-        return self.record["fingerprint"]
+        return self.known["fingerprint"]
 
     def count(self, split: str) -> int:
-        return self.record["counts"][split]
+        return self.known["counts"][split]
+
+    def record(self) -> dict[str, Any]:
+        return self.known
