@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,22 @@ def test_settings_are_kept_and_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="all rows share their settings; received another budget, data than"):
         keep_settings(path, {"budget": 2, "data": {"spec": "x", "fingerprint": "g"}}, "all rows")
     assert json.loads(path.read_text()) == settings
+
+
+def test_processes_that_share_a_search_keep_its_settings_at_the_same_time(tmp_path: Path) -> None:
+    """Each has its own open file, so threads exclude one another as processes do."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for number in range(25):
+            path, barrier = tmp_path / str(number) / "settings.json", threading.Barrier(4)
+
+            def keep(path: Path = path, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                keep_settings(path, {"budget": 1}, "all rows")
+
+            for done in [pool.submit(keep) for _ in range(4)]:
+                done.result()
+            assert json.loads(path.read_text()) == {"budget": 1}
+            assert [file.name for file in path.parent.iterdir()] == ["settings.json"]
 
 
 def test_an_autoencoder_is_shared_by_rows_that_would_train_the_same(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ TABLE/NAME-SEED/error.txt   traceback of what stopped the row; it is tried again
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
+import os
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,10 +177,15 @@ def keep_settings(path: Path, settings: Mapping[str, Any], rows: str) -> None:
     Raises:
         UserError: the file holds other settings.
     """
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, settings)
-        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # processes that share a search begin at the same time
+        if not path.is_file():
+            write_json(path, settings)
+            return
+    finally:
+        os.close(folder)  # which releases the lock
     # Every difference is named, so that one look at the file tells which command to repeat.
     kept = json.loads(path.read_text(encoding="utf-8"))
     if "data" in settings:
