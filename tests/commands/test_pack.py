@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.commands.example import Recorder, last_line
+from tests.support.noise_photos import noise_photos
 from tf_spot.cli import main
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two classes of noise, 20 photos to train on and 6 to test on."""
-    random = np.random.default_rng(0)
-    folder = tmp_path / "shots"
-    for split, count in (("train", 10), ("test", 3)):
-        for label in ("ant", "bee"):
-            (folder / split / label).mkdir(parents=True)
-            for i in range(count):
-                photo = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
-                photo.save(folder / split / label / f"{i}.{'png' if i % 2 else 'jpg'}")
-    return folder
+    return noise_photos(tmp_path / "shots")
 
 
 def alter(path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
+from tests.support.noise_photos import noise_photos
 from tf_spot.data import load
 from tf_spot.data.shard_writer import pack, verify
 from tf_spot.errors import UserError
@@ -20,16 +20,7 @@ from tf_spot.errors import UserError
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two classes of JPEG and PNG noise, 20 photos to train on and 6 to test on."""
-    random = np.random.default_rng(0)
-    folder = tmp_path / "shots"
-    for split, count in (("train", 10), ("test", 3)):
-        for label in ("ant", "bee"):
-            (folder / split / label).mkdir(parents=True)
-            for i in range(count):
-                photo = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
-                photo.save(folder / split / label / f"{i}.{'png' if i % 2 else 'jpg'}")
-    return folder
+    return noise_photos(tmp_path / "shots")
 
 
 def opened(spec: object, image_size: int = 8):

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.bright_quarters import dataset, maps, photos
 from tests.support.evaluation_data import SIZE, Stripes
 from tf_spot.errors import UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.evaluation.probes.examples import Examples, decoded_once
-
-CLASSES = 4
 
 
 class CountedStripes(Stripes):
@@ -49,25 +48,6 @@ def test_photos_are_decoded_once_where_there_is_room(
                     np.testing.assert_array_equal(found[1], wanted[1])
         assert source.made == 90 * times
     assert not list(tmp_path.glob("tf_spot-*"))
-
-
-def dataset(images: np.ndarray, labels: np.ndarray, batch_size: int = 64) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((images, labels.astype(np.int32))).batch(batch_size)
-
-
-def photos(count: int, seed: int, signal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a bright quarter that says the class, labels 3, 5, 7, 9."""
-    random = np.random.default_rng(seed)
-    classes = random.integers(0, CLASSES, count)
-    images = random.normal(size=(count, 8, 8, 3)).astype(np.float32)
-    for image, number in zip(images, classes, strict=True):
-        image[4 * (number // 2) :][:4, 4 * (number % 2) :][:, :4] += signal
-    return images, 2 * classes + 3
-
-
-def maps(images: Any) -> dict[str, Any]:
-    """`place` keeps where light is, `blind` forgets it."""
-    return {"place": images, "blind": tf.reduce_mean(images, axis=(1, 2), keepdims=True)}
 
 
 def refused(train: Any, test: Any, match: str) -> None:

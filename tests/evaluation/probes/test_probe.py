@@ -8,33 +8,12 @@ import pytest
 import tensorflow as tf
 
 import tf_spot
+from tests.support.bright_quarters import CLASSES, dataset, maps, photos
 from tf_spot.errors import UserError
 from tf_spot.evaluation import knn_probe, linear_probe
 from tf_spot.evaluation.probes.examples import Examples
 
 PROBES = pytest.mark.parametrize("probe", [linear_probe, knn_probe])
-
-
-CLASSES = 4
-
-
-def dataset(images: np.ndarray, labels: np.ndarray, batch_size: int = 64) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((images, labels.astype(np.int32))).batch(batch_size)
-
-
-def photos(count: int, seed: int, signal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a bright quarter that says the class, labels 3, 5, 7, 9."""
-    random = np.random.default_rng(seed)
-    classes = random.integers(0, CLASSES, count)
-    images = random.normal(size=(count, 8, 8, 3)).astype(np.float32)
-    for image, number in zip(images, classes, strict=True):
-        image[4 * (number // 2) :][:4, 4 * (number % 2) :][:, :4] += signal
-    return images, 2 * classes + 3
-
-
-def maps(images: Any) -> dict[str, Any]:
-    """`place` keeps where light is, `blind` forgets it."""
-    return {"place": images, "blind": tf.reduce_mean(images, axis=(1, 2), keepdims=True)}
 
 
 class Counting:
