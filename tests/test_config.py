@@ -20,6 +20,7 @@ def test_the_papers_numbers() -> None:
     assert (game.drop_rate, game.fill, game.real_images) == (0.5, "avg3", "decoded")
     assert game.gated and game.predict_mask and not game.repair_mask_loss
     assert (game.update, game.adversarial_loss, game.mask_targets) == ("alternating", "nonsaturating", "repaired")
+    assert game.adversarial_halves == "corrupt" and not game.zero_residual
     assert (game.mask_weight, game.kept_weight, game.weight_decay) == (0.1, 0.0, 5e-5) and game.history_batches > 0
     assert (network.norm_momentum, network.norm_epsilon, network.negative_slope) == (0.975, 1e-3, 0.2)
     assert (network.fc_units, network.dropout_rate, network.trunk_norm) == (4096, 0.5, "response")
@@ -28,12 +29,12 @@ def test_the_papers_numbers() -> None:
     assert preset("stl10") == PAPER
 
 
-def test_the_authors_code_differs_from_the_paper_in_seven_fields() -> None:
+def test_the_authors_code_differs_from_the_paper_in_eight_fields() -> None:
     authors = preset("authors2019")
     ours, theirs = PAPER.to_dict()["game"], authors.to_dict()["game"]
     assert {name: value for name, value in theirs.items() if value != ours[name]} == {
         "drop_rate": 0.7, "history_batches": 0, "update": "simultaneous", "adversarial_loss": "confusion",
-        "mask_targets": "both", "kept_weight": 30.0, "repair_mask_loss": True,
+        "adversarial_halves": "both", "mask_targets": "both", "kept_weight": 30.0, "repair_mask_loss": True,
     }  # fmt: skip
     assert (authors.data, authors.network, authors.training) == (PAPER.data, PAPER.network, PAPER.training)
 

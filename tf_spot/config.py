@@ -24,6 +24,7 @@ from tf_spot.fields import Range
 Fill = Literal["avg3", "global", "zero", "noise"]
 Norm = Literal["response", "batch"]
 AdversarialLoss = Literal["nonsaturating", "minimax", "confusion"]
+AdversarialHalves = Literal["corrupt", "both"]
 MaskTargets = Literal["both", "repaired"]
 RealImages = Literal["decoded", "original"]
 Repair = Literal["distributed", "local", "none", "gan"]
@@ -88,11 +89,13 @@ class GameConfig:
     repair: Repair = "distributed"  # blocks before every decoder layer (paper); all before the first is "local" (b),
     # "none" decodes the damage as it is (k), "gan" puts a generator's images in place of repaired ones (l)
     gated: bool = True  # repair lands in dropped cells only (paper; False is ablation (i))
+    zero_residual: bool = False  # the repair starts from the damage as it is decoded (ours; code: a random residual)
     real_images: RealImages = "decoded"  # the "real" class (paper; "original" is ablation (a))
     predict_mask: bool = True  # mask head and its loss (paper; False is ablation (g))
     history_batches: CountOrZero = 10  # past corrupted batches kept (paper; the size is ours, it states none); 0: none
     update: Update = "alternating"  # paper; "simultaneous" is code
     adversarial_loss: AdversarialLoss = "nonsaturating"  # authors' intent; "minimax" is the paper, "confusion" code
+    adversarial_halves: AdversarialHalves = "corrupt"  # paper: the minimum over the repair network; "both" is code
     mask_targets: MaskTargets = "repaired"  # paper: corrupt images only; "both" is code
     mask_weight: NotNegative = 0.1  # code
     kept_weight: NotNegative = 0.0  # pixel loss on kept cells against the input; 30 in code, absent from the paper
@@ -304,7 +307,8 @@ BACKBONES = ("alexnet", "resnet18", *APPLICATIONS)
 PAPER = Config()
 
 # Fixed parts of the architecture (code); channel counts before `width` is applied.
-ENCODER_CHANNELS = 32  # E0; doubled by every further layer
+ENCODER_CHANNELS = 32  # E0; doubled by every further layer, scaled by width but for the last, the encoding
+ENCODING_RATIO = 2 / 3  # numbers of an encoding to those of its image, at every width: 6 x 6 x 512 to 96 x 96 x 3
 TRUNK_CHANNELS = (96, 256, 384, 384, 256)  # conv1 ... conv5
 TRUNK_KERNELS = (None, 5, 3, 3, 3)  # pixels; conv1's is network.stem_kernel
 TRUNK_GROUPS = (1, 2, 1, 2, 2)
@@ -330,6 +334,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "game.history_batches": 0,
         "game.update": "simultaneous",
         "game.adversarial_loss": "confusion",  # the real-class loss reaches the repair network as well
+        "game.adversarial_halves": "both",
         "game.mask_targets": "both",
         "game.kept_weight": 30.0,
         "game.repair_mask_loss": True,

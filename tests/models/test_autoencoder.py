@@ -39,7 +39,7 @@ def copy(model: Autoencoder, **changes: Any) -> Autoencoder:
 def test_shapes_and_range() -> None:
     model, images = small(levels=3), pictures(2)
     encoding = model.encoder(images)
-    assert model.grid_size == 2 and encoding.shape == (2, 2, 2, 64)
+    assert model.grid_size == 2 and encoding.shape == (2, 2, 2, 128)
     decoded = model(images)
     assert decoded.shape == images.shape and decoded.dtype == tf.float32 and np.abs(decoded).max() <= 1
     np.testing.assert_array_equal(decoded, model.decoder(encoding))

@@ -21,13 +21,28 @@ from tf_spot.models.backbones import AlexNet
     ],
 )
 def test_discriminator_parameters(monkeypatch: pytest.MonkeyPatch, image_size: int, total: int, fc_1: int) -> None:
-    random = keras.initializers.GlorotUniform  # seconds for the largest
+    random = keras.initializers.RandomUniform  # seconds for the largest
     monkeypatch.setattr(random, "__call__", lambda self, shape, dtype=None: tf.zeros(shape))
     model = discriminator(image_size)
     assert parameters(model) == total
     assert parameters(model.backbone) == 2_334_080
     assert parameters(model.fc1) + parameters(model.fc1_norm) == fc_1
     assert parameters(model.mask_head) == 2_305 and parameters(model.fc2) == 8_194
+
+
+def test_initial_weights_have_the_authors_deviations() -> None:
+    """Glorot's uniform by the fans of the authors' variables: a group and fc_1 are convolutions of their own."""
+    model = discriminator(64)
+    fans = {
+        model.backbone.convs[0]: 11**2 * (3 + 96),
+        model.backbone.convs[1]: 5**2 * (48 + 128),
+        model.backbone.convs[2]: 3**2 * (256 + 384),
+        model.backbone.convs[3]: 3**2 * (192 + 192),
+        model.backbone.convs[4]: 3**2 * (192 + 128),
+        model.fc1: 4**2 * (256 + 4096),
+    }
+    for layer, fan in fans.items():
+        assert np.std(layer.kernel) == pytest.approx(np.sqrt(2 / fan), rel=0.02), layer.name
 
 
 def test_backbone_parameters_layer_by_layer() -> None:

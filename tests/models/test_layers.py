@@ -129,6 +129,17 @@ def test_repair_block_sees_the_mask_as_last_channel() -> None:
     np.testing.assert_allclose(block(x, mask), x + residual.numpy(), atol=1e-5)
 
 
+def test_a_repair_block_that_starts_at_zero_passes_its_inputs_on_and_learns() -> None:
+    inputs, keep_mask = noise(2, 4, 4, 3), np.zeros((2, 4, 4, 1), "float32")
+    block = RepairBlock(zero_residual=True, **NORM)
+    with tf.GradientTape() as tape:
+        outputs = block(inputs, keep_mask, training=True)
+        loss = tf.reduce_sum(outputs**2)
+    np.testing.assert_array_equal(outputs, inputs)
+    assert np.abs(tape.gradient(loss, block.second.kernel)).max() > 0
+    assert np.abs(RepairBlock(**NORM)(inputs, keep_mask, training=True) - inputs).max() > 0.01
+
+
 # --- LocalResponseNorm, ExampleDropout -------------------------------------------------------------------------------
 
 

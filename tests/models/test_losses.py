@@ -28,24 +28,28 @@ def test_realness_loss_averages_both_halves() -> None:
     assert float(losses.realness_loss(real, corrupt)) == pytest.approx(expected)
 
 
-def test_adversarial_losses() -> None:
-    real, corrupt = tf.constant([SURE_REAL]), tf.constant([SURE_CORRUPT])
+def test_adversarial_losses_of_the_corrupt_half_and_of_both() -> None:
+    real, corrupt = tf.constant([SURE_REAL, UNSURE]), tf.constant([SURE_CORRUPT, SURE_CORRUPT])
     unflipped, flipped = -math.log(3 / 4), -math.log(1 / 4)
-    values = {"nonsaturating": flipped, "minimax": -unflipped, "confusion": flipped + unflipped}
-    for kind, expected in values.items():
-        assert float(losses.adversarial_loss(kind, real, corrupt)) == pytest.approx(expected), kind
+    unsure = (-math.log(3 / 4) + math.log(2)) / 2, (-math.log(1 / 4) + math.log(2)) / 2
+    halves = {"corrupt": (unflipped, flipped), "both": ((unflipped + unsure[0]) / 2, (flipped + unsure[1]) / 2)}
+    for half, (right, wrong) in halves.items():
+        for kind, expected in {"nonsaturating": wrong, "minimax": -right, "confusion": wrong + right}.items():
+            found = losses.adversarial_loss(kind, corrupt, real if half == "both" else None)
+            assert float(found) == pytest.approx(expected), (kind, half)
 
 
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("kind", ["nonsaturating", "minimax", "confusion"])
-def test_gradient_on_corrupt_logits(kind: str) -> None:
-    """With p = P(real) and B images, on the real logit: -(1-p)/2B, -p/2B, (2p-1)/2B."""
+def test_gradient_on_corrupt_logits(kind: str, both: bool) -> None:
+    """With p = P(real) and B images, on the real logit: -(1-p)/B, -p/B, (2p-1)/B; half of that with both halves."""
     corrupt = tf.constant([SURE_REAL, SURE_CORRUPT, UNSURE])  # p = 3/4, 1/4, 1/2
     real = tf.constant([UNSURE] * 3)
     with tf.GradientTape() as tape:
         tape.watch(corrupt)
-        loss = losses.adversarial_loss(kind, real, corrupt)
+        loss = losses.adversarial_loss(kind, corrupt, real if both else None)
     p = np.array([0.75, 0.25, 0.5])
-    expected = {"nonsaturating": p - 1, "minimax": -p, "confusion": 2 * p - 1}[kind] / 6
+    expected = {"nonsaturating": p - 1, "minimax": -p, "confusion": 2 * p - 1}[kind] / (6 if both else 3)
     np.testing.assert_allclose(tape.gradient(loss, corrupt)[:, losses.REAL], expected, atol=1e-6)
 
 

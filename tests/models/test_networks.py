@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -33,17 +35,26 @@ def test_repair_parameters_block_by_block() -> None:
 
 
 def test_small_sizes() -> None:
-    """32 pixels with two levels, 64 with three: counted by hand."""
+    """Two and three levels with an encoding that doubles once more: counted by hand."""
     for levels, counts in ((2, (42_272, 93_219, 389_760)), (3, (173_856, 388_387, 1_572_480))):
-        channels = encoder_channels(levels, 1.0)[::-1]
-        built = Encoder(levels, 1.0, 2, **CODER), Decoder(levels, 1.0, **CODER), RepairNetwork(channels, True, **CODER)
+        last = 32 * 2**levels
+        coder: dict[str, Any] = {"encoding_channels": last} | CODER
+        channels = encoder_channels(levels, 1.0, last)[::-1]
+        built = Encoder(levels, 1.0, 2, **coder), Decoder(levels, 1.0, **coder), RepairNetwork(channels, True, **CODER)
         assert tuple(parameters(model) for model in built) == counts
 
 
 def test_width_scales_to_multiples_of_eight() -> None:
     assert [scaled(96, width) for width in (1, 0.5, 0.25, 0.01)] == [96, 48, 24, 8]
     assert encoder_channels(3, 0.5) == [16, 32, 64, 128]
+    assert encoder_channels(3, 0.25, 40) == [8, 16, 32, 40]
     assert [conv.filters for conv in AlexNet(0.5, 7, 2, "batch", **NORM).convs] == [48, 128, 192, 192, 128]
+
+
+@pytest.mark.parametrize("width", [0.1, 0.25, 1.0])
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_an_encoding_has_two_thirds_of_the_images_numbers(levels: int, width: float) -> None:
+    assert encoder_channels(levels, width)[-1] / (3 * 4**levels) == pytest.approx(2 / 3)
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -57,7 +68,7 @@ def test_shapes_at_96_pixels() -> None:
     }  # fmt: skip
     assert all(x.dtype == tf.float32 and float(tf.reduce_min(x)) >= 0 for x in maps.values())
     encoding = Encoder(4, 0.25, 2, **CODER)(images)
-    assert encoding.shape == (1, 6, 6, 128)
+    assert encoding.shape == (1, 6, 6, 512)
     assert Decoder(4, 0.25, **CODER)(encoding).shape == (1, 96, 96, 3)
 
 

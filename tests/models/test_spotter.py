@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.config import PAPER
+from tf_spot.models import losses
 from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
@@ -203,9 +204,12 @@ def test_losses_follow_their_settings() -> None:
     base, heavy, both = of_discriminator(), of_discriminator(mask_weight=2.0), of_discriminator(mask_targets="both")
     assert heavy["loss"] - base["loss"] == pytest.approx((2.0 - 0.1) * base["mask_loss"], rel=1e-4)
     assert abs(both["mask_loss"] - base["mask_loss"]) > 1e-3
-    flipped, minimax = of_repair(), of_repair(adversarial_loss="minimax")
-    assert minimax == pytest.approx(-base["realness_loss"], rel=1e-5)
-    assert of_repair(adversarial_loss="confusion") == pytest.approx(flipped + base["realness_loss"], rel=1e-5)
+    flipped = of_repair()
+    assert flipped == pytest.approx(float(losses.adversarial_loss("nonsaturating", judged.corrupt_logits)), rel=1e-5)
+    both = of_repair(adversarial_halves="both"), of_repair(adversarial_loss="minimax", adversarial_halves="both")
+    assert both[1] == pytest.approx(-base["realness_loss"], rel=1e-5)
+    confusion = of_repair(adversarial_loss="confusion", adversarial_halves="both")
+    assert confusion == pytest.approx(both[0] + base["realness_loss"], rel=1e-5)
     assert of_repair(repair_mask_loss=True) == pytest.approx(flipped + 0.1 * base["mask_loss"], rel=1e-4)
     pixels = np.repeat(np.repeat(corrupted.keep_mask, 4, 1), 4, 2) * np.ones(3)
     kept = np.sum(pixels * (images - corrupted.repaired) ** 2) / pixels.sum()
@@ -239,7 +243,7 @@ def test_history_shows_the_discriminator_past_images() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    for name in ("real_images", "update", "adversarial_loss", "mask_targets"):
+    for name in ("real_images", "update", "adversarial_loss", "adversarial_halves", "mask_targets"):
         with pytest.raises(ValueError, match=f"game.{name} must be one of .*; received: 'odd'"):
             make(**{name: "odd"})
     with pytest.raises(ValueError, match="Set history_batches=0"):
@@ -266,7 +270,8 @@ def test_defaults_are_the_papers() -> None:
     autoencoder = Autoencoder(image_size=32, width=0.1)
     spotter = ArtifactSpotter(autoencoder)
     game = PAPER.game
-    names = ("real_images", "update", "adversarial_loss", "mask_targets", "mask_weight", "kept_weight", "weight_decay")
+    names = ("real_images", "update", "adversarial_loss", "adversarial_halves", "mask_targets", "mask_weight",
+             "kept_weight", "weight_decay")  # fmt: skip
     for name in names:
         assert getattr(spotter, name) == getattr(game, name)
     assert (spotter.damage.drop_rate, spotter.damage.fill) == (game.drop_rate, game.fill)
@@ -356,9 +361,10 @@ def test_saving_weights_keeps_everything(trained: Trained, tmp_path: Path) -> No
 
 def test_every_setting_survives_the_config() -> None:
     settings = {
-        "drop_rate": 0.3, "fill": "noise", "gated": False, "real_images": "original", "history_batches": 3,
-        "batch_size": BATCH, "adversarial_loss": "minimax", "mask_targets": "both", "mask_weight": 0.7,
-        "kept_weight": 2.0, "repair_mask_loss": True, "weight_decay": 0.2, "seed": 7,
+        "drop_rate": 0.3, "fill": "noise", "gated": False, "zero_residual": True, "real_images": "original",
+        "history_batches": 3, "batch_size": BATCH, "adversarial_loss": "minimax", "adversarial_halves": "both",
+        "mask_targets": "both", "mask_weight": 0.7, "kept_weight": 2.0, "repair_mask_loss": True,
+        "weight_decay": 0.2, "seed": 7,
     }  # fmt: skip
     spotter = make(**settings)
     again = ArtifactSpotter.from_config(spotter.get_config())
@@ -366,4 +372,4 @@ def test_every_setting_survives_the_config() -> None:
     for name in set(settings) & set(vars(again)):
         assert getattr(again, name) == settings[name]
     assert (again.damage.drop_rate, again.damage.fill, again.damage.seed, again.past.seed) == (0.3, "noise", 7, 7)
-    assert not again.repair.blocks[0].gated and again.past.batches == 3
+    assert not again.repair.blocks[0].gated and again.repair.blocks[0].zero_residual and again.past.batches == 3

@@ -101,12 +101,13 @@ def _empty_spotter(values: Mapping[str, np.ndarray]) -> ArtifactSpotter:
     """Make the model at the checkpoint's sizes, which follow from three of its shapes."""
     config = preset("authors2019")
     network, game = config.network, config.game
-    width = _shape(values, f"encoder/conv_{LEVELS}/weights")[-1] / (ENCODER_CHANNELS * 2**LEVELS)
+    encoding_channels = _shape(values, f"encoder/conv_{LEVELS}/weights")[-1]
+    width = encoding_channels / (ENCODER_CHANNELS * 2**LEVELS)
     grid, _, _, fc_units = _shape(values, "discriminator/fc_1/weights")
     image_size = grid * 2**LEVELS  # fc_1 covers the whole grid of conv5, which is that of the encoding
     autoencoder = Autoencoder(
         image_size, width, LEVELS, network.encoder_kernel, network.negative_slope, network.norm_momentum,
-        network.norm_epsilon, config.training.reconstruction_weight, game.weight_decay,
+        network.norm_epsilon, encoding_channels, config.training.reconstruction_weight, game.weight_decay,
     )  # fmt: skip
     discriminator = Discriminator(
         image_size=image_size,
@@ -129,6 +130,7 @@ def _empty_spotter(values: Mapping[str, np.ndarray]) -> ArtifactSpotter:
         history_batches=game.history_batches,
         update=game.update,
         adversarial_loss=game.adversarial_loss,
+        adversarial_halves=game.adversarial_halves,
         mask_targets=game.mask_targets,
         mask_weight=game.mask_weight,
         kept_weight=game.kept_weight,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
-from tf_spot.config import PAPER
+from tf_spot.config import ENCODER_CHANNELS, PAPER
 from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
+from tf_spot.models.backbones.base import scaled
 from tf_spot.models.gradient_accumulation import MicroBatches
 from tf_spot.models.losses import reconstruction_loss, weight_penalty
-from tf_spot.models.networks import Decoder, Encoder
+from tf_spot.models.networks import Decoder, Encoder, encoder_channels
 from tf_spot.ops.cpu_features import JIT_COMPILE
 from tf_spot.ops.fused_adam import FusedAdam
 from tf_spot.ops.registry import LayerOptions, TrainingData, register
@@ -37,6 +39,7 @@ class Autoencoder(keras.Model):
         encoder_kernel: of the stride-2 layers; 2 keeps cells apart, 3 is ablation (h).
         negative_slope: of the leaky ReLUs.
         norm_momentum, norm_epsilon: of batch norm.
+        encoding_channels: of the encoding; by default 2 / 3 as many numbers as the image has (paper).
         reconstruction_weight: factor on the mean squared error.
         weight_decay: factor on half the squared norm of the kernels.
 
@@ -58,6 +61,7 @@ class Autoencoder(keras.Model):
         negative_slope: float = PAPER.network.negative_slope,
         norm_momentum: float = PAPER.network.norm_momentum,
         norm_epsilon: float = PAPER.network.norm_epsilon,
+        encoding_channels: int | None = None,
         reconstruction_weight: float = PAPER.training.reconstruction_weight,
         weight_decay: float = PAPER.game.weight_decay,
         **kwargs: Unpack[LayerOptions],
@@ -76,8 +80,9 @@ class Autoencoder(keras.Model):
             "norm_epsilon": norm_epsilon,
             "dtype": self.dtype_policy,
         }
-        self.encoder = Encoder(levels, width, encoder_kernel, **norm)
-        self.decoder = Decoder(levels, width, **norm)
+        self.encoding_channels = encoder_channels(levels, width, encoding_channels)[-1]
+        self.encoder = Encoder(levels, width, encoder_kernel, encoding_channels=self.encoding_channels, **norm)
+        self.decoder = Decoder(levels, width, encoding_channels=self.encoding_channels, **norm)
         self.reconstruction = keras.metrics.Mean(name="reconstruction_loss")
         self.micro_batches = 1
         self.built = True
@@ -158,5 +163,11 @@ class Autoencoder(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         names = ("image_size", "width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon",
-                 "reconstruction_weight", "weight_decay")  # fmt: skip
+                 "encoding_channels", "reconstruction_weight", "weight_decay")  # fmt: skip
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> Autoencoder:
+        # Files of before the encoding had channels of its own: those of the other layers, doubled once more.
+        earlier = scaled(ENCODER_CHANNELS * 2 ** config["levels"], config["width"])
+        return cls(**{"encoding_channels": earlier} | config)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_spot.config import PAPER, TRUNK_BIAS
 from tf_spot.models.backbones import build_backbone
 from tf_spot.models.backbones.base import Configured
-from tf_spot.models.layers import BatchNorm, ExampleDropout
+from tf_spot.models.layers import BatchNorm, ExampleDropout, glorot_uniform
 from tf_spot.ops.registry import InputShape, ModelOptions, register
 
 
@@ -76,7 +76,15 @@ class Discriminator(Configured):
         self.grid_size = self.backbone.grid_size(image_size)
         head: dict[str, Any] = {"bias_initializer": bias, "dtype": "float32"}
         self.mask_head = keras.layers.Conv2D(1, 3, padding="same", name="mask_head", **head) if predict_mask else None
-        self.fc1 = keras.layers.Dense(fc_units, use_bias=False, dtype=self.dtype_policy, name="fc1")
+        cells = self.grid_size**2
+        self.fc1 = keras.layers.Dense(
+            fc_units,
+            use_bias=False,
+            # To the authors fc_1 is a convolution over the whole grid, whose fan out counts its cells.
+            kernel_initializer=glorot_uniform(cells * self.backbone.channels, cells * fc_units),
+            dtype=self.dtype_policy,
+            name="fc1",
+        )
         self.fc1_norm = BatchNorm(
             momentum=norm_momentum, epsilon=norm_epsilon, scale=False, dtype="float32", name="fc1_norm"
         )

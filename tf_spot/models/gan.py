@@ -46,6 +46,7 @@ class GAN(ArtifactSpotter):
             units=NOISE_UNITS,
             levels=ours.levels,
             width=ours.width,
+            encoding_channels=ours.encoding_channels,
             negative_slope=ours.negative_slope,
             norm_momentum=ours.norm_momentum,
             norm_epsilon=ours.norm_epsilon,
@@ -93,6 +94,7 @@ class Generator(Configured):
         negative_slope: float,
         norm_momentum: float,
         norm_epsilon: float,
+        encoding_channels: int | None = None,
         name: str = "generator",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -101,11 +103,12 @@ class Generator(Configured):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
         }
-        settings = {"grid_size": grid_size, "units": units, "levels": levels, "width": width}
+        shape: dict[str, Any] = {"levels": levels, "width": width, "encoding_channels": encoding_channels}
+        settings = {"grid_size": grid_size, "units": units} | shape
         super().__init__(settings | norm, name, **kwargs)
         norm["dtype"] = self.dtype_policy
         self.grid_size, self.units, self.negative_slope = grid_size, units, negative_slope
-        self.decoder = Decoder(levels, width, **norm)
+        self.decoder = Decoder(**shape, **norm)
         self.dense = keras.layers.Dense(
             grid_size**2 * self.decoder.channels[0],
             use_bias=False,

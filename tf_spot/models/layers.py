@@ -7,6 +7,7 @@ their inputs (`autocast=False`): the layers inside cast their own.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Unpack
 
 import keras
@@ -19,6 +20,12 @@ from tf_spot.ops.registry import InputShape, LayerOptions, register
 # Truncated normal, variance 2 / fan average: the authors' initialisation of encoder, decoder and repair network.
 INITIALIZER = {"class_name": "VarianceScaling",
                "config": {"scale": 2.0, "mode": "fan_avg", "distribution": "truncated_normal"}}  # fmt: skip
+
+
+def glorot_uniform(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
+    """Make Glorot's uniform initializer for these fans, where Keras would count others from the kernel's shape."""
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return keras.initializers.RandomUniform(-limit, limit)
 
 
 def upsample_mask(keep_mask: tf.Tensor) -> tf.Tensor:
@@ -164,6 +171,7 @@ class RepairBlock(keras.layers.Layer):
 
     Args:
         gated: let the residual land in dropped cells only; False is ablation (i) of the paper.
+        zero_residual: start with a residual of zero, so that an untrained block passes its inputs on.
 
     Call arguments:
         inputs: (batch, height, width, channels).
@@ -180,6 +188,7 @@ class RepairBlock(keras.layers.Layer):
     def __init__(
         self,
         gated: bool = True,
+        zero_residual: bool = False,
         *,
         negative_slope: float,
         norm_momentum: float,
@@ -187,7 +196,7 @@ class RepairBlock(keras.layers.Layer):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.gated = gated
+        self.gated, self.zero_residual = gated, zero_residual
         self.negative_slope, self.norm_momentum, self.norm_epsilon = negative_slope, norm_momentum, norm_epsilon
 
     def build(self, input_shape: InputShape) -> None:
@@ -201,8 +210,9 @@ class RepairBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="first",
         )
+        start = "zeros" if self.zero_residual else INITIALIZER
         self.second = Conv2D(
-            channels, 3, padding="same", kernel_initializer=INITIALIZER, dtype=self.dtype_policy, name="second"
+            channels, 3, padding="same", kernel_initializer=start, dtype=self.dtype_policy, name="second"
         )
         self.first.build((*batch_and_size, channels + 1))
         self.second.build(tuple(input_shape))
@@ -220,7 +230,7 @@ class RepairBlock(keras.layers.Layer):
         return inputs + (1 - keep_mask) * residual if self.gated else inputs + residual
 
     def get_config(self) -> dict[str, Any]:
-        names = ("gated", "negative_slope", "norm_momentum", "norm_epsilon")
+        names = ("gated", "zero_residual", "negative_slope", "norm_momentum", "norm_epsilon")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 

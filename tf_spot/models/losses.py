@@ -27,21 +27,21 @@ def realness_loss(real_logits: tf.Tensor, corrupt_logits: tf.Tensor) -> tf.Tenso
     return (_cross_entropy(real_logits, REAL) + _cross_entropy(corrupt_logits, CORRUPT)) / 2
 
 
-def adversarial_loss(kind: str, real_logits: tf.Tensor, corrupt_logits: tf.Tensor) -> tf.Tensor:
-    """What the repair network minimises against the discriminator.
+def adversarial_loss(kind: str, corrupt_logits: tf.Tensor, real_logits: tf.Tensor | None = None) -> tf.Tensor:
+    """What the repair network minimises against the discriminator, the mean over examples.
 
     Args:
-        kind: `nonsaturating`: the discriminator's loss with both labels flipped (authors' intent); `minimax`: minus its
-            loss (the paper's formula); `confusion`: flipped plus unflipped, whose gradient pulls towards "undecided"
-            (what the authors' code does by accident).
-        real_logits: (batch, 2); they matter only through batch norm.
+        kind: `nonsaturating`: the discriminator's loss with flipped labels (authors' intent); `minimax`: minus its loss
+            (the paper's formula); `confusion`: flipped plus unflipped, whose gradient pulls towards "undecided" (what
+            the authors' code does by accident).
         corrupt_logits: (batch, 2).
+        real_logits: (batch, 2), which the repair network changes through batch norm alone; given, the loss is of both
+            halves (authors' code), without them of the corrupt half (the paper's minimum over the repair network).
     """
-    unflipped = realness_loss(real_logits, corrupt_logits)
-    if kind == "minimax":
-        return -unflipped
-    flipped = (_cross_entropy(real_logits, CORRUPT) + _cross_entropy(corrupt_logits, REAL)) / 2
-    return flipped + unflipped if kind == "confusion" else flipped
+    halves = [(corrupt_logits, CORRUPT)] if real_logits is None else [(corrupt_logits, CORRUPT), (real_logits, REAL)]
+    unflipped = tf.add_n([_cross_entropy(logits, label) for logits, label in halves]) / len(halves)
+    flipped = tf.add_n([_cross_entropy(logits, 1 - label) for logits, label in halves]) / len(halves)
+    return {"nonsaturating": flipped, "minimax": -unflipped, "confusion": flipped + unflipped}[kind]
 
 
 def mask_loss(

@@ -17,16 +17,22 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tf_spot.config import ENCODER_CHANNELS
+from tf_spot.config import ENCODER_CHANNELS, ENCODING_RATIO
 from tf_spot.models.backbones.base import Configured, scaled
 from tf_spot.models.layers import INITIALIZER, ConvBlock, RepairBlock, UpConv, upsample_mask
 from tf_spot.ops.registry import InputShape, ModelOptions, register
 from tf_spot.ops.rematerialization import recomputed
 
 
-def encoder_channels(levels: int, width: float) -> list[int]:
-    """Return the channels of E0 ... E_levels."""
-    return [scaled(ENCODER_CHANNELS * 2**level, width) for level in range(levels + 1)]
+def encoder_channels(levels: int, width: float, encoding_channels: int | None = None) -> list[int]:
+    """Return the channels of E0 ... E_levels.
+
+    Args:
+        levels, width: see `Autoencoder`.
+        encoding_channels: of the last one; by default those that give an encoding the paper's ratio to its image.
+    """
+    last = encoding_channels or round(ENCODING_RATIO * 3 * 4**levels)  # a cell has 4^levels pixels
+    return [*(scaled(ENCODER_CHANNELS * 2**level, width) for level in range(levels)), last]
 
 
 @register
@@ -46,6 +52,7 @@ class Encoder(Configured):
         negative_slope: float,
         norm_momentum: float,
         norm_epsilon: float,
+        encoding_channels: int | None = None,
         name: str = "encoder",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -54,9 +61,10 @@ class Encoder(Configured):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
         }
-        super().__init__({"levels": levels, "width": width, "kernel_size": kernel_size} | norm, name, **kwargs)
+        shape = {"levels": levels, "width": width, "encoding_channels": encoding_channels}
+        super().__init__(shape | {"kernel_size": kernel_size} | norm, name, **kwargs)
         norm["dtype"] = self.dtype_policy
-        first, *others = encoder_channels(levels, width)
+        first, *others = encoder_channels(levels, width, encoding_channels)
         self.stages = [ConvBlock(first, 3, name="e0", **norm)]
         self.stages += [ConvBlock(c, kernel_size, 2, name=f"e{i}", **norm) for i, c in enumerate(others, start=1)]
         self.build((None, None, None, 3))
@@ -94,6 +102,7 @@ class Decoder(Configured):
         negative_slope: float,
         norm_momentum: float,
         norm_epsilon: float,
+        encoding_channels: int | None = None,
         name: str = "decoder",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -102,10 +111,12 @@ class Decoder(Configured):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
         }
-        super().__init__({"levels": levels, "width": width} | norm, name, **kwargs)
+        shape = {"levels": levels, "width": width, "encoding_channels": encoding_channels}
+        super().__init__(shape | norm, name, **kwargs)
         norm["dtype"] = self.dtype_policy
         self.recompute = False
-        self.channels = encoder_channels(levels, width)[::-1]  # channels entering each stage, the deepest first
+        # Channels entering each stage, the deepest first.
+        self.channels = encoder_channels(levels, width, encoding_channels)[::-1]
         self.stages: list[Any] = [UpConv(c, 3, name=f"d{i}", **norm) for i, c in enumerate(self.channels[1:], start=1)]
         self.stages.append(
             keras.layers.Conv2D(
@@ -141,7 +152,7 @@ class RepairNetwork(Configured):
 
     Args:
         channels: what enters each layer of the decoder.
-        gated: see `RepairBlock`.
+        gated, zero_residual: see `RepairBlock`.
         placement: `distributed`: one block before each layer of the decoder (paper); `local`: as many in a row before
             the first (ablation (b)); `none`: no blocks, the damage is only decoded (ablation (k)).
 
@@ -170,6 +181,7 @@ class RepairNetwork(Configured):
         norm_momentum: float,
         norm_epsilon: float,
         placement: str = "distributed",
+        zero_residual: bool = False,
         name: str = "repair",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -180,12 +192,13 @@ class RepairNetwork(Configured):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
         }
-        super().__init__({"channels": list(channels), "gated": gated, "placement": placement} | norm, name, **kwargs)
+        block: dict[str, Any] = {"gated": gated, "zero_residual": zero_residual}
+        super().__init__({"channels": list(channels), "placement": placement} | block | norm, name, **kwargs)
         self.recompute = False
         self.channels = list(channels)
         count = 0 if placement == "none" else len(self.channels)
         norm["dtype"] = self.dtype_policy
-        self.blocks = [RepairBlock(gated, name=f"r{i}", **norm) for i in range(1, count + 1)]
+        self.blocks = [RepairBlock(**block, name=f"r{i}", **norm) for i in range(1, count + 1)]
         self.stage_of_block = [0] * count if placement == "local" else list(range(count))
         self.build((None, None, None, self.channels[0]))
 

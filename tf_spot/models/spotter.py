@@ -44,13 +44,14 @@ class ArtifactSpotter(AdversarialModel):
         drop_rate: share of the encoding's cells dropped, 0 <= rate < 1.
         fill: what a dropped cell becomes, see `Damage`.
         repair: `distributed`, `local` or `none`, see `RepairNetwork`. With `none` only the discriminator is trained.
-        gated: repair lands in dropped cells only.
+        gated, zero_residual: see `RepairBlock`.
         real_images: `decoded`: autoencoded images are the class "real"; `original`: the photos are (ablation (a)).
         history_batches: past corrupted images kept for each index of the batch; 0: none.
         batch_size: images in a training batch over all replicas; needed at construction only to load a saved history.
         update: `alternating`: the discriminator first, then the repair network through the discriminator as just
             updated; `simultaneous`: both from one forward pass (the authors' code).
         adversarial_loss: `nonsaturating`, `minimax` or `confusion`, see `losses.adversarial_loss`.
+        adversarial_halves: it is of the `corrupt` half (paper) or of `both` (the authors' code).
         mask_targets: `repaired` or `both`, see `losses.mask_loss`.
         mask_weight: of the mask loss.
         kept_weight: of `losses.kept_loss` for the repair network.
@@ -74,11 +75,13 @@ class ArtifactSpotter(AdversarialModel):
         fill: str = PAPER.game.fill,
         repair: str = PAPER.game.repair,
         gated: bool = PAPER.game.gated,
+        zero_residual: bool = PAPER.game.zero_residual,
         real_images: str = PAPER.game.real_images,
         history_batches: int = PAPER.game.history_batches,
         batch_size: int | None = None,
         update: str = PAPER.game.update,
         adversarial_loss: str = PAPER.game.adversarial_loss,
+        adversarial_halves: str = PAPER.game.adversarial_halves,
         mask_targets: str = PAPER.game.mask_targets,
         mask_weight: float = PAPER.game.mask_weight,
         kept_weight: float = PAPER.game.kept_weight,
@@ -89,8 +92,9 @@ class ArtifactSpotter(AdversarialModel):
     ) -> None:
         super().__init__(LOGS, **kwargs)
         self._settings: dict[str, Any] = {
-            "drop_rate": drop_rate, "fill": fill, "repair": repair, "gated": gated, "real_images": real_images,
-            "history_batches": history_batches, "update": update, "adversarial_loss": adversarial_loss,
+            "drop_rate": drop_rate, "fill": fill, "repair": repair, "gated": gated, "zero_residual": zero_residual,
+            "real_images": real_images, "history_batches": history_batches, "update": update,
+            "adversarial_loss": adversarial_loss, "adversarial_halves": adversarial_halves,
             "mask_targets": mask_targets, "mask_weight": mask_weight, "kept_weight": kept_weight,
             "repair_mask_loss": repair_mask_loss, "weight_decay": weight_decay, "seed": seed,
         }  # fmt: skip
@@ -103,7 +107,8 @@ class ArtifactSpotter(AdversarialModel):
         _check_grids(self.autoencoder, self.discriminator)
         self.damage = Damage(drop_rate, fill, seed, dtype="float32")
         self.repair = self.build_repair()
-        self.real_images, self.update, self.adversarial_loss = real_images, update, adversarial_loss
+        self.real_images, self.update = real_images, update
+        self.adversarial_loss, self.adversarial_halves = adversarial_loss, adversarial_halves
         self.mask_targets, self.mask_weight, self.kept_weight = mask_targets, mask_weight, kept_weight
         self.repair_mask_loss, self.weight_decay = repair_mask_loss, weight_decay
         self.past = History(history_batches, seed, dtype="float32") if history_batches else None
@@ -253,7 +258,8 @@ class ArtifactSpotter(AdversarialModel):
             judged: of real and repaired images.
             kept_cells: see `losses.kept_loss`.
         """
-        adversarial = losses.adversarial_loss(self.adversarial_loss, judged.real_logits, judged.corrupt_logits)
+        real_logits = judged.real_logits if self.adversarial_halves == "both" else None
+        adversarial = losses.adversarial_loss(self.adversarial_loss, judged.corrupt_logits, real_logits)
         total = adversarial
         mask = self._mask_loss(judged, keep_mask) if self.repair_mask_loss else None
         if mask is not None:
@@ -349,6 +355,7 @@ class ArtifactSpotter(AdversarialModel):
             ours.norm_momentum,
             ours.norm_epsilon,
             placement=self._settings["repair"],
+            zero_residual=self._settings["zero_residual"],
             dtype=self.dtype_policy,
         )
 
@@ -369,7 +376,7 @@ def _share(flags: tf.Tensor) -> tf.Tensor:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    for name in ("real_images", "update", "adversarial_loss", "mask_targets"):
+    for name in ("real_images", "update", "adversarial_loss", "adversarial_halves", "mask_targets"):
         check_field(f"game.{name}", settings[name])
     if settings["update"] == "simultaneous" and settings["history_batches"]:
         raise ValueError(

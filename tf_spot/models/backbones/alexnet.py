@@ -17,7 +17,7 @@ from tf_spot.config import (
     check_field,
 )
 from tf_spot.models.backbones.base import Backbone, scaled
-from tf_spot.models.layers import BatchNorm, LocalResponseNorm
+from tf_spot.models.layers import BatchNorm, LocalResponseNorm, glorot_uniform
 from tf_spot.ops.convolutions import Conv2D
 from tf_spot.ops.registry import InputShape, ModelOptions
 
@@ -55,16 +55,21 @@ class AlexNet(Backbone):
         check_field("network.trunk_norm", trunk_norm)
         normed = (trunk_norm == "batch",) * 4 + (True,)
         batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
-        self.convs, self.norms = [], []
+        self.convs, self.norms, inputs = [], [], 3
         for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
+            filters, size = scaled(channels, width), kernel or stem_kernel
+            # Every group is a convolution of its own to the authors; Keras counts the filters of all groups.
+            fans = size**2 * inputs // groups, size**2 * filters // groups
+            inputs = filters
             self.convs.append(
                 Conv2D(
-                    scaled(channels, width),
-                    kernel or stem_kernel,
+                    filters,
+                    size,
                     strides=stem_stride if i == 0 else 1,
                     groups=groups,
                     padding="same",
                     use_bias=not normed[i],
+                    kernel_initializer=glorot_uniform(*fans),
                     bias_initializer=keras.initializers.Constant(TRUNK_BIAS),
                     dtype=self.dtype_policy,
                     name=f"conv{i + 1}",
