@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_levels_follow_the_stem_stride() -> None:
 def test_config_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         PAPER.game.drop_rate = 0.1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("width", "stem_stride", "channels"), [(0.25, 2, 64), (0.5, 2, 128), (1.0, 4, 512)])
+def test_a_recipe_of_before_keeps_its_losses_and_its_encoding(
+    width: float, stem_stride: int, channels: int, tmp_path: Path
+) -> None:
+    values = PAPER.replace(**{"network.width": width, "network.stem_stride": stem_stride}).to_dict()
+    del values["game"]["adversarial_halves"], values["network"]["encoding_ratio"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    found = Config.load(tmp_path / "config.json")
+    assert (found.game.adversarial_halves, found.network.encoding_channels) == ("both", channels)
 
 
 def test_reading_a_config_does_not_load_tensorflow() -> None:

@@ -67,6 +67,8 @@ class NetworkConfig:
     stem_kernel: Count = 11  # pixels, conv1 of alexnet (code)
     stem_stride: Stride = 4  # pixels, conv1 of alexnet (code); the encoder has 2 + log2(stem_stride) levels
     encoder_kernel: Count = 2  # pixels, E1...; 3 is ablation (h)
+    encoding_ratio: Positive = 2 / 3  # numbers of an encoding to those of its image, at every width (code: 18,432 to
+    # 27,648 at 96 pixels)
     negative_slope: Share = 0.2  # leaky ReLU of encoder, decoder, repair (code; the first public code had 0.1)
     norm_momentum: ShareBelowOne = 0.975  # batch norm (code)
     norm_epsilon: Positive = 1e-3  # batch norm (code)
@@ -78,6 +80,11 @@ class NetworkConfig:
     def levels(self) -> int:
         """Number of stride-2 encoder layers that makes the mask grid equal the conv5 grid."""
         return 2 + int(math.log2(self.stem_stride))
+
+    @property
+    def encoding_channels(self) -> int:
+        """Channels of the encoding: a cell stands for 4^levels pixels of 3 numbers."""
+        return max(1, round(self.encoding_ratio * 3 * 4**self.levels))
 
 
 @dataclass(frozen=True)
@@ -225,14 +232,27 @@ class Config:
 
     @staticmethod
     def load(path: str | Path) -> Config:
-        """Reads what `to_json` wrote."""
+        """Read what `to_json` wrote; a field that did not exist then has the value that it would have had."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(
                 f"a recipe is a file such as RUN/config.json; received: {path} ({error.strerror})"
             ) from None
-        return Config.from_dict(json.loads(text))
+        values = json.loads(text)
+        _add_later_fields(values)
+        return Config.from_dict(values)
+
+
+def _add_later_fields(values: dict[str, Any]) -> None:
+    """Complete a recipe of before these fields existed, so that a run which it began goes on as it was."""
+    network, game = values.get("network", {}), values.get("game", {})
+    if "adversarial_loss" in game:
+        game.setdefault("adversarial_halves", "both")
+    if "stem_stride" in network and "width" in network and "encoding_ratio" not in network:
+        # The encoding had twice the channels of the layer before it, to a multiple of 8.
+        cell = 4 * network["stem_stride"]
+        network["encoding_ratio"] = max(8, 8 * round(ENCODER_CHANNELS * cell * network["width"] / 8)) / (3 * cell**2)
 
 
 def check_field(name: str, value: Any) -> None:
@@ -308,7 +328,6 @@ PAPER = Config()
 
 # Fixed parts of the architecture (code); channel counts before `width` is applied.
 ENCODER_CHANNELS = 32  # E0; doubled by every further layer, scaled by width but for the last, the encoding
-ENCODING_RATIO = 2 / 3  # numbers of an encoding to those of its image, at every width: 6 x 6 x 512 to 96 x 96 x 3
 TRUNK_CHANNELS = (96, 256, 384, 384, 256)  # conv1 ... conv5
 TRUNK_KERNELS = (None, 5, 3, 3, 3)  # pixels; conv1's is network.stem_kernel
 TRUNK_GROUPS = (1, 2, 1, 2, 2)

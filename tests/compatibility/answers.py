@@ -53,11 +53,14 @@ def resumed_spotter(files: Path, folder: Path) -> Answers:
 
 
 def resumed_autoencoder(files: Path, folder: Path) -> Answers:
-    """The run, stopped after step 2 of 4 of stage 1, trained to its end."""
+    """The run, stopped after step 2 of 4 of stage 1, trained to its end.
+
+    Its autoencoder alone: stage 2 had not begun, and begins with the initial weights of today.
+    """
     run = stopped_run(files, folder)
     (run / "autoencoder.keras").unlink()
     shutil.rmtree(run / "checkpoints" / "spotter")
-    return resumed(files, run)
+    return {"decoded": resumed(files, run)["decoded"]}
 
 
 def resumed(files: Path, run: Path) -> Answers:

@@ -31,6 +31,7 @@ FIELDS = {  # field: (a value that is not the default, where it must arrive)
     "data.image_size": (32, lambda s: s.autoencoder.image_size),
     "network.width": (0.25, lambda s: s.autoencoder.width),
     "network.encoder_kernel": (3, lambda s: s.autoencoder.encoder_kernel),
+    "network.encoding_ratio": (1.0, lambda s: s.autoencoder.encoding_channels / 48),
     "network.negative_slope": (0.1, lambda s: s.autoencoder.negative_slope),
     "network.norm_momentum": (0.9, lambda s: s.discriminator.backbone.norms[0].momentum),
     "network.norm_epsilon": (0.01, lambda s: s.discriminator.backbone.norms[0].epsilon),

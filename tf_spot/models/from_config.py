@@ -23,6 +23,7 @@ def build_autoencoder(config: Config) -> Autoencoder:
         width=network.width,
         levels=network.levels,
         encoder_kernel=network.encoder_kernel,
+        encoding_channels=network.encoding_channels,
         negative_slope=network.negative_slope,
         norm_momentum=network.norm_momentum,
         norm_epsilon=network.norm_epsilon,

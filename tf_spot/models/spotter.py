@@ -368,6 +368,7 @@ class ArtifactSpotter(AdversarialModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> ArtifactSpotter:
         names = ("autoencoder", "discriminator")
+        config = {"adversarial_halves": "both"} | config  # files of before there was a choice
         return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in names})
 
 

@@ -26,7 +26,8 @@ from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, train_stage
 
 # What fixes the meaning of an autoencoder's weights, besides `image_size`: fields of the network.
-_ARCHITECTURE = ("width", "levels", "encoder_kernel", "negative_slope", "norm_momentum", "norm_epsilon")
+_ARCHITECTURE = ("width", "levels", "encoder_kernel", "encoding_channels", "negative_slope", "norm_momentum",
+                 "norm_epsilon")  # fmt: skip
 
 
 def train(
