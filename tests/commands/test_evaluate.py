@@ -100,6 +100,14 @@ def test_every_option_arrives_as_its_type(monkeypatch: pytest.MonkeyPatch) -> No
     assert (call["scales"], call["test_scale"], call["finetuned"]) == ([40, 48], 44, False)
 
 
+def test_without_data_the_photos_are_those_of_the_training(
+    monkeypatch: pytest.MonkeyPatch, spec: str, run: Path
+) -> None:
+    monkeypatch.setattr("tests.commands.test_evaluate.BASE", ["evaluate", str(run), "--task"])
+    call = given(monkeypatch, "repair", "--num-images", "40")
+    assert (call["spec"], call["num_images"]) == (spec, 40)
+
+
 def test_help_names_every_task_every_option_and_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["evaluate", "--help"])

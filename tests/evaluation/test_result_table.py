@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.repair_result import REPAIR
 from tf_spot.evaluation import format_table
 
 
@@ -19,6 +20,16 @@ def test_table_shows_every_figure_and_the_lead(result: dict[str, Any]) -> None:
     expected = result["by_layer"]["conv2"] - result["rivals"]["random"]["by_layer"]["conv2"]
     assert lead.split()[3:][1] == f"{expected:+.1f}"
     assert len({len(line) for line in (head, spot, random, lead, encoding, pixels)}) == 1  # columns stand straight
+
+
+def test_the_table_of_repair_has_a_row_per_kind_of_image() -> None:
+    lines = format_table(REPAIR).splitlines()
+    assert lines[0] == "repair on mine: 2,560 test images; critic trained for 600 steps on 1,792 of them"
+    assert lines[1].startswith("autoencoder: 23.4 dB, 31 % of the Laplacian energy;") and lines[1].endswith(" 0.004")
+    assert lines[2].split() == ["critic", "AUC", "patch", "distance", "brightness", "PSNR"]
+    assert lines[3].split() == ["unrepaired", "0.973", "±", "0.004", "0.066", "-3.0", "18.0"]
+    assert lines[4].split() == ["repaired", "0.786", "±", "0.012", "0.040", "+7.5", "16.0"]
+    assert len({len(line) for line in lines[2:]}) == 1
 
 
 def test_tables_of_folds_and_of_measures() -> None:

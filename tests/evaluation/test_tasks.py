@@ -33,6 +33,8 @@ def test_every_option_belongs_to_a_task_and_every_task_takes_known_ones() -> Non
         ("finetune", {"layers": ("conv1",)}, {}, "--layers goes with --task linear, knn, stl10; received: --task fine"),
         ("finetune", {"finetuned": False}, {}, "--frozen-only goes with --task stl10"),
         ("linear", {}, {"learning_rate": 0.1}, "leave out --learning-rate"),
+        ("linear", {"num_images": 99}, {}, "--num-images goes with --task repair; received: --task linear"),
+        ("repair", {}, {"patience": 1}, "leave out --patience"),
         ("colour", {}, {}, "allowed: linear, knn, finetune, stl10, .*; received: colour"),
     ],
 )

@@ -3,6 +3,7 @@
 import re
 
 from tests.report.example import rendered, result, rows
+from tests.support.repair_result import REPAIR
 from tf_spot.report.tables import Cell, cells, results
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
@@ -78,6 +79,17 @@ def test_classes_of_segmentation_have_one_value(new_run) -> None:
             "value": 25.0, "by_layer": {"finetuned": 25.0}, "by_class": {"cat": 31.0}, "stderr": 0.4}  # fmt: skip
     html = tables(new_run, spot | {"rivals": {"random": spot | {"by_class": {"cat": 32.0}}}})
     assert rows(html)[0] == ["", "finetuned"] and rows(html)[-1] == ["cat", "31.0", "32.0"]
+
+
+def test_repair_has_a_row_per_kind_of_image(new_run) -> None:
+    html = tables(new_run, REPAIR)
+    assert rows(html) == [
+        ["", "critic AUC", "patch distance", "brightness", "PSNR"],
+        ["unrepaired", "0.973 ± 0.004", "0.066", "-3.0", "18.0"],
+        ["repaired", "0.786 ± 0.012", "0.040", "+7.5", "16.0"],
+    ]
+    assert re.findall(r"<tr class=own><td>(.*?)</td>", html) == ["repaired"]
+    assert "autoencoder: 23.4 dB, 31 % of the Laplacian energy" in html
 
 
 def test_other_files_among_the_results_are_named(new_run) -> None:

@@ -23,7 +23,7 @@ def add(subcommands: Subcommands) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "tasks:\n" + "\n".join(f"  {name:20}{task.summary}" for name, task in TASKS.items())
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
-    parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
+    parser.add_argument("--data", metavar="SPEC", help="photos with labels and a test split (those of the training)")
     parser.add_argument("--task", required=True, choices=list(TASKS), help="see below and docs/protocols.md")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything drawn (0)")
@@ -68,6 +68,7 @@ def _add_task_options(groups: _Groups) -> None:
     groups.add("scales", metavar="N,...", type=_numbers, help="pixels, shorter sides of the photos in training (3/4, 1 "
                "and 5/4 of the test's)")  # fmt: skip
     groups.add("test_scale", metavar="N", type=int, help="pixels, in the test (twice the run's image size)")
+    groups.add("num_images", metavar="N", type=int, help=f"test photos, at most ({Options.num_images})")
 
 
 def _metavar(kind: type) -> str:
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.evaluation import format_table
     from tf_spot.evaluation.evaluate_run import evaluate_run
     from tf_spot.progress import show_progress
+    from tf_spot.runs.run import Run
     from tf_spot.storage.files import write_json
 
     # What is not given is left to the defaults of `evaluate_run` and of the recipe.
@@ -101,7 +103,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
         result = evaluate_run(
             options.run,
-            options.data,
+            options.data or Run(options.run).data["spec"],
             options.task,
             recipe=FinetuneConfig(**recipe),
             seed=options.seed,

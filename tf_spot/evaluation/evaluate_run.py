@@ -48,6 +48,7 @@ def evaluate_run(
     finetuned: bool = True,
     scales: Sequence[int] | None = None,
     test_scale: int | None = None,
+    num_images: int = Options.num_images,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def evaluate_run(
         spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
         task: one of `tasks.TASKS`, which also lists the options of each.
         recipe: how networks are trained with labels; by default that of `Recipe`.
-        layers, num_values, pooling, solver, finetuned, scales, test_scale: see `tasks.Options`.
+        layers, num_values, pooling, solver, finetuned, scales, test_scale, num_images: see `tasks.Options`.
         epochs: of the linear probe's solver `sgd`, or instead of the recipe's.
         seed: of everything drawn.
         on_progress: called with (done, total, text).
@@ -78,7 +79,9 @@ def evaluate_run(
             trains with labels.
     """
     started = time.monotonic()
-    options = Options(_tuple(layers), num_values, pooling, solver, epochs, finetuned, _tuple(scales), test_scale)
+    options = Options(
+        _tuple(layers), num_values, pooling, solver, epochs, finetuned, _tuple(scales), test_scale, num_images
+    )
     recipe = recipe or Recipe()
     check_task(task, options, recipe)
     if TASKS[task].trains:

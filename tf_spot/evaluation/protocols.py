@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_spot.distributed.strategies import num_workers
 from tf_spot.evaluation.beside_controls import evaluate_task
 from tf_spot.evaluation.finetune import Recipe, finetune
+from tf_spot.evaluation.repair.measure import measure_repair
 from tf_spot.evaluation.result_cache import ResultCache
 from tf_spot.evaluation.stl10 import stl10
 from tf_spot.evaluation.stl10_files import official_files
@@ -73,6 +74,13 @@ def run_finetune(job: Job) -> dict[str, Any]:
     trained = job.cache.path / "spot.keras"
     write_file(job.run.model_path("classifier"), lambda aside: shutil.copyfile(trained, aside))
     return metrics
+
+
+def run_repair(job: Job) -> dict[str, Any]:
+    """Measure how well the damage is hidden."""
+    return measure_repair(
+        job.spotter, job.source, num_images=job.options.num_images, seed=job.seed, on_progress=job.on_progress
+    )
 
 
 def run_stl10(job: Job) -> dict[str, Any]:

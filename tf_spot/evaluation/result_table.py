@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+REPAIR_COLUMNS = ("critic AUC", "patch distance", "brightness", "PSNR")
+
 
 def format_table(result: Mapping[str, Any]) -> str:
-    """Return the metrics of a result file as a table, one row per method.
+    """Return the metrics of a result file as a table: one row per method, of the task `repair` one per kind of image.
 
     One column per layer or measure, and the best layer where there is one; `±` is the deviation over folds. Encoding
     and pixels have one value each, under `best`. Below `random` stands the lead over it, in points.
@@ -15,6 +17,8 @@ def format_table(result: Mapping[str, Any]) -> str:
     Args:
         result: of `evaluate_run` or `evaluate_task`.
     """
+    if result["task"] == "repair":
+        return "\n".join([*repair_says(result), *_aligned(REPAIR_COLUMNS, repair_rows(result))])
     layers, controls = list(result["by_layer"]), result["rivals"]
     best = ["best"] if "best_layer" in result else []
     spot, random = ([*metrics["by_layer"].values(), *(metrics["value"] for _ in best)]
@@ -28,6 +32,30 @@ def format_table(result: Mapping[str, Any]) -> str:
         if name != "random":
             rows[name] = [""] * len(layers) + [f"{control['value']:.1f}"]
     return "\n".join([_title(result), *_aligned([*layers, *best], rows)])
+
+
+def repair_rows(result: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the cells of `REPAIR_COLUMNS` by kind of image, from a result of the task `repair`."""
+    return {
+        kind: [
+            f"{metrics['critic_auc']:.3f} ± {metrics['critic_stderr']:.3f}",
+            f"{metrics['patch_distance']:.3f}",
+            f"{metrics['brightness_shift']:+.1f}",
+            f"{metrics['psnr']:.1f}",
+        ]
+        for kind, metrics in result["kinds"].items()
+    }
+
+
+def repair_says(result: Mapping[str, Any]) -> list[str]:
+    """Return the sentences that belong to `repair_rows`."""
+    critic, autoencoder = result["critic"], result["autoencoder"]
+    return [
+        f"repair on {result['data']}: {result['test_images']:,} test images; "
+        f"critic trained for {critic['steps']} steps on {critic['train_images']:,} of them",
+        f"autoencoder: {autoencoder['psnr']:.1f} dB, {100 * autoencoder['laplacian_share']:.0f} % of the Laplacian "
+        f"energy; patch distance of decoded images to themselves {result['patch_noise']:.3f}",
+    ]
 
 
 def _title(result: Mapping[str, Any]) -> str:

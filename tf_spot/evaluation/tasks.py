@@ -25,7 +25,7 @@ class Task(NamedTuple):
     summary: str  # for --help
     options: tuple[str, ...]  # that it takes: fields of `Options` and of `FinetuneConfig`
     data: Literal["photos", "stl10", "voc"] = "photos"  # how its photos are opened
-    trains: bool = False  # by a `FinetuneConfig`, on one device
+    trains: bool = False  # networks, on one device
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Options:
     finetuned: bool = True  # False: frozen layers only
     scales: tuple[int, ...] | None = None  # pixels, shorter sides of the photos in training; None: from test_scale
     test_scale: int | None = None  # pixels, shorter side of the photos in the test; None: twice the run's image size
+    num_images: int = 2_560  # test photos, at most
 
 
 TASKS = {
@@ -76,6 +77,7 @@ TASKS = {
         data="voc",
         trains=True,
     ),
+    "repair": Task("run_repair", "how well dropped cells are hidden from a fresh critic", ("num_images",), trains=True),
 }
 PROBES = tuple(name for name, task in TASKS.items() if not task.trains)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_spot.evaluation.result_table import REPAIR_COLUMNS, repair_rows, repair_says
 from tf_spot.report.html import Block, note
 from tf_spot.runs.run import Run
 
@@ -58,11 +59,23 @@ def _result_block(path: Path) -> Block:
     result = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(result, dict) or not {"task", "method", "value"} <= set(result):
         return note(f"{path.name} is not a result of tf-spot evaluate.")
+    if result["task"] == "repair":
+        return Block("result.html", _repair_table(result))
     # "rivals" is the key of the controls in result files.
     methods = {result["method"]: result} | result.get("rivals", {})
     heading = f"{result['task']} on {result.get('data', 'unknown data')}"
     data = ResultTable(heading, _table_of_methods(methods, result), _description(result), _table_of_classes(methods))
     return Block("result.html", data)
+
+
+def _repair_table(result: Result) -> ResultTable:
+    """One row per kind of altered image."""
+    rows = [
+        Row(kind, [Cell(text, best=False) for text in texts], own=kind == "repaired")
+        for kind, texts in repair_rows(result).items()
+    ]
+    heading = f"repair on {result['data']}"
+    return ResultTable(heading, Table(["", *REPAIR_COLUMNS], rows), "; ".join(repair_says(result)), None)
 
 
 def _table_of_methods(methods: Mapping[str, Result], result: Result) -> Table:

@@ -1,0 +1,1 @@
+"""How well a run's repair network hides the damage."""
