@@ -62,6 +62,14 @@ def test_new_run_has_a_page_that_says_what_is_missing(new_run) -> None:
     assert page.text.count("No spotter yet") == 3
 
 
+def test_warnings_stand_above_the_curves(new_run) -> None:
+    line = {"stage": "spotter", "step": 5, "epoch": 5, "held_out_psnr": 20.0}
+    new_run.add_metrics(line | {"held_out_unrepaired_distance": 0.1, "held_out_repaired_distance": 0.2})
+    text = Page(report(new_run.path).read_text(encoding="utf-8")).text
+    blur, harm = text.index("Warning: the autoencoder's copies"), text.index("Warning: the repair makes damage easier")
+    assert blur < harm < text.index("Healthy: repaired falls well below unrepaired")
+
+
 def test_other_folder_is_refused(tmp_path) -> None:
     with pytest.raises(UserError, match="config.json"):
         report(tmp_path)

@@ -121,3 +121,16 @@ def test_held_out_reconstruction_is_a_mean_over_photos_not_over_batches():
     logs = {}
     callback.on_epoch_end(0, logs)
     assert logs["held_out_reconstruction_loss"] == pytest.approx(64 / 65)
+
+
+def test_the_quality_of_copies_joins_the_logs_of_stage_1():
+    """Copies at half the contrast of noise: a quarter of the energy, and an error that is half the image."""
+    images = np.random.default_rng(0).choice([-1.0, 1.0], (4, 8, 8, 3)).astype(np.float32)
+    callback = health.HeldOutReconstruction(
+        SimpleNamespace(held_out=lambda b: tf.data.Dataset.from_tensor_slices(images).batch(b))
+    )
+    callback.set_model(lambda images: images / 2)
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert logs["held_out_psnr"] == pytest.approx(10 * math.log10(4 / 0.25))
+    assert logs["held_out_laplacian_share"] == pytest.approx(0.25)

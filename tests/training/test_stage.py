@@ -68,7 +68,7 @@ COUNT, RECORD, SAVE = ["CountSteps", "FiniteLoss"], ["PictureGrid", "MetricsLog"
 
 @pytest.mark.parametrize(
     ("stage", "health"),
-    [("autoencoder", ["HeldOutReconstruction"]), ("spotter", ["HealthSignals", "Projector"])],
+    [("autoencoder", ["HeldOutReconstruction"]), ("spotter", ["HealthSignals", "RepairSignals", "Projector"])],
 )
 def test_measures_come_before_records_and_saving_and_stopping_last(run, stage, health):
     """Health signals join the logs that `MetricsLog` writes, and a user's callback sees all of them."""

@@ -72,10 +72,12 @@ def test_metrics_have_losses_and_health_of_each_epoch(trained):
     assert [(line["stage"], line["epoch"], line["step"]) for line in lines] == [
         ("autoencoder", 1, 3), ("autoencoder", 2, 5), ("spotter", 1, 3), ("spotter", 2, 5),
     ]  # fmt: skip
-    assert {"reconstruction_loss", "held_out_reconstruction_loss", "learning_rate"} < set(lines[0])
+    copies = {"held_out_psnr", "held_out_laplacian_share"}
+    assert {"reconstruction_loss", "held_out_reconstruction_loss", "learning_rate"} | copies < set(lines[0])
     health = {"held_out_decoded_accuracy", "held_out_repaired_accuracy", "held_out_mask_auc", "feature_std",
               "effective_rank", "knn_accuracy"}  # fmt: skip
-    assert health | {"discriminator_loss", "repair_loss", "mask_loss"} < set(lines[-1])
+    repair = {"held_out_unrepaired_distance", "held_out_repaired_distance", "held_out_brightness_shift"}
+    assert health | repair | copies | {"discriminator_loss", "repair_loss", "mask_loss"} < set(lines[-1])
     assert all(0 <= lines[-1][name] <= 1 for name in health - {"feature_std", "effective_rank"})
 
 

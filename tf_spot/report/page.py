@@ -19,6 +19,7 @@ from tf_spot.report.tsne_plot import feature_map
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_text
+from tf_spot.training.repair_signals import warnings_of
 from tf_spot.visualization import charts
 from tf_spot.visualization.pictures import conv1_filters
 
@@ -66,7 +67,8 @@ def _curves(run: Run) -> list[Block]:
     drawn = [(chart, uri) for chart in charts.CHARTS if (uri := charts.draw(chart, metrics))]
     if not drawn:
         return [note("Nothing recorded yet.")]
-    return [Block("figures.html", [Figure([uri], chart.healthy, heading=chart.title) for chart, uri in drawn])]
+    figures = Block("figures.html", [Figure([uri], chart.healthy, heading=chart.title) for chart, uri in drawn])
+    return [*(note(f"Warning: {text}") for text in warnings_of(metrics)), figures]
 
 
 def _filters(spotter: ArtifactSpotter | None) -> list[Block]:

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from tf_spot.data.source import Source
 from tf_spot.features.nearest import nearest_neighbours
+from tf_spot.image_quality.copies import copy_quality
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.training.position import Position
+from tf_spot.training.repair_signals import copy_signals
 
 GAME_PHOTOS = 256  # at most; each holds dozens of mask cells
 NEIGHBOURS = 20
@@ -49,7 +51,7 @@ class HealthSignals(keras.callbacks.Callback):
 
 
 class HeldOutReconstruction(keras.callbacks.Callback):
-    """Stage 1: add `held_out_reconstruction_loss` to the logs of an epoch."""
+    """Stage 1: add `held_out_reconstruction_loss` and the signals of `copy_signals` to the logs of an epoch."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -58,10 +60,11 @@ class HeldOutReconstruction(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
         if logs is None:
             return
+        pairs = [(images.numpy(), self.model(images).numpy()) for images in self.held_out]
         # One error per photo, as a mean over batches would give those of a smaller last batch more weight.
-        errors = [tf.reduce_mean(tf.square(self.model(images) - images), axis=(1, 2, 3))
-                  for images in self.held_out]  # fmt: skip
+        errors = [np.square(copies - images).mean(axis=(1, 2, 3)) for images, copies in pairs]
         logs["held_out_reconstruction_loss"] = float(np.mean(np.concatenate(errors)))
+        logs |= copy_signals(copy_quality(pairs))
 
 
 def game_signals(spotter: ArtifactSpotter, held_out: Iterable[tf.Tensor]) -> dict[str, float | None]:

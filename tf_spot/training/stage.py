@@ -23,6 +23,7 @@ from tf_spot.training.health import HealthSignals, HeldOutReconstruction
 from tf_spot.training.interrupts import Signals, StopOnSignal
 from tf_spot.training.picture_grid import PictureGrid
 from tf_spot.training.position import Position
+from tf_spot.training.repair_signals import RepairSignals
 from tf_spot.training.tensorboard_projector import Projector
 
 log = logging.getLogger("tf_spot")
@@ -147,7 +148,11 @@ def _health(source: Source, position: Position, probe_epochs: int, folder: Path)
         return []
     if position.stage == "autoencoder":
         return [HeldOutReconstruction(source)]
-    return [HealthSignals(position, source, probe_epochs), Projector(position, source, folder)]
+    return [
+        HealthSignals(position, source, probe_epochs),
+        RepairSignals(position, source, probe_epochs),
+        Projector(position, source, folder),
+    ]
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
