@@ -52,7 +52,7 @@ def test_presets_build_and_round_trip(name: str, tmp_path: Path) -> None:
 
 
 def test_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match="stl10, authors2019, small, tiny; received: huge"):
+    with pytest.raises(UserError, match="stl10, authors2019, small, gpu, tiny; received: huge"):
         preset("huge")
 
 

@@ -41,7 +41,7 @@ FIELDS = {  # field: (a value that is not the default, where it must arrive)
     "game.drop_rate": (0.25, lambda s: s.damage.drop_rate),
     "game.fill": ("zero", lambda s: s.damage.fill),
     "game.gated": (False, lambda s: s.repair.blocks[0].gated),
-    "game.zero_residual": (True, lambda s: s.repair.blocks[0].zero_residual),
+    "game.zero_residual": (False, lambda s: s.repair.blocks[0].zero_residual),
     "game.real_images": ("original", lambda s: s.real_images),
     "game.history_batches": (3, lambda s: s.past.batches),
     "game.adversarial_loss": ("minimax", lambda s: s.adversarial_loss),
