@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,31 @@ def test_scores_of_good_files_and_a_line_for_each_bad_one(
     assert again["images"] == result["images"]
     assert shown.out.splitlines()[0].startswith(f"score {result['images'][0]['score']:.3f}  heat map ")
     assert shown.err.splitlines()[-1].startswith(f"tf-spot: {bad} cannot be read: ")
+    assert "tf-spot: no rank among held-out photos: the photos of this run cannot be found from here" in shown.err
+    assert again.pop("held_out_images") == 0 and again["images"][0]["more_real_than"] is None
     assert json.loads((out / "spot.json").read_text()) == again
+
+
+def test_a_photo_is_ranked_among_those_that_the_run_held_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(8):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("RGB", (40, 20), (30 * number, 99, 99)).save(tmp_path / "photos" / f"{number}.png")
+    shutil.copytree(run, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "data.json").read_text()) | {"spec": f"folder:{tmp_path / 'photos'}"}
+    (tmp_path / "run" / "data.json").write_text(json.dumps(record))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["data"]["held_out_share"] = 0.5
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    words = ["spot", str(tmp_path / "run"), str(tmp_path / "photos" / "3.png"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out.splitlines()[-1])
+    assert result["held_out_images"] == 4 and "no rank" not in err
+    (entry,) = result["images"]
+    assert entry["more_real_than"] in (0, 0.25, 0.5, 0.75, 1)
+    assert f"more real than {entry['more_real_than']:.0%} of 4 held-out photos" in out
 
 
 def test_spot_prints_scores_and_fails_for_bad_files_at_the_end(run, tmp_path, capsys) -> None:

@@ -19,11 +19,22 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.inference.heat_map import spot_files
+    from tf_spot.inference.realness_rank import RealnessRank, realness_rank
     from tf_spot.runs.load import load_spotter
+    from tf_spot.runs.run import Run
 
-    result = spot_files(load_spotter(options.run), options.images, options.out)
+    spotter = load_spotter(options.run)
+    rank = realness_rank(Run(options.run), spotter)
+    if isinstance(rank, RealnessRank):
+        count, more_real_than = len(rank.scores), rank.more_real_than
+    else:
+        print(f"tf-spot: no rank among held-out photos: {rank}", file=sys.stderr)
+        count, more_real_than = 0, None
+    result: dict[str, Any] = spot_files(spotter, options.images, options.out, more_real_than)
+    result["held_out_images"] = count
     for entry in result["images"]:
-        print(f"score {entry['score']:.3f}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
+        share = f"  more real than {entry['more_real_than']:.0%} of {count} held-out photos" if count else ""
+        print(f"score {entry['score']:.3f}{share}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
     for entry in result["failed"]:
         print(f"tf-spot: {entry['path']} cannot be read: {entry['reason']}", file=sys.stderr)
     # One bad file does not stop the others, but a script must see that not all was done.

@@ -1,7 +1,8 @@
 """Where an image looks repaired: an artifact score and a heat map.
 
 The discriminator was trained on autoencoded and repaired images. A photo that was never autoencoded is sharper than
-either, so its score means less than the difference between the scores of two versions of an image. A mask head trained
+either, so its score means less than its rank among other photos (`realness_rank`) and the difference between the scores
+of two versions of an image. A mask head trained
 on repaired images alone (`mask_targets="repaired"`, the paper's) expects the usual share of repaired cells in every
 image: what counts is where its heat map is brighter.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,12 +60,23 @@ def spot(spotter: ArtifactSpotter, image: np.ndarray) -> Spot:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise UserError(f"image must be uint8 (height, width, 3); received: {image.dtype} {image.shape}")
     size = discriminator.image_size
-    answers = discriminator(_resized(image, size, size))
-    score = tf.nn.softmax(answers["realness_logits"])[0, 0]  # of (1, 2); class 0: repaired
+    (score,) = repaired_probability(spotter, squeezed(image, size, size))
     height, width = _window(image.shape[0], image.shape[1], size, size // discriminator.grid_size)
-    mask_logits = discriminator.mask_head(discriminator.backbone(_resized(image, height, width))["conv5"])
+    mask_logits = discriminator.mask_head(discriminator.backbone(squeezed(image, height, width))["conv5"])
     # (1, h, w, 1); the logits are those of a cell having been kept
     return Spot(float(score), tf.sigmoid(-mask_logits)[0, :, :, 0].numpy())
+
+
+def repaired_probability(spotter: ArtifactSpotter, images: tf.Tensor) -> np.ndarray:
+    """Return the probability that each image was repaired: float32 (batch,), in [0, 1].
+
+    Args:
+        spotter: trained.
+        images: (batch, image_size, image_size, 3) in [-1, 1].
+    """
+    logits = spotter.discriminator(images)["realness_logits"]  # (batch, 2); class 0: repaired
+    probabilities: np.ndarray = tf.nn.softmax(logits)[:, 0].numpy()
+    return probabilities
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np.ndarray:
@@ -89,8 +101,20 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.6) -> np
     return np.asarray(Image.blend(grey, Image.fromarray(np.ascontiguousarray(colors)), opacity))
 
 
-def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> dict[str, list[dict[str, Any]]]:
+def spot_files(
+    spotter: ArtifactSpotter,
+    paths: Sequence[Path],
+    out: Path,
+    more_real_than: Callable[[Path], float] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
     """Spot image files: write each overlay to `out`/NAME.png, its numbers to `out`/NAME.json, all to `out`/spot.json.
+
+    Args:
+        spotter: see `spot`.
+        paths: the image files.
+        out: folder; it is made.
+        more_real_than: the share of other photos that look more repaired than a file, such as
+            `RealnessRank.more_real_than`, to record it with each image; None: null is recorded.
 
     Returns:
         the content of spot.json: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
@@ -108,6 +132,7 @@ def spot_files(spotter: ArtifactSpotter, paths: Sequence[Path], out: Path) -> di
         seen = spot(spotter, image)
         save_png(out / f"{name}.png", overlay(image, seen.heat_map))
         entry = _entry(path, f"{name}.png", image, seen)
+        entry["more_real_than"] = None if more_real_than is None else round(more_real_than(path), 4)
         write_json(out / f"{name}.json", entry)
         images.append(entry)
     result = {"images": images, "failed": failed}
@@ -142,8 +167,8 @@ def _readable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _resized(image: np.ndarray, height: int, width: int) -> tf.Tensor:
-    """Resize uint8 (h, w, 3) to an image (1, height, width, 3) in [-1, 1]."""
+def squeezed(image: np.ndarray, height: int, width: int) -> tf.Tensor:
+    """Resize uint8 (h, w, 3), whole, to an image (1, height, width, 3) in [-1, 1]."""
     resized = tf.image.resize(image[None], (height, width), antialias=True)
     return to_images(tf.clip_by_value(resized, 0.0, 255.0))
 
