@@ -455,7 +455,11 @@ ABLATIONS: dict[str, Ablation] = {
     "i": Ablation("no gating of the repair", {"game.gated": False}, 79.66),
     "j": Ablation("no history", {"game.history_batches": 0}, 79.76),
     "k": Ablation("no repair network", {"game.repair": "none"}, 54.74),
-    "l": Ablation("a GAN instead of damage and repair", {"game.repair": "gan", "game.predict_mask": False}, 56.59),
+    "l": Ablation(
+        "a GAN instead of damage and repair",
+        {"game.repair": "gan", "game.predict_mask": False, "game.kept_weight": 0.0},
+        56.59,
+    ),
 }
 
 

@@ -26,7 +26,8 @@ def test_figures_are_complete_and_can_be_written(result: dict[str, Any]) -> None
         "test_images": 30,
     }  # fmt: skip
     assert list(result["by_layer"]) == list(result["chosen"]) == list(result["num_values"]) == layers
-    assert result["value"] == max(result["by_layer"].values())
+    assert result["value"] == result["by_layer"]["conv5"] and result["layer"] == "conv5"
+    assert result["best_layer"] == max(layers, key=lambda name: result["held_out"][name]), "chosen on held-out labels"
     assert list(result["rivals"]) == ["random", "encoding", "pixels"]
     assert list(result["rivals"]["random"]["by_layer"]) == layers
     for name in ("encoding", "pixels"):

@@ -14,11 +14,11 @@ from PIL import Image
 from tests.support.recorded_photos import RecordedPhotos
 from tests.support.tiny_recipe import TINY
 from tf_spot.cli import main
-from tf_spot.config import ABLATIONS, PAPER, Config, preset
+from tf_spot.config import ABLATIONS, PAPER, PRESETS, Ablation, Config, preset
 from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.experiments import ablation
-from tf_spot.experiments.ablation import _rank_correlation, ablate, format_ablation
+from tf_spot.experiments.ablation import _rank_correlation, _rank_correlations, ablate, format_ablation
 
 ROOT = Path(__file__).parents[2]
 CONFIG = preset("tiny").replace(**TINY | {"training.steps_per_epoch": 2})
@@ -49,9 +49,36 @@ def test_each_row_changes_what_the_paper_changed() -> None:
 def test_rank_correlation_is_spearmans(values: tuple[int, ...], wanted: float | None) -> None:
     """One swap of neighbours: 1 - 6 * 2 / (4 * 15) = 0.8. The untrained network has no figure in the paper."""
     paper = [70.0, 75.0, 80.0, 81.0]
-    rows = {str(i): {"value": value, "paper": paper[i]} for i, value in enumerate(values)}
-    assert _rank_correlation(rows | {"random": {"value": 99, "paper": None}}) == wanted
+    rows = {
+        str(i): {"by_layer": {"conv3": -value, "conv5": value}, "paper": paper[i]} for i, value in enumerate(values)
+    }
+    assert _rank_correlation(rows | {"random": {"by_layer": {"conv5": 99}, "paper": None}}) == wanted
     assert _rank_correlation({name: rows[name] for name in "012"}) is None
+
+
+def test_rows_are_ranked_with_and_without_the_gan() -> None:
+    """The four others are in the paper's order; the GAN, last there, is first here: 1 - 6 * 20 / (5 * 24) = 0."""
+    paper = {"k": 54.74, "c": 70.92, "a": 74.99, "baseline": 79.94, "l": 50.0}
+    rows = {name: {"by_layer": {"conv5": i}, "paper": value} for i, (name, value) in enumerate(paper.items())}
+    assert _rank_correlations(rows) == {"rank_correlation": 0.0, "rank_correlation_without_l": 1.0}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("variant", ABLATIONS)
+def test_every_row_can_be_made_from_every_preset(name: str, variant: str) -> None:
+    """The GAN has no kept cells, whose pixels the recipe of authors2019 compares."""
+    config = preset(name).replace(**ABLATIONS[variant].changes)
+    assert variant != "l" or config.game.kept_weight == 0
+
+
+def test_a_row_that_cannot_be_made_is_told_before_any_training(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = Ablation("no such filler", {"game.fill": "stars"}, 50.0)
+    monkeypatch.setitem(ABLATIONS, "l", impossible)
+    with pytest.raises(UserError, match="game.fill must be one of"):
+        ablate(CONFIG, spec, tmp_path / "out", ("baseline", "l", "k"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -80,8 +107,11 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
     assert json.loads((tmp_path / "ablation.json").read_text())["rows"] == second["rows"]
     table = format_ablation(second).splitlines()
     ranked = second["rank_correlation"] is not None
-    assert len(table) == 2 + 6 + ranked and table[-1].startswith("rank correlation") == ranked
+    in_brackets = any(line.startswith("in brackets: within two") for line in table)
+    assert len(table) == 2 + 6 + in_brackets + ranked and table[-1].startswith("rank correlation") == ranked
+    assert table[1].split()[:6] == ["conv1", "conv2", "conv3", "conv4", "conv5", "vs"]
     assert table[4].startswith("(c) drop rate 0.1") and table[4].endswith("70.92")
+    assert second["test_images"] == 12 and second["rows"]["c"]["layer"] == "conv5"
 
     changed = CONFIG.replace(**{"game.mask_weight": 0.3})
     with pytest.raises(UserError, match="another configuration"):
@@ -101,8 +131,14 @@ def test_a_committed_table_is_taken_as_finished(name: str, tmp_path: Path, monke
     config, variants = Config.from_dict(committed["config"]), [row for row in committed["rows"] if row != "random"]
     values = committed["probe_values"]
     again = ablate(config, "folder:elsewhere", folder, variants, num_values=values)
-    assert again["failed"] == {} and again["rows"] == committed["rows"] and len(variants) >= 5
-    assert again["rank_correlation"] == committed["rank_correlation"]
+    assert again["failed"] == {} and list(again["rows"]) == list(committed["rows"]) and len(variants) >= 5
+    for variant, row in committed["rows"].items():
+        same = row.keys() - {"value"}  # that of the best layer of the test in files of earlier versions
+        assert {key: again["rows"][variant][key] for key in same} == {key: row[key] for key in same}
+        assert again["rows"][variant]["value"] == row["by_layer"]["conv5"]
+    ranks = format_ablation(committed).splitlines()[-1]
+    assert f"order of rows: {again['rank_correlation']:.2f}, without (l): " in ranks
+    assert ranks == format_ablation(again).splitlines()[-1], "computed anew from the layers"
 
     with pytest.raises(UserError, match="made with another probe_values"):
         ablate(config, "folder:elsewhere", folder, variants, num_values=values + 1)

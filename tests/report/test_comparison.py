@@ -1,5 +1,7 @@
 """The page of a comparison."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from tests.support.html_page import Page
 from tf_spot.report.comparison import draw, mean_curve, report_comparison
 
 HOSTILE = "<script>alert('1')</script> \"&\""
-LAYERS = {"conv1": 10.0, "conv2": 20.0}
+LAYERS = {"conv1": 10.0, "conv5": 20.0}
 CURVE = [{"images_seen": 4, "value": 10.0}, {"images_seen": 8, "value": 20.0}]
 
 
@@ -24,12 +26,12 @@ def result() -> dict:
     return {
         "methods": {
             "spot": method(20.0, LAYERS, 0.5),
-            "autoencoder": method(30.0, {"code": 30.0}),
-            HOSTILE: method(15.0, {"conv1": 15.0, "conv2": 12.0}, curve=CURVE[:1]),
+            "autoencoder": method(30.0, {"e0": 40.0, "e1": 30.0}),
+            HOSTILE: method(15.0, {"conv1": 15.0, "conv5": 12.0}, curve=CURVE[:1]),
         },
         "failed": {"jigsaw-0": HOSTILE},
         "config": {"preset": "tiny", "data": {"image_size": 16}, "note": HOSTILE},
-        "data": {"name": HOSTILE, "test": 3}, "probe_values": 9000, "command": HOSTILE, "commit": None,
+        "data": {"name": HOSTILE, "counts": {"test": 10_000}}, "probe_values": 9000, "command": HOSTILE, "commit": None,
         "versions": {"python": "3"}, "machine": {"cpus": 2},
     }  # fmt: skip
 
@@ -37,10 +39,17 @@ def result() -> dict:
 def test_table_has_a_row_per_method_and_the_layers_they_share(result, tmp_path) -> None:
     html = report_comparison(tmp_path, result, "8 images").read_text(encoding="utf-8")
     table = rows(html.partition('<table class="facts">')[0])
-    assert table[0] == ["", "conv1", "conv2", "best", "images", "seconds"]
-    assert table[1] == ["spot", "10.0 ± 0.5", "20.0 ± 0.5", "20.0 ± 0.5", "8", "1,500"]
-    assert table[2] == ["autoencoder", "", "", "30.0", "8", "1,500"]
-    assert html.count("<td class=best>") == 3 and html.count("<tr class=own>") == 1
+    assert table[0] == ["", "conv1", "conv5", "own layers", "images", "seconds"]
+    assert table[1] == ["autoencoder", "", "", "e0 40.0, e1 30.0", "8", "1,500"]
+    assert table[2] == ["spot", "10.0 ± 0.5", "20.0 ± 0.5", "", "8", "1,500"], "in the order of conv5 or the last layer"
+    assert html.count("<td class=best>") == 2 and html.count("<tr class=own>") == 1
+
+
+def test_methods_that_are_level_are_both_marked(result, tmp_path) -> None:
+    """10,000 photos at 20 %: an error of 0.4, with that of the seeds 0.6; one point is no lead."""
+    result["methods"]["other"] = method(19.0, {"conv1": 1.0, "conv5": 19.0}, 0.5)
+    html = report_comparison(tmp_path, result, "8 images").read_text(encoding="utf-8")
+    assert re.findall("<td class=best>([^<]*)<", html) == ["20.0 ± 0.5", "19.0 ± 0.5", "15.0"]
 
 
 def test_names_and_reasons_of_failures_are_text(result, tmp_path) -> None:
@@ -58,10 +67,21 @@ def test_plots_have_a_curve_per_method(result) -> None:
     """A method of other layers is a horizontal line on the left, one without a curve on the right."""
     by_layer, by_images = draw(result).axes
     assert [container.get_label() for container in by_layer.containers] == ["spot", HOSTILE]
-    assert "autoencoder (best level)" in [line.get_label() for line in by_layer.lines]
+    assert "autoencoder (e1)" in [line.get_label() for line in by_layer.lines]
     curves = [line.get_ydata() for line in by_images.lines]
     assert [list(map(float, values)) for values in curves] == [[10.0, 20.0], [10.0, 20.0], [10.0, 10.0]]
     assert by_images.lines[2].get_linestyle() == ":"
+
+
+@pytest.mark.parametrize(
+    ("layers", "label"),
+    [((), "best layer"), (("conv5", "conv5"), "conv5"), (("conv5",), "conv5 or best layer")],
+)
+def test_curves_say_of_which_layer_they_are(result, layers, label) -> None:
+    """Rows of earlier versions did not record it."""
+    points = [{"images_seen": i, "value": 1.0} | ({"layer": layers[i]} if i < len(layers) else {}) for i in range(2)]
+    result["methods"] = {"spot": method(20.0, LAYERS, curve=points)}
+    assert draw(result).axes[1].get_ylabel() == f"{label}, held-out training labels, % right"
 
 
 def test_curve_of_several_seeds_stops_with_the_shortest() -> None:

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tf_spot.evaluation.judgement import is_lead, layer_errors
+
+Row = tuple[str, Sequence[str]]  # a name and its cells; cells that are left out at the end are empty
+CONTROL = "control"  # the column of controls that have one value, of no layer
+NO_LEAD = "in brackets: within two standard errors, no lead"
 REPAIR_COLUMNS = ("critic AUC", "patch distance", "brightness", "PSNR")
 
 
 def format_table(result: Mapping[str, Any]) -> str:
     """Return the metrics of a result file as a table: one row per method, of the task `repair` one per kind of image.
 
-    One column per layer or measure, and the best layer where there is one; `±` is the deviation over folds. Encoding
-    and pixels have one value each, under `best`. Below `random` stands the lead over it, in points.
+    One column per layer or measure: every one that was measured, as none is chosen on the test split. `±` is the
+    deviation over folds. Below each random control stands how far the method is above it, in points; in brackets where
+    that is within two standard errors. Encoding and pixels have one value each, under `control`.
 
     Args:
         result: of `evaluate_run` or `evaluate_task`.
     """
     if result["task"] == "repair":
-        return "\n".join([*repair_says(result), *_aligned(REPAIR_COLUMNS, repair_rows(result))])
-    layers, controls = list(result["by_layer"]), result["rivals"]
-    best = ["best"] if "best_layer" in result else []
-    spot, random = ([*metrics["by_layer"].values(), *(metrics["value"] for _ in best)]
-                    for metrics in (result, controls["random"]))  # fmt: skip
-    rows = {
-        result["method"]: _cells(spot, result),
-        "random": _cells(random, controls["random"]),
-        "lead over random": [f"{ours - theirs:+.1f}" for ours, theirs in zip(spot, random, strict=True)],
-    }
-    for name, control in controls.items():
-        if name != "random":
-            rows[name] = [""] * len(layers) + [f"{control['value']:.1f}"]
-    return "\n".join([_title(result), *_aligned([*layers, *best], rows)])
+        return "\n".join([*repair_says(result), *_aligned(REPAIR_COLUMNS, list(repair_rows(result).items()))])
+    methods = {result["method"]: result} | result["rivals"]
+    layers = list(result["by_layer"])
+    rows: list[Row] = []
+    for name in [name for name in methods if name.startswith("spot")]:
+        rows += _beside_random(name, methods, result)
+    others = {name: metrics for name, metrics in methods.items() if set(layers).isdisjoint(metrics["by_layer"])}
+    rows += [(name, [""] * len(layers) + [f"{control['value']:.1f}"]) for name, control in others.items()]
+    lines = _aligned([*layers, *([CONTROL] if others else [])], rows)
+    in_brackets = any(cell.startswith("(") for _, cells in rows for cell in cells)
+    return "\n".join([_title(result), *lines, *([NO_LEAD] if in_brackets else [])])
+
+
+def _beside_random(name: str, methods: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of a method, of random weights treated in the same way, and of their difference."""
+    control = name.replace("spot", "random")
+    ours, theirs = methods[name], methods[control]
+    our_errors, their_errors = layer_errors(ours, result), layer_errors(theirs, result)
+    differences = []
+    for layer, value in ours["by_layer"].items():
+        difference = value - theirs["by_layer"][layer]
+        lead = is_lead(difference, our_errors.get(layer, math.inf), their_errors.get(layer, math.inf))
+        differences.append(f"{difference:+.1f}" if lead else f"({difference:+.1f})")
+    return [(name, _cells(ours)), (control, _cells(theirs)), ("above random", differences)]
 
 
 def repair_rows(result: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -59,20 +76,21 @@ def repair_says(result: Mapping[str, Any]) -> list[str]:
 
 
 def _title(result: Mapping[str, Any]) -> str:
+    error = max(layer_errors(result, result).values())
     return (
-        f"{result['task']} on {result['data']}: {result['metric']} in {result['unit']}, standard error "
-        f"{result['stderr']:.1f}; {result['train_images']:,} training and {result['test_images']:,} test images"
+        f"{result['task']} on {result['data']}: {result['metric']} in {result['unit']}, standard error up to "
+        f"{error:.1f}; {result['train_images']:,} training and {result['test_images']:,} test images"
     )
 
 
-def _aligned(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
-    width = max(9, 2 + max(map(len, [*columns, *(cell for cells in rows.values() for cell in cells)])))
+def _aligned(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    width = max(9, 2 + max(map(len, [*columns, *(cell for _, cells in rows for cell in cells)])))
     head = f"{'':16}" + "".join(f"{name:>{width}}" for name in columns)
-    return [head, *(f"{name:16}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items())]
+    return [head, *(f"{name:16}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows)]
 
 
-def _cells(values: Sequence[float], metrics: Mapping[str, Any]) -> list[str]:
-    """Return values to one decimal, with their deviation over the folds where there are folds."""
-    deviations = list(metrics.get("deviation", {}).values())
-    return [f"{value:.1f}" + (f" ± {deviations[i]:.1f}" if i < len(deviations) else "")
-            for i, value in enumerate(values)]  # fmt: skip
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the values to one decimal, with their deviation over the folds where there are folds."""
+    deviation = metrics.get("deviation", {})
+    return [f"{value:.1f}" + (f" ± {deviation[name]:.1f}" if name in deviation else "")
+            for name, value in metrics["by_layer"].items()]  # fmt: skip

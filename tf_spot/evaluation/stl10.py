@@ -24,6 +24,7 @@ from tf_spot.data.labelled import LabelledPhotos
 from tf_spot.errors import UserError
 from tf_spot.evaluation.beside_random import start_of
 from tf_spot.evaluation.fit_classifier import OnShare, fit_classifier, share_correct
+from tf_spot.evaluation.judgement import judged_layer
 from tf_spot.evaluation.probes.examples import require_labelled_test
 from tf_spot.evaluation.probes.few_labels import few_labels
 from tf_spot.evaluation.result_cache import ResultCache
@@ -67,7 +68,8 @@ def stl10(
 
     Returns:
         the metrics of a result file: by layer (and `finetuned`) the mean over the folds in percent, `by_layer`, the
-        sample deviation, `deviation`, and each fold's accuracy, `folds`.
+        sample deviation, `deviation`, and each fold's accuracy, `folds`; `value` is the mean of `layer`, see
+        `judged_layer`.
 
     Raises:
         UserError: folds that do not fit, an unknown layer.
@@ -141,7 +143,7 @@ def _features(
             classes[split][rows] = labels
             start, done = rows.stop, done + len(labels)
             on_share(done / sum(counts.values()))
-        _check_complete(source, split, start)
+        check_complete(source, split, start)
     return features, classes
 
 
@@ -158,7 +160,7 @@ class _FinetunedFolds:
     def photos(self) -> LabelledPhotos:
         """The training photos, read when the first fold is not finished yet."""
         photos = LabelledPhotos.of(self.source)
-        _check_complete(self.source, "train", len(photos))
+        check_complete(self.source, "train", len(photos))
         return photos
 
     def shares(self, method: str, start: Backbone, cache: ResultCache, progress: WorkProgress) -> list[float]:
@@ -190,7 +192,8 @@ class _FinetunedFolds:
 # --- what both share --------------------------------------------------------------------------------------------------
 
 
-def _check_complete(source: Source, split: str, count: int) -> None:
+def check_complete(source: Source, split: str, count: int) -> None:
+    """Raise a `UserError` if fewer photos of a split were read than there are."""
     if count != source.count(split):
         raise UserError(
             f"the protocol counts every photo; received: {source.count(split) - count} of {split} that cannot be read, "
@@ -202,9 +205,9 @@ def _metrics(method: str, source: Source, shares: Mapping[str, Iterable[float]])
     percent = {name: [round(100 * share, 2) for share in values] for name, values in shares.items()}
     by_layer = {name: round(float(np.mean(values)), 2) for name, values in percent.items()}
     deviation = {name: round(float(np.std(values, ddof=1)), 2) for name, values in percent.items()}
-    best = max(by_layer, key=lambda name: by_layer[name])
+    judged = judged_layer(by_layer)
     return {
         "task": "stl10", "method": method, "data": source.name, "metric": "accuracy", "unit": "percent",
-        "value": by_layer[best], "best_layer": best, "by_layer": by_layer, "deviation": deviation, "folds": percent,
-        "stderr": round(deviation[best] / np.sqrt(FOLDS), 2),
+        "value": by_layer[judged], "layer": judged, "by_layer": by_layer, "deviation": deviation, "folds": percent,
+        "stderr": round(deviation[judged] / np.sqrt(FOLDS), 2),
     }  # fmt: skip

@@ -20,18 +20,17 @@ from scipy import stats
 from tf_spot.config import ABLATIONS, LAYERS, Config
 from tf_spot.data import Source, open_source
 from tf_spot.evaluation.evaluate_run import BATCH
+from tf_spot.evaluation.judgement import judged_value
 from tf_spot.evaluation.probes.examples import require_labelled_test
+from tf_spot.experiments.ranking import accuracies, differences, legend, seeds_error
 from tf_spot.experiments.table import (
     Result,
     Row,
     Table,
-    by_layer,
     check_names,
     failed_lines,
     finished_autoencoder,
-    mean,
     probe_on_test,
-    stderr,
     training_cost,
     with_error,
 )
@@ -46,6 +45,7 @@ from tf_spot.training.train import train
 RESULT = "ablation.json"  # of a row, and of the table
 RANDOM = "random"  # the untrained network, the floor of the table
 MIN_RANKED = 4  # variants; a rank correlation of fewer is meaningless
+GAN = "l"  # the paper does not describe its generator, so rows are ranked with and without it
 
 
 def ablate(
@@ -74,24 +74,26 @@ def ablate(
 
     Returns:
         "rows": {variant: its results, mean and standard error over seeds}; "rank_correlation": Spearman's, between the
-        order of the variants here and in the paper, None for fewer than four; "failed": {VARIANT-SEED: error}. Also
-        written to OUT/ablation.json.
+        order of the variants by conv5 here and in the paper, None for fewer than four; "rank_correlation_without_l":
+        without the GAN; "failed": {VARIANT-SEED: error}. Also written to OUT/ablation.json.
 
     Raises:
-        UserError: an unknown variant; photos that cannot be probed; a folder whose rows had another configuration.
+        UserError: an unknown variant, or one that the baseline cannot be changed to; photos that cannot be probed; a
+            folder whose rows had another configuration.
     """
     check_names("--rows", rows, ABLATIONS, seeds)
     source = open_source(spec, config)
     require_labelled_test(source)
     folder, table = Path(out), Table(on_progress)
+    # All before the first training: what a row cannot be changed to is told now, and costs no other row.
+    changed = {variant: config.replace(**ABLATIONS[variant].changes) for variant in rows}
     for seed in range(config.training.seed, config.training.seed + seeds):
         # Outside the table's guard: what stops this probe would stop every other one, so it stops the command.
         random = _row(RANDOM, config.replace(**{"training.seed": seed}), source, folder, num_values)
         result = random.result(partial(_judge_untrained, random, source, num_values))
         table.results.setdefault(RANDOM, []).append(result)
-        for variant in rows:
-            changed = config.replace(**ABLATIONS[variant].changes, **{"training.seed": seed})
-            row = _row(variant, changed, source, folder, num_values)
+        for variant, recipe in changed.items():
+            row = _row(variant, recipe.replace(**{"training.seed": seed}), source, folder, num_values)
             table.add(row, partial(_train, row, source, num_values))
     record = _summary(table, config) | provenance()
     write_json(folder / RESULT, record)
@@ -139,19 +141,15 @@ def _judge(backbone: Backbone, row: Row, source: Source, num_values: int, on_pro
 def _summary(table: Table, config: Config) -> dict[str, Any]:
     rows = {variant: _statistics(variant, results) for variant, results in table.results.items()}
     first = table.results[RANDOM][0]
-    head = {name: first[name] for name in ("task", "data", "metric", "probe_values")}
-    ranks = {"rank_correlation": _rank_correlation(rows)}
-    return head | {"rows": rows} | ranks | {"failed": table.failed, "config": config.to_dict()}
+    head = {name: first[name] for name in ("task", "data", "metric", "probe_values", "test_images")}
+    return head | {"rows": rows} | _rank_correlations(rows) | {"failed": table.failed, "config": config.to_dict()}
 
 
 def _statistics(variant: str, results: Sequence[Result]) -> dict[str, Any]:
-    accuracies = [result["value"] for result in results]
     return {
         "says": "the untrained network" if variant == RANDOM else ABLATIONS[variant].says,
         "paper": None if variant == RANDOM else ABLATIONS[variant].paper_accuracy,
-        "value": mean(accuracies),
-        "stderr": stderr(accuracies),
-        "by_layer": by_layer(results, mean),
+        **accuracies(results),
         "mask_auc": [result.get("mask_auc") for result in results],
         "images_seen": results[0]["images_seen"],
         "seconds": [result["seconds"] for result in results],
@@ -159,9 +157,15 @@ def _statistics(variant: str, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
+def _rank_correlations(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the rank correlation over all variants, and over all but the GAN, as entries of the table."""
+    others = {variant: row for variant, row in rows.items() if variant != GAN}
+    return {"rank_correlation": _rank_correlation(rows), "rank_correlation_without_l": _rank_correlation(others)}
+
+
 def _rank_correlation(rows: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Return Spearman's coefficient of the accuracies here and in the paper: 1 for the same order."""
-    pairs = [(row["value"], row["paper"]) for row in rows.values() if row["paper"] is not None]
+    """Return Spearman's coefficient of conv5's accuracies here and the paper's: 1 for the same order."""
+    pairs = [(judged_value(row), row["paper"]) for row in rows.values() if row["paper"] is not None]
     # Undefined where all accuracies are equal.
     if len(pairs) < MIN_RANKED or len({value for value, _ in pairs}) == 1:
         return None
@@ -169,22 +173,37 @@ def _rank_correlation(rows: Mapping[str, Mapping[str, Any]]) -> float | None:
 
 
 def format_ablation(result: Mapping[str, Any]) -> str:
-    """Return the table as text, the paper's own accuracies (on other photos) in the last column."""
+    """Return the table as text: every layer, and the variants judged by conv5.
+
+    `± ` is the standard error over seeds. The paper's own accuracies (on other photos) stand in the last column.
+    """
     rows = result["rows"]
     labels = {
         variant: f"({variant}) " * (variant not in (RANDOM, "baseline")) + row["says"] for variant, row in rows.items()
     }
     width = max(map(len, labels.values()))
-    layers = "".join(f"{name:>7}" for name in LAYERS)
+    test_images = result.get("test_images")  # earlier tables do not have it
+    above = differences(rows, "baseline", test_images)
+    *others, judged = LAYERS
     lines = [
         f"ablation on {result['data']}: accuracy of the linear probe in percent",
-        f"{'':{width}}{layers}{'best':>13}{'paper, STL-10':>16}",
+        f"{'':{width}}"
+        + "".join(f"{name:>7}" for name in others)
+        + f"{judged:>13}{'vs baseline':>12}{'paper, STL-10':>16}",
     ]
     for variant, row in rows.items():
-        layers = "".join(f"{value:7.1f}" for value in row["by_layer"].values())
+        layers = "".join(f"{row['by_layer'][name]:7.1f}" for name in others)
+        value = with_error(judged_value(row), seeds_error(row))
         paper = "" if row["paper"] is None else f"{row['paper']:.2f}"
-        best = with_error(row["value"], row["stderr"])
-        lines.append(f"{labels[variant]:{width}}{layers}{best:>13}{paper:>16}")
-    if result["rank_correlation"] is not None:
-        lines.append(f"rank correlation with the paper's order of rows: {result['rank_correlation']:.2f}")
-    return "\n".join(lines + failed_lines(result["failed"]))
+        lines.append(f"{labels[variant]:{width}}{layers}{value:>13}{above.get(variant, ''):>12}{paper:>16}".rstrip())
+    return "\n".join([*lines, *legend(rows, above, test_images), *_ranks(rows), *failed_lines(result["failed"])])
+
+
+def _ranks(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the line with the rank correlations. Those of earlier files were not of conv5: it is computed anew."""
+    ranks = _rank_correlations(rows)
+    if ranks["rank_correlation"] is None:
+        return []
+    line = f"rank correlation of {LAYERS[-1]} with the paper's order of rows: {ranks['rank_correlation']:.2f}"
+    without = ranks["rank_correlation_without_l"]
+    return [line + (f", without (l): {without:.2f}" if GAN in rows and without is not None else "")]

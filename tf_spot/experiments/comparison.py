@@ -22,25 +22,24 @@ import tensorflow as tf
 from tf_spot.baselines import METHODS
 from tf_spot.config import LAYERS, Config
 from tf_spot.data import Source, open_source
+from tf_spot.evaluation.judgement import judged_value
 from tf_spot.evaluation.probes.examples import require_labelled_test
 from tf_spot.experiments.budget import Budget
 from tf_spot.experiments.comparison_row import train_row
 from tf_spot.experiments.learning_curve import read_curve
+from tf_spot.experiments.ranking import accuracies, differences, legend, seeds_error
 from tf_spot.experiments.table import (
     Result,
     Row,
     Table,
-    by_layer,
     check_names,
     failed_lines,
     keep_settings,
-    mean,
     probe_on_test,
-    stderr,
     with_error,
 )
 from tf_spot.progress import Progress
-from tf_spot.report.comparison import draw, report_comparison
+from tf_spot.report.comparison import by_judged_layer, draw, own_layers, report_comparison
 from tf_spot.storage.files import write_file, write_json
 from tf_spot.storage.provenance import provenance
 
@@ -132,12 +131,8 @@ def _summary(table: Table) -> dict[str, Any]:
 
 def _statistics(results: Sequence[Result]) -> dict[str, Any]:
     """Return a method's mean over its seeds, its standard error, and what it cost."""
-    accuracies = [result["value"] for result in results]
     return {
-        "value": mean(accuracies),
-        "stderr": stderr(accuracies),
-        "by_layer": by_layer(results, mean),
-        "stderr_by_layer": by_layer(results, stderr),
+        **accuracies(results),
         "images_seen": [result["images_seen"] for result in results],
         "seconds": [result["seconds"] for result in results],
         "seeds": [result["seed"] for result in results],
@@ -146,18 +141,25 @@ def _statistics(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def format_comparison(result: Mapping[str, Any]) -> str:
-    """Return the table as text. The autoencoder has other layers, of which only the best is shown."""
-    head = "".join(f"{name:>8}" for name in LAYERS)
+    """Return the table as text: every layer, the methods in the order of conv5.
+
+    The autoencoder has other layers, which stand below the table; it is ranked by the last of them.
+    """
+    rows = by_judged_layer(result["methods"])
+    test_images = result["data"]["counts"]["test"]
+    above = differences(rows, "spot", test_images)
+    *others, judged = LAYERS
+    head = "".join(f"{name:>8}" for name in others)
     lines = [
         f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; "
         f"{Budget(**result['budget'])} a method",
-        f"{'':14}{head}{'best':>14}{'images':>12}{'seconds':>10}",
+        f"{'':14}{head}{judged:>14}{'vs spot':>9}{'images':>12}{'seconds':>10}",
     ]
-    for method, row in result["methods"].items():
+    for method, row in rows.items():
         layers = row["by_layer"]
-        # The autoencoder has e0, e1, ... in place of these layers.
-        cells = "".join(f"{layers[name]:8.1f}" if name in layers else " " * 8 for name in LAYERS)
-        best = with_error(row["value"], row["stderr"])
+        cells = "".join(f"{layers[name]:8.1f}" if name in layers else " " * 8 for name in others)
+        value = with_error(judged_value(row), seeds_error(row)) if judged in layers else ""
         cost = f"{np.mean(row['images_seen']):12,.0f}{np.mean(row['seconds']):10,.0f}"
-        lines.append(f"{method:14}{cells}{best:>14}{cost}")
-    return "\n".join(lines + failed_lines(result["failed"]))
+        lines.append(f"{method:14}{cells}{value:>14}{above.get(method, ''):>9}{cost}")
+    own = [f"{name}: {own_layers(row['by_layer'])}" for name, row in rows.items() if judged not in row["by_layer"]]
+    return "\n".join([*lines, *own, *legend(rows, above, test_images), *failed_lines(result["failed"])])

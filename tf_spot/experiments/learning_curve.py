@@ -17,6 +17,7 @@ from tf_spot.storage.files import append_line, read_lines
 POINTS = 4  # per row: after each quarter of its steps
 VALUES = 512  # per image and layer; fewer than for the table, as there are more probes
 FILE = "curve.jsonl"
+POINT = ("value", "layer", "stderr")  # of `held_out_probe`; points of earlier versions are of their best layer
 
 
 class Curve(keras.callbacks.Callback):
@@ -26,7 +27,7 @@ class Curve(keras.callbacks.Callback):
     Its time does not count as the row's.
 
     Args:
-        folder: of the row; a point is one line of curve.jsonl: {"images_seen", "value", "stderr"}.
+        folder: of the row; a point is one line of curve.jsonl: `images_seen` and `POINT`.
         source: labelled photos.
         extractor: returns what maps images to {layer: maps} for the model in training.
         training: gives the steps per epoch, at whose ends the points lie, and the images per step.
@@ -59,7 +60,7 @@ class Curve(keras.callbacks.Callback):
 def add_point(folder: Path, source: Source, extract: Extractor, images_seen: int) -> None:
     """Probe the features and append the point to the row's curve.jsonl."""
     probe = held_out_probe(extract, source, num_values=VALUES)
-    append_line(folder / FILE, {"images_seen": images_seen, "value": probe["value"], "stderr": probe["stderr"]})
+    append_line(folder / FILE, {"images_seen": images_seen} | {name: probe[name] for name in POINT})
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:

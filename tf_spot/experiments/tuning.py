@@ -26,6 +26,7 @@ from tf_spot.data import Source, open_source
 from tf_spot.errors import UserError
 from tf_spot.evaluation import held_out_probe
 from tf_spot.evaluation.evaluate_run import BATCH
+from tf_spot.evaluation.judgement import binomial_error
 from tf_spot.experiments.oracles import load_keras_tuner, make_oracle, make_tuner
 from tf_spot.experiments.search_results import draw, format_search
 from tf_spot.experiments.search_space import OBJECTIVES, ORACLES, SPACES, recipe, rounded
@@ -183,7 +184,9 @@ class _Trainer:
         result = {"seed": row.config.training.seed, "mask_auc": signals.get("held_out_mask_auc")}
         if self.objective == "probe":
             probe = held_out_probe(spotter.backbone, self.source, num_values=self.num_values, on_progress=on_progress)
-            result |= {"objective": probe["value"], "by_layer": probe["by_layer"], "stderr": probe["stderr"]}
+            best = max(probe["by_layer"].values())  # of held-out training labels
+            error = round(binomial_error(best, probe["test_images"]), 2)
+            result |= {"objective": best, "by_layer": probe["by_layer"], "stderr": error}
         elif result["mask_auc"] is None:
             raise ValueError("the held-out photos have no dropped or no kept cells to distinguish; hold out more")
         else:

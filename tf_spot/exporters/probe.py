@@ -47,7 +47,7 @@ def probe_both(signature: Signature, artifact: Artifact, source: Source) -> dict
         source: photos, of which `MAX_PHOTOS` are taken, spread evenly.
 
     Returns:
-        `data` (name), `float32` and `artifact` (test accuracy in percent), `stderr` (of the better one; the difference
+        `data` (name), `float32` and `artifact` (test accuracy in percent), `stderr` (of the artifact's; the difference
         is known better, as the photos are the same), `train_images`, `test_images`.
 
     Raises:

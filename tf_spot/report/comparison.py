@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tf_spot.config import LAYERS
+from tf_spot.evaluation.judgement import binomial_error, judged_layer, judged_value
 from tf_spot.report.html import Block, Provenance, figure, render_page
-from tf_spot.report.tables import BEST, Cell, Row, Table, cells
+from tf_spot.report.tables import Cell, Row, Table, column_cells
 from tf_spot.storage.files import write_text
 from tf_spot.visualization import charts
 
@@ -57,26 +60,48 @@ def report_comparison(folder: Path, result: Comparison, budget: str) -> Path:
 
 
 def _table(result: Comparison) -> Table:
-    """One row per method: its layers, the best layer, images seen and seconds."""
-    methods = result["methods"]
-    names = dict.fromkeys(name for metrics in methods.values() for name in metrics["by_layer"])
-    # Layers of other names belong to one method alone: a column of theirs would be empty for the others.
-    columns = [*(name for name in names if name.startswith("conv")), BEST]
-    values = {method: metrics["by_layer"] | {BEST: metrics["value"]} for method, metrics in methods.items()}
-    best = [max(by_column[name] for by_column in values.values() if name in by_column) for name in columns]
-    rows = []
-    for method, metrics in methods.items():
-        errors = metrics["stderr_by_layer"] | {BEST: metrics["stderr"]}
-        accuracies = cells([values[method].get(name) for name in columns], best, [errors.get(name) for name in columns])
-        spent = [Cell(f"{np.mean(metrics[name]):,.0f}", best=False) for name in ("images_seen", "seconds")]
-        rows.append(Row(method, [*accuracies, *spent], own=method == "spot"))
-    return Table(["", *columns, "images", "seconds"], rows)
+    """One row per method, in the order of conv5: its layers, images seen and seconds."""
+    methods = by_judged_layer(result["methods"])
+    # Layers of other names belong to one method alone, so they share a column.
+    names = [name for name in LAYERS if any(name in metrics["by_layer"] for metrics in methods.values())]
+    columns = [_column(methods, name, result["data"]["counts"]["test"]) for name in names]
+    others = [{name: value for name, value in metrics["by_layer"].items() if name not in LAYERS}
+              for metrics in methods.values()]  # fmt: skip
+    if any(others):
+        names.append("own layers")
+        columns.append([Cell(own_layers(layers), best=False) for layers in others])
+    for name in ("images_seen", "seconds"):
+        columns.append([Cell(f"{np.mean(metrics[name]):,.0f}", best=False) for metrics in methods.values()])
+    rows = [
+        Row(method, cells, own=method == "spot")
+        for method, cells in zip(methods, zip(*columns, strict=True), strict=True)
+    ]
+    return Table(["", *names, "images", "seconds"], rows)
+
+
+def _column(methods: Mapping[str, Any], layer: str, test_images: int) -> list[Cell]:
+    """Return the accuracies of one layer, empty for methods without it."""
+    values = [metrics["by_layer"].get(layer) for metrics in methods.values()]
+    spread = [metrics["stderr_by_layer"].get(layer) for metrics in methods.values()]
+    errors = [None if value is None else math.hypot(over_seeds or 0.0, binomial_error(value, test_images))
+              for value, over_seeds in zip(values, spread, strict=True)]  # fmt: skip
+    return column_cells(values, errors, spread)
+
+
+def by_judged_layer(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the methods in the order of the layer that they are judged by, the highest first."""
+    return dict(sorted(methods.items(), key=lambda entry: -judged_value(entry[1])))
+
+
+def own_layers(layers: Mapping[str, float]) -> str:
+    """Return layers of other names than conv1 ... conv5 as text."""
+    return ", ".join(f"{name} {value:.1f}" for name, value in layers.items())
 
 
 def draw(result: Comparison) -> Figure:
     """Draw accuracy by layer, and accuracy by images seen: one curve per method.
 
-    On the left the autoencoder's best level is a horizontal line; on the right, a method without gradient descent is a
+    On the left the autoencoder's last level is a horizontal line; on the right, a method without gradient descent is a
     dotted one. The probes on the right are smaller ones, on held-out training labels
     (`tf_spot.experiments.learning_curve`).
     """
@@ -91,7 +116,7 @@ def draw(result: Comparison) -> Figure:
         elif images:
             by_images.axhline(values[0], color=colour, linestyle=":")
     by_layer.set_ylabel(f"linear probe on {result['data']['name']}, % right")
-    by_images.set_ylabel("best layer, held-out training labels, % right")
+    by_images.set_ylabel(f"{_layer_of_curves(result)}, held-out training labels, % right")
     by_images.set_xlabel("images seen")
     by_images.set_xlim(left=0)
     for axes in (by_layer, by_images):
@@ -99,6 +124,13 @@ def draw(result: Comparison) -> Figure:
         axes.grid(alpha=0.3)
     canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
     return canvas
+
+
+def _layer_of_curves(result: Comparison) -> str:
+    """Return whose accuracy the curves are of. Rows of earlier versions recorded the best layer, and not which."""
+    points = [point for metrics in result["methods"].values() for curve in metrics["curves"] for point in curve]
+    recorded = {"layer" in point for point in points}
+    return LAYERS[-1] if recorded == {True} else "best layer" if recorded == {False} else f"{LAYERS[-1]} or best layer"
 
 
 def _draw_layers(axes: Axes, method: str, metrics: Mapping[str, Any], colour: str, line: str) -> None:
@@ -110,7 +142,8 @@ def _draw_layers(axes: Axes, method: str, metrics: Mapping[str, Any], colour: st
             list(layers), list(layers.values()), errors, marker="o", label=method, color=colour, linestyle=line
         )
     else:
-        axes.axhline(metrics["value"], color=colour, linestyle="--", label=f"{method} (best level)")
+        last = judged_layer(layers)
+        axes.axhline(layers[last], color=colour, linestyle="--", label=f"{method} ({last})")
 
 
 def mean_curve(curves: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[list[float], list[float]]:

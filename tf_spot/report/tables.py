@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_spot.evaluation.result_table import REPAIR_COLUMNS, repair_rows, repair_says
+from tf_spot.evaluation.judgement import layer_errors, not_led
+from tf_spot.evaluation.result_table import CONTROL, REPAIR_COLUMNS, repair_rows, repair_says
 from tf_spot.report.html import Block, note
 from tf_spot.runs.run import Run
 
-BEST = "best"  # the column of the best layer
+VALUE = "value"  # the column of a result without layers
 
 Result = Mapping[str, Any]  # a result file, or one of its controls
 
@@ -20,7 +21,7 @@ class Cell(NamedTuple):
     """A value as it is printed; empty where nothing was measured."""
 
     text: str
-    best: bool  # of its column
+    best: bool  # no other one of its column leads it
 
 
 class Row(NamedTuple):
@@ -79,41 +80,49 @@ def _repair_table(result: Result) -> ResultTable:
 
 
 def _table_of_methods(methods: Mapping[str, Result], result: Result) -> Table:
-    """One row per method. A control that has other layers shows its best value alone."""
-    columns = list(result.get("by_layer") or {})
-    if "best_layer" in result or not columns:
-        columns.append(BEST)
-    values = {name: [_value(metrics, column) for column in columns] for name, metrics in methods.items()}
-    best = [_largest(column) for column in zip(*values.values(), strict=True)]
-    rows = []
-    for name, metrics in methods.items():
-        deviations = [(metrics.get("deviation") or {}).get(column) for column in columns]
-        rows.append(Row(name, cells(values[name], best, deviations), own=name == result["method"]))
+    """One row per method. A control that has other layers shows its value alone."""
+    layers = {name: metrics.get("by_layer") or {} for name, metrics in methods.items()}
+    columns = list(layers[result["method"]])
+    if not columns:
+        columns = [VALUE]
+    elif any(set(columns).isdisjoint(others) for others in layers.values()):
+        columns.append(CONTROL)
+    columns_of_cells = [_column(methods, result, column) for column in columns]
+    rows = [
+        Row(name, made, own=name == result["method"])
+        for name, made in zip(methods, zip(*columns_of_cells, strict=True), strict=True)
+    ]
     return Table(["", *columns], rows)
 
 
-def _value(metrics: Result, column: str) -> float | None:
-    value: float | None = metrics["value"] if column == BEST else (metrics.get("by_layer") or {}).get(column)
-    return value
+def _column(methods: Mapping[str, Result], result: Result, column: str) -> list[Cell]:
+    """Return one column: the values of a layer, or of methods that have no layer of the result's."""
+    if column in (VALUE, CONTROL):
+        others = [not set(result.get("by_layer") or {}) & set(metrics.get("by_layer") or {})
+                  for metrics in methods.values()]  # fmt: skip
+        values = [metrics["value"] if other else None for metrics, other in zip(methods.values(), others, strict=True)]
+        return column_cells(values, [None] * len(values), [None] * len(values))
+    layers = [metrics if column in (metrics.get("by_layer") or {}) else None for metrics in methods.values()]
+    values = [None if metrics is None else metrics["by_layer"][column] for metrics in layers]
+    errors = [None if metrics is None else layer_errors(metrics, result).get(column) for metrics in layers]
+    spread = [(metrics.get("deviation") or {}).get(column) for metrics in methods.values()]
+    return column_cells(values, errors, spread)
 
 
-def _largest(values: Sequence[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def cells(values: Sequence[float | None], best: Sequence[float | None], spread: Sequence[float | None]) -> list[Cell]:
-    """Return the cells of one row, with one decimal.
+def column_cells(
+    values: Sequence[float | None], errors: Sequence[float | None], spread: Sequence[float | None]
+) -> list[Cell]:
+    """Return the cells of one column, with one decimal.
 
     Args:
-        values: one per column; None where nothing was measured.
-        best: the largest value of each column, which is marked.
-        spread: deviation or standard error of each value; None where there is none.
+        values: one per row; None where nothing was measured.
+        errors: standard error of each value, by which those are marked that no other one leads, see `not_led`.
+        spread: deviation or standard error to print beside each value; None where there is none.
     """
-    made = []
-    for value, largest, deviation in zip(values, best, spread, strict=True):
-        text = "" if value is None else f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
-        made.append(Cell(text, best=value is not None and value == largest))
-    return made
+    return [
+        Cell("" if value is None else f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}"), best)
+        for value, deviation, best in zip(values, spread, not_led(values, errors), strict=True)
+    ]
 
 
 def _description(result: Result) -> str:
@@ -123,7 +132,8 @@ def _description(result: Result) -> str:
         text += f", standard error {result['stderr']:.1f}"
     if result.get("test_images") is not None:
         text += f"; {result.get('train_images', 0):,} training and {result['test_images']:,} test images"
-    text = text[0].upper() + text[1:] + ". The best of each column is underlined."
+    text = text[0].upper() + text[1:] + ". Underlined in each column: the largest, and what is within two standard "
+    text += "errors of it."
     if "folds" in result:
         text += f" Mean ± deviation over {len(next(iter(result['folds'].values())))} folds."
     if result.get("mask_auc") is not None:
@@ -139,8 +149,9 @@ def _table_of_classes(methods: Mapping[str, Result]) -> Table | None:
     rows = []
     for name in next(iter(by_method.values())):
         values = [_of_class(classes.get(name)) for classes in by_method.values()]
-        # Methods stand side by side here, so the best is that of the row.
-        rows.append(Row(name, cells(values, [_largest(values)] * len(values), [None] * len(values))))
+        # The standard errors of single classes are not recorded, so none is marked as the best.
+        unknown = [None] * len(values)
+        rows.append(Row(name, column_cells(values, unknown, unknown)))
     return Table(["", *by_method], rows)
 
 

@@ -72,12 +72,14 @@ def test_chosen_number_of_neighbours_is_the_best_for_the_held_out(
         model.fit(bank.rows[~held_out], classes[~held_out])
         reference[count] = np.count_nonzero(model.predict(bank.rows[held_out]) == classes[held_out])
     assert len(set(reference.values())) > 1, reference  # there is something to choose
-    assert reference[bank.choose_neighbours(held_out)] == max(reference.values())
+    chosen, right = bank.choose_neighbours(held_out)
+    assert reference[chosen] == max(reference.values())
+    assert abs(right - reference[chosen]) <= 1  # the nearer of two equal parties wins here, the first one there
 
 
 def test_few_examples_leave_out_numbers_that_exceed_them(tmp_path: Path) -> None:
     features, classes = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32), np.arange(10) % 2
-    assert filled(tmp_path, features, classes).choose_neighbours(np.arange(10) < 2) == 5
+    assert filled(tmp_path, features, classes).choose_neighbours(np.arange(10) < 2)[0] == 5
 
 
 def test_constant_values_and_all_equal_rows_are_no_trouble(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def test_finds_what_a_layer_holds_and_nothing_where_there_is_nothing(probe: Any)
     result = probe(maps, dataset(*photos(400, 0)), dataset(*photos(200, 1)), num_values=12)
     assert result["by_layer"]["place"] > 90
     assert abs(result["by_layer"]["blind"] - 25) < 15
-    assert result["best_layer"] == "place" and result["value"] == result["by_layer"]["place"]
+    assert result["best_layer"] == "place" == max(result["held_out"], key=lambda name: result["held_out"][name])
+    assert result["layer"] == "blind" and result["value"] == result["by_layer"]["blind"], "the last one, not the best"
     assert result["num_values"] == {"place": 12, "blind": 3}
     assert (result["train_images"], result["test_images"]) == (400, 200)
     share = result["value"] / 100

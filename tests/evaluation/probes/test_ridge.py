@@ -65,7 +65,7 @@ def test_correct_counts_the_highest_score() -> None:
 @pytest.mark.parametrize(("spread", "values", "at_least", "at_most"), [(30.0, 400, 1.0, 1e4), (0.01, 5, 1e-4, 1e4)])
 def test_choice_goes_on_past_the_ends(spread: float, values: int, at_least: float, at_most: float) -> None:
     features, classes = examples(200, values, spread=spread)
-    strength = choose_strength(summed(features[:120], classes[:120]), features[120:], classes[120:])
+    strength, _ = choose_strength(summed(features[:120], classes[:120]), features[120:], classes[120:])
     assert at_least <= strength <= at_most
 
 
@@ -73,13 +73,14 @@ def test_choice_takes_the_largest_of_equals_up_to_the_limit() -> None:
     # One value that is the class: right at every strength.
     classes = np.arange(40) % 2
     features = classes[:, None].astype(np.float32)
-    assert choose_strength(summed(features, classes), features, classes) == linear.LIMITS[1]
+    assert choose_strength(summed(features, classes), features, classes) == (linear.LIMITS[1], 40)
 
 
 def test_choice_is_the_best_on_the_held_out_part() -> None:
     features, classes = examples(160, 60, spread=4.0)
     sums, held, answers = summed(features[:80], classes[:80]), features[80:], classes[80:]
-    chosen = choose_strength(sums, held, answers)
+    chosen, right = choose_strength(sums, held, answers)
+    assert right == sums.solve(chosen).correct(held, answers)
     for neighbour in (chosen / linear.STEP, chosen * linear.STEP):
         assert sums.solve(chosen).correct(held, answers) >= sums.solve(neighbour).correct(held, answers)
 
@@ -94,4 +95,4 @@ def test_choice_leaves_out_strengths_that_break_in_float32(monkeypatch: pytest.M
         return broken(sums, strength)
 
     monkeypatch.setattr(RidgeSums, "solve", solve)
-    assert choose_strength(summed(features, classes), features, classes) >= 1
+    assert choose_strength(summed(features, classes), features, classes)[0] >= 1

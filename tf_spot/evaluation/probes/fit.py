@@ -33,6 +33,7 @@ class LayerScore(NamedTuple):
     accuracy: float  # share of the test examples, in [0, 1]
     chosen: float  # strength, or number of neighbours
     num_values: int  # of a feature vector
+    held_out: float | None = None  # share of the held-out training examples, in [0, 1]; None where none are held out
 
 
 Fit = Callable[[Extractor, list[str] | None, Examples, Pooling, WorkProgress], dict[str, LayerScore]]
@@ -61,25 +62,25 @@ def fit_linear(
                 sums.setdefault(name, linear.RidgeSums(examples.num_classes))
                 sums[name].add(values[~held], examples.train_classes[rows][~held])
         names = list(sums)
-        solved: dict[str, tuple[float, linear.Classifier]] = {}
+        solved: dict[str, tuple[float, float, linear.Classifier]] = {}
         for name in names:
             # `pop` frees a layer's matrix before the next one is solved.
             solved[name] = _solve(sums.pop(name), np.concatenate(held_out.pop(name)), examples)
             work.advance(len(examples.train_classes) / len(names))
-        classifiers = {name: classifier for name, (_, classifier) in solved.items()}
+        classifiers = {name: classifier for name, (_, _, classifier) in solved.items()}
         accuracy = _accuracy(vectors_of, classifiers, examples, work)
     return {
-        name: LayerScore(accuracy[name], strength, len(classifier.mean))
-        for name, (strength, classifier) in solved.items()
+        name: LayerScore(accuracy[name], strength, len(classifier.mean), share)
+        for name, (strength, share, classifier) in solved.items()
     }
 
 
-def _solve(sums: linear.RidgeSums, held_out: np.ndarray, examples: Examples) -> tuple[float, linear.Classifier]:
-    """Choose the strength on the held-out features, then fit to all."""
+def _solve(sums: linear.RidgeSums, held_out: np.ndarray, examples: Examples) -> tuple[float, float, linear.Classifier]:
+    """Choose the strength on the held-out features, then fit to all; return it, the share it gets right, the fit."""
     classes = examples.train_classes[examples.held_out]
-    strength = linear.choose_strength(sums, held_out, classes)
+    strength, right = linear.choose_strength(sums, held_out, classes)
     sums.add(held_out, classes)
-    return strength, sums.solve(strength)
+    return strength, right / len(classes), sums.solve(strength)
 
 
 def fit_sgd(
@@ -129,19 +130,20 @@ def fit_knn(
                     banks[name] = knn.Bank(Path(folder) / f"{len(banks)}.f32", classes, values.shape[1])
                 banks[name].rows[rows] = values
 
-        def choose(bank: knn.Bank) -> int:
+        def choose(bank: knn.Bank) -> tuple[int, int]:
             bank.prepare()
             work.advance(len(classes) / len(banks))
             return bank.choose_neighbours(examples.held_out)
 
-        chosen = each(choose, banks.values())
+        chosen, held_out = zip(*each(choose, banks.values()), strict=True)
+        shares = [right / np.count_nonzero(examples.held_out) for right in held_out]
         right = np.zeros(len(banks), int)
         for vectors, rows in _read(vectors_of, examples, "test", work):
             answers = repeat(examples.test_classes[rows])
             right += each(knn.Bank.correct, banks.values(), vectors.values(), answers, chosen)
         return {
-            name: LayerScore(float(count) / len(examples.test_classes), neighbours, bank.rows.shape[1])
-            for (name, bank), count, neighbours in zip(banks.items(), right, chosen, strict=True)
+            name: LayerScore(float(count) / len(examples.test_classes), neighbours, bank.rows.shape[1], share)
+            for (name, bank), count, neighbours, share in zip(banks.items(), right, chosen, shares, strict=True)
         }
 
 

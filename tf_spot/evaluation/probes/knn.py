@@ -75,8 +75,10 @@ class Bank:
         found = self._nearest(self._directions(features), neighbours, np.ones(len(self.rows), bool))
         return self._right(found, classes, neighbours)
 
-    def choose_neighbours(self, held_out: np.ndarray) -> int:
-        """Return the number of neighbours by which most held-out rows are voted right; of equals the smallest.
+    def choose_neighbours(self, held_out: np.ndarray) -> tuple[int, int]:
+        """Return the number of neighbours by which most held-out rows are voted right, and how many are.
+
+        Of equal numbers the smallest is chosen.
 
         Args:
             held_out: bool (examples,); the other rows vote.
@@ -89,7 +91,8 @@ class Bank:
             found = self._nearest(self.rows[some], max(totals), voters)
             for count in totals:
                 totals[count] += self._right(found, self.classes[some], count)
-        return max(totals, key=lambda count: (totals[count], -count))
+        chosen = max(totals, key=lambda count: (totals[count], -count))
+        return chosen, totals[chosen]
 
     def _directions(self, features: np.ndarray) -> np.ndarray:
         """Return standardised features of length 1, (examples, values)."""

@@ -6,9 +6,8 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from tf_spot.errors import UserError
+from tf_spot.evaluation.judgement import binomial_error, judged_layer
 from tf_spot.evaluation.probes import softmax_sgd as sgd
 from tf_spot.evaluation.probes.examples import Examples, LabelledBatches
 from tf_spot.evaluation.probes.fit import Fit, LayerScore, fit_knn, fit_linear, fit_sgd, work_needed
@@ -51,9 +50,8 @@ def linear_probe(
         on_progress: called with `(done, total, text)`; the unit is reading one image.
 
     Returns:
-        `value` (best layer's test accuracy in percent), `best_layer`, `stderr` (of `value`, binomial), `by_layer`,
-        `chosen` (strength by layer, as a share of the Gram matrix's mean diagonal; of `sgd` its weight decay),
-        `num_values` (by layer), `train_images`, `test_images`.
+        see `summary`; `chosen` is the strength by layer, as a share of the Gram matrix's mean diagonal; of `sgd` its
+        weight decay. Also `train_images`, `test_images`.
 
     Raises:
         UserError: labels that cannot be probed, an unknown layer or solver, or features that are not finite.
@@ -127,17 +125,28 @@ def _probe(
 def summary(scores: dict[str, LayerScore], test_images: int) -> dict[str, Any]:
     """Return the scores of a probe as the metrics of a result file: accuracies in percent, to two decimals.
 
+    No layer is chosen on the test examples: `value` is of the layer that the paper judges by.
+
     Args:
         scores: by layer.
         test_images: how many the accuracies are shares of, for the binomial standard error.
+
+    Returns:
+        `value` (test accuracy of `layer`), `layer` (see `judged_layer`), `stderr` (of `value`, binomial), `by_layer`
+        (test accuracy), `chosen` and `num_values` (by layer). Where training examples are held out also `held_out`,
+        their accuracy by layer, and `best_layer`, the best one by it.
     """
-    best = max(scores, key=lambda name: scores[name].accuracy)
-    share = scores[best].accuracy  # of a binomial variable
-    return {
-        "value": round(100 * share, 2),
-        "best_layer": best,
-        "stderr": round(100 * float(np.sqrt(share * (1 - share) / test_images)), 2),
+    judged = judged_layer(scores)
+    value = round(100 * scores[judged].accuracy, 2)
+    metrics = {
+        "value": value,
+        "layer": judged,
+        "stderr": round(binomial_error(value, test_images), 2),
         "by_layer": {name: round(100 * score.accuracy, 2) for name, score in scores.items()},
         "chosen": {name: score.chosen for name, score in scores.items()},
         "num_values": {name: score.num_values for name, score in scores.items()},
     }
+    held_out = {name: round(100 * score.held_out, 2) for name, score in scores.items() if score.held_out is not None}
+    if held_out.keys() != scores.keys():  # the solver sgd holds nothing out
+        return metrics
+    return metrics | {"held_out": held_out, "best_layer": max(held_out, key=lambda name: held_out[name])}

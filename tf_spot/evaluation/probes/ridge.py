@@ -88,8 +88,8 @@ class RidgeSums:
         return Classifier(self.shift + mean.astype(np.float32), weights * scale[:, None], bias.astype(np.float32))
 
 
-def choose_strength(sums: RidgeSums, features: np.ndarray, classes: np.ndarray) -> float:
-    """Return the strength that gets most of the held-out examples right; of equals the largest.
+def choose_strength(sums: RidgeSums, features: np.ndarray, classes: np.ndarray) -> tuple[float, int]:
+    """Return the strength that gets most of the held-out examples right, of equals the largest, and how many it does.
 
     Try `START`, then strengths beyond an end of those tried for as long as that end is the best.
 
@@ -112,5 +112,5 @@ def choose_strength(sums: RidgeSums, features: np.ndarray, classes: np.ndarray) 
         low, high = min(correct), max(correct)
         beyond = high * STEP if best == high else low / STEP if best == low else None
         if beyond is None or not LIMITS[0] <= beyond <= LIMITS[1]:
-            return best
+            return best, correct[best]
         attempt(beyond)
