@@ -74,6 +74,7 @@ def test_classes_have_a_table_of_their_own(new_run) -> None:
         ["", "spot", "random"], ["cat", "30.0", "20.0"], ["cow", "", ""],
     ]  # fmt: skip
     assert "Mean average precision in percent, standard error 0.4; 5 training and 6 test images" in html
+    assert "Data: a subset of voc2007, whose splits have 5,011 training and 4,952 test photos; 1 of 2 classes" in html
 
 
 def test_classes_of_segmentation_have_one_value(new_run) -> None:

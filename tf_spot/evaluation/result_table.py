@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_spot.evaluation.judgement import is_lead, layer_errors
+from tf_spot.evaluation.voc.official_sizes import subset
 
 Row = tuple[str, Sequence[str]]  # a name and its cells; cells that are left out at the end are empty
 CONTROL = "control"  # the column of controls that have one value, of no layer
@@ -35,7 +36,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     rows += [(name, [""] * len(layers) + [f"{control['value']:.1f}"]) for name, control in others.items()]
     lines = _aligned([*layers, *([CONTROL] if others else [])], rows)
     in_brackets = any(cell.startswith("(") for _, cells in rows for cell in cells)
-    return "\n".join([_title(result), *lines, *([NO_LEAD] if in_brackets else [])])
+    return "\n".join([_title(result), *lines, *([NO_LEAD] if in_brackets else []), *filter(None, [subset(result)])])
 
 
 def _beside_random(name: str, methods: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tf_spot.evaluation.judgement import layer_errors, not_led
 from tf_spot.evaluation.result_table import CONTROL, REPAIR_COLUMNS, repair_rows, repair_says
+from tf_spot.evaluation.voc.official_sizes import subset
 from tf_spot.report.html import Block, note
 from tf_spot.runs.run import Run
 
@@ -134,6 +135,8 @@ def _description(result: Result) -> str:
         text += f"; {result.get('train_images', 0):,} training and {result['test_images']:,} test images"
     text = text[0].upper() + text[1:] + ". Underlined in each column: the largest, and what is within two standard "
     text += "errors of it."
+    if part := subset(result):
+        text += f" Data: {part}."
     if "folds" in result:
         text += f" Mean ± deviation over {len(next(iter(result['folds'].values())))} folds."
     if result.get("mask_auc") is not None:
