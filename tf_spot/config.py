@@ -151,7 +151,8 @@ class FinetuneConfig:
         metadata={"help": "convolutions trained besides the head, from the top; 0: the head alone"},
     )
     norms: FinetuneNorms = field(  # batch norm while training: by the batch (code), or as at inference (ours)
-        default="adapt", metadata={"help": "batch norm while training: adapt or frozen"}
+        default="adapt",
+        metadata={"help": "moments of batch norm: adapt to the photos, or frozen; of probes frozen, else"},
     )
     rescale: bool = field(  # every channel to mean 0, variance 1 first (ours); see models/data_dependent_init.py
         default=False, metadata={"help": "first rescale every channel to fit the photos"}

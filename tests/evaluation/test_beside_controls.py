@@ -78,6 +78,19 @@ def test_what_is_finished_is_not_done_again_after_a_stop(networks: dict[str, Any
     assert told[-1][0] == told[-1][1]
 
 
+def test_adapted_norms_are_probed_beside_frozen_ones(networks: dict[str, Any]) -> None:
+    words = {"source": Stripes(), "num_values": 50, "layers": ["conv4", "conv5"]} | networks
+    frozen, result = evaluate_task("knn", **words), evaluate_task("knn", norms="adapt", **words)
+    assert (frozen["method"], frozen["norms"]) == ("spot", "frozen")
+    assert (result["method"], result["norms"]) == ("spot, adapted", "adapt")
+    assert list(result["rivals"]) == ["random, adapted", "spot", "random", "encoding", "pixels"]
+    for name in ("random", "encoding", "pixels"):
+        assert result["rivals"][name] == frozen["rivals"][name], "what was frozen stays as it is"
+    assert result["rivals"]["spot"]["by_layer"] == frozen["by_layer"] != result["by_layer"]
+    with pytest.raises(UserError, match="--norms must be adapt or frozen; received: warm"):
+        evaluate_task("knn", norms="warm", **words)
+
+
 def test_mistakes_are_told_before_any_work(networks: dict[str, Any]) -> None:
     class Flat(Stripes):
         has_labels = False

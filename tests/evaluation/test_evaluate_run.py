@@ -54,6 +54,8 @@ def test_cached_results_are_named_as_by_earlier_versions(run: Run) -> None:
     ):  # fmt: skip
         found = door._depends_on(task, options, recipe, 4, spotter)
         assert json.loads(json.dumps(found)) == expected
+    adapted = door._depends_on("knn", Options(norms="adapt"), recipe, 4, spotter)
+    assert adapted == door._depends_on("knn", Options(), recipe, 4, spotter) | {"norms": "adapt"}
     fixed = ResultCache(run.path, {"task": "knn", "seed": 0, "layers": None})
     assert fixed.path.name == "89828c9b9cbc381c"
 
@@ -73,9 +75,9 @@ def test_the_recipe_takes_the_epochs_and_the_result_is_written_once(run: Run, fo
         }
 
     monkeypatch.setattr(protocols, "run_finetune", finetuned)
-    result = evaluate_run(run.path, folder, "finetune", recipe=Recipe(patience=2), epochs=4, seed=3)
+    result = evaluate_run(run.path, folder, "finetune", recipe=Recipe(patience=2), epochs=4, norms="frozen", seed=3)
     (job,) = jobs
-    assert job.recipe == dataclasses.replace(Recipe(), patience=2, epochs=4)
+    assert job.recipe == dataclasses.replace(Recipe(), patience=2, epochs=4, norms="frozen")
     assert json.loads((run.path / "results" / "finetune-lights.json").read_text()) == result
     assert (result["mask_auc"], result["parts_resumed"], result["fingerprint"]) == (None, 0, job.source.fingerprint)
     assert list(result)[:7] == ["task", "data", "seed", "value", "rivals", "mask_auc", "preset"]
@@ -83,8 +85,9 @@ def test_the_recipe_takes_the_epochs_and_the_result_is_written_once(run: Run, fo
 
 
 def test_controls_record_what_their_training_took(run: Run) -> None:
-    metrics = {"seed": 1, "rivals": {"random": {"value": 1}, "encoding": {"value": 2}}}
+    metrics = {"seed": 1, "rivals": {"random": {"value": 1}, "encoding": {"value": 2}, "spot": {"value": 3}}}
     record = training_record(run, metrics)
     assert (record["images_seen"], record["seconds"], record["preset"]) == (8, 2.0, "tiny")
     assert record["rivals"]["random"] == {"value": 1, "preset": "tiny", "seed": 1, "images_seen": 0, "seconds": 0.0}
     assert record["rivals"]["encoding"]["images_seen"] == 4
+    assert record["rivals"]["spot"]["images_seen"] == 8, "beside adapted features stand the spotter's own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from types import SimpleNamespace
 from typing import Any
@@ -45,3 +46,6 @@ def test_several_workers_skip_nothing_that_is_cached(
     assert given["cache"] == kept
     assert (given["task"], given["backbone"], given["layers"], given["num_values"]) == ("knn", "b", ("conv2",), 7)
     assert (given["pooling"], given["seed"], given["batch_size"]) == ("max", 3, 5)
+    assert given["norms"] == "frozen", "the probes' default; that of training with labels is adapt"
+    protocols.run_probe(dataclasses.replace(job, options=Options(norms="adapt")))
+    assert given["norms"] == "adapt"

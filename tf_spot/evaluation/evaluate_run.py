@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_spot.config import Config
+from tf_spot.config import Config, FinetuneNorms
 from tf_spot.data import Source, open_source
 from tf_spot.data.voc import VOC
 from tf_spot.distributed.strategies import is_chief
@@ -45,6 +45,7 @@ def evaluate_run(
     pooling: str = Options.pooling,
     solver: str | None = None,
     epochs: int | None = None,
+    norms: FinetuneNorms | None = None,
     finetuned: bool = True,
     scales: Sequence[int] | None = None,
     test_scale: int | None = None,
@@ -65,6 +66,7 @@ def evaluate_run(
         recipe: how networks are trained with labels; by default that of `Recipe`.
         layers, num_values, pooling, solver, finetuned, scales, test_scale, num_images: see `tasks.Options`.
         epochs: of the linear probe's solver `sgd`, or instead of the recipe's.
+        norms: of the probes' batch norm, by default `frozen`, or instead of the recipe's.
         seed: of everything drawn.
         on_progress: called with (done, total, text).
 
@@ -80,7 +82,7 @@ def evaluate_run(
     """
     started = time.monotonic()
     options = Options(
-        _tuple(layers), num_values, pooling, solver, epochs, finetuned, _tuple(scales), test_scale, num_images
+        _tuple(layers), num_values, pooling, solver, epochs, norms, finetuned, _tuple(scales), test_scale, num_images
     )
     recipe = recipe or Recipe()
     check_task(task, options, recipe)
@@ -88,6 +90,7 @@ def evaluate_run(
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             raise UserError(f"--task {task} runs on one device; add --strategy none")
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+        recipe = recipe if norms is None else replace(recipe, norms=norms)
     job = _opened(Run(run_path), spec, task, options, recipe, seed, on_progress)
     metrics = getattr(protocols, TASKS[task].runner)(job)
     result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(job.run, metrics)
@@ -111,11 +114,9 @@ def training_record(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
     untrained = {"images_seen": 0, "seconds": 0.0}
     preset = {"preset": run.config.preset}
     common = preset | {"seed": metrics["seed"]}
-    # Of the controls only the encoding was trained: by stage 1.
-    controls = {
-        name: control | common | (spent["autoencoder"] if name == "encoding" else untrained)
-        for name, control in metrics["rivals"].items()
-    }
+    # Of the controls only the encoding was trained, by stage 1; beside adapted features stand the spotter's own.
+    trained = {"encoding": spent["autoencoder"], "spot": both}
+    controls = {name: control | common | trained.get(name, untrained) for name, control in metrics["rivals"].items()}
     trained_with = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
     command = shlex.join(["tf-spot", *trained_with["command"][1:]])
     record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
@@ -151,6 +152,7 @@ def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter:
     if not TASKS[task].trains:
         probe = ("num_values", "pooling", "solver", "epochs")
         settings |= {name: getattr(options, name) for name in probe}
+        settings |= {} if options.norms is None else {"norms": options.norms}
         return settings | {"weights": weights_digest(spotter.backbone, spotter.autoencoder)}
     settings |= {"finetuned": options.finetuned} | asdict(recipe)
     if "scales" in TASKS[task].options:

@@ -58,6 +58,7 @@ def run_probe(job: Job) -> dict[str, Any]:
         pooling=job.options.pooling,
         solver=job.options.solver,
         epochs=job.options.epochs,
+        norms=job.options.norms or "frozen",
         batch_size=job.batch_size,
         cache=job.cache if alone else None,
         on_progress=job.on_progress,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
-from tf_spot.config import FinetuneConfig
+from tf_spot.config import FinetuneConfig, FinetuneNorms
 from tf_spot.errors import UserError
 
 SOLVERS = ("ridge", "sgd")  # of the linear probe
@@ -37,6 +37,7 @@ class Options:
     pooling: str = "average"  # one of `POOLINGS`
     solver: str | None = None  # one of `SOLVERS`; None: ridge
     epochs: int | None = None  # of the solver sgd, or of what is trained with labels; None: the task's own
+    norms: FinetuneNorms | None = None  # moments of batch norm: of the photos, or frozen; None: the task's own
     finetuned: bool = True  # False: frozen layers only
     scales: tuple[int, ...] | None = None  # pixels, shorter sides of the photos in training; None: from test_scale
     test_scale: int | None = None  # pixels, shorter side of the photos in the test; None: twice the run's image size
@@ -47,9 +48,9 @@ TASKS = {
     "linear": Task(
         "run_probe",
         "one linear classifier per frozen layer",
-        ("layers", "num_values", "pooling", "solver", "epochs"),
+        ("layers", "num_values", "pooling", "solver", "epochs", "norms"),
     ),
-    "knn": Task("run_probe", "nearest neighbours by each frozen layer", ("layers", "num_values", "pooling")),
+    "knn": Task("run_probe", "nearest neighbours by each frozen layer", ("layers", "num_values", "pooling", "norms")),
     "finetune": Task(
         "run_finetune", "a classifier and the top convolutions, trained with labels", _RECIPE, trains=True
     ),

@@ -27,7 +27,7 @@ def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
     """
     check_rescalable(backbone)
     if not isinstance(backbone, AlexNet):
-        _take_moments(backbone, images)
+        take_moments(backbone, images)
         return
     x = images * 127.5 + 127.5 - tf.constant(IMAGE_MEAN, images.dtype)
     for i, (conv, norm) in enumerate(zip(backbone.convs, backbone.norms, strict=True), start=1):
@@ -55,12 +55,18 @@ def check_rescalable(backbone: Backbone) -> None:
         )
 
 
-def _take_moments(backbone: Backbone, images: tf.Tensor) -> None:
-    """The moving moments of every batch norm become those of `images`."""
-    momentum = backbone.norms[0].momentum
+def take_moments(backbone: Backbone, images: tf.Tensor) -> None:
+    """Replace the moving moments of every batch norm by those of `images`, each with the norms below already replaced.
+
+    Args:
+        backbone: changed in place.
+        images: float32 (batch, height, width, 3) in [-1, 1].
+    """
+    norms = [norm for norm in backbone.norms if norm is not None]
+    momenta = [norm.momentum for norm in norms]
     # With momentum 0 one pass in training mode puts the batch's moments in place of the moving ones.
-    for norm in backbone.norms:
+    for norm in norms:
         norm.momentum = 0.0
     backbone(images, training=True)
-    for norm in backbone.norms:
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
