@@ -92,7 +92,7 @@ def format_inference(result: dict[str, Any]) -> str:
 
 
 PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks with published results
-EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "repair", "stl10", *PAPERS[2:])
+EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "repair", "transfer", "stl10", *PAPERS[2:])
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     **dict.fromkeys(EVALUATIONS, format_table),
     "mask-head": format_mask_head,

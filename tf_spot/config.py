@@ -142,8 +142,8 @@ class FinetuneConfig:
     """How a network is trained with labels in an evaluation, see `tf_spot.evaluation.finetune`.
 
     Adam, its rate falling along half a cosine to zero; the epoch with the best held-out score is kept. Source for all:
-    ours, as neither the paper nor the code gives a recipe. `help` is that of the option of `tf-spot evaluate`; a field
-    without it has no option. Results record all fields.
+    ours, for smaller budgets than the code's own recipe, which is `TransferConfig`. `help` is that of the option of
+    `tf-spot evaluate`; a field without it has no option. Results record all fields.
     """
 
     trained_layers: int = field(  # convolutions, from conv5 down, besides the head (ours)
@@ -182,6 +182,28 @@ class FinetuneConfig:
                 raise UserError(f"--{option} must be {least} or more; received: {getattr(self, name)}")
         if not 0 < self.learning_rate < 1:
             raise UserError(f"--learning-rate must be between 0 and 1; received: {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """How a classifier on conv5 is trained by the authors' own protocol, see `tf_spot.evaluation.transfer`.
+
+    Source for all: code, fine_tune_stl10.py; the large layers are those of its first version (June 2018).
+    """
+
+    epochs: Count = 400  # passes over the labelled photos
+    batch_size: Count = 128  # images; all photos where there are fewer
+    learning_rate: Positive = 1e-3  # Adam
+    final_learning_rate_share: Share = 0.01  # linear to 1 % of the start ...
+    decay_share: ShareOfSome = 0.9  # ... over this share of the steps, then flat
+    adam_beta_1: ShareBelowOne = 0.5
+    adam_epsilon: Positive = 1e-5
+    weight_decay: NotNegative = 5e-5  # times half the squared norm of every trained kernel
+    hidden_units: Count = 4096  # of each of the two layers between conv5 and the classes, where conv5 is finetuned
+    dropout_rate: ShareBelowOne = 0.5  # after each of them
+
+    def __post_init__(self) -> None:
+        fields.check(self, "transfer.")
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ def test_every_option_arrives_as_its_type(monkeypatch: pytest.MonkeyPatch) -> No
     assert call["recipe"] == FinetuneConfig(trained_layers=2, rescale=True, learning_rate=0.01, patience=3)
     assert call["norms"] == "frozen"
     assert (call["scales"], call["test_scale"], call["finetuned"]) == ([40, 48], 44, False)
+    call = given(monkeypatch, "transfer", "--folds", "--epochs", "3")
+    assert (call["folds"], call["epochs"]) == (True, 3)
 
 
 def test_without_data_the_photos_are_those_of_the_training(

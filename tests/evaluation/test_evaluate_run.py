@@ -56,6 +56,9 @@ def test_cached_results_are_named_as_by_earlier_versions(run: Run) -> None:
         assert json.loads(json.dumps(found)) == expected
     adapted = door._depends_on("knn", Options(norms="adapt"), recipe, 4, spotter)
     assert adapted == door._depends_on("knn", Options(), recipe, 4, spotter) | {"norms": "adapt"}
+    transfers = [door._depends_on("transfer", options, recipe, 4, spotter)
+                 for options in (Options(), Options(epochs=3), Options(folds=True))]  # fmt: skip
+    assert transfers[0] != transfers[1] and transfers[0] != transfers[2]
     fixed = ResultCache(run.path, {"task": "knn", "seed": 0, "layers": None})
     assert fixed.path.name == "89828c9b9cbc381c"
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tf_spot.config import TransferConfig
 from tf_spot.evaluation import protocols
 from tf_spot.evaluation.tasks import TASKS, Options
 
@@ -49,3 +50,17 @@ def test_several_workers_skip_nothing_that_is_cached(
     assert given["norms"] == "frozen", "the probes' default; that of training with labels is adapt"
     protocols.run_probe(dataclasses.replace(job, options=Options(norms="adapt")))
     assert given["norms"] == "adapt"
+
+
+@pytest.mark.parametrize(("epochs", "recipe"), [(None, TransferConfig()), (3, TransferConfig(epochs=3))])
+def test_transfer_takes_its_own_recipe(
+    epochs: int | None, recipe: TransferConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(protocols, "transfer", lambda *arguments, **words: given.append((arguments, words)) or {})
+    options = Options(epochs=epochs, folds=True, finetuned=False)
+    spotter = SimpleNamespace(backbone="b")
+    protocols.run_transfer(protocols.Job("transfer", None, "s", spotter, options, "other", 3, 5, "cache", None))
+    ((arguments, words),) = given
+    assert arguments == ("b", "s", recipe, "cache")
+    assert words == {"folds": True, "finetuned": False, "seed": 3, "on_progress": None}

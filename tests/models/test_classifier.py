@@ -51,6 +51,21 @@ def test_a_file_keeps_all_of_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded(images()), classifier(images()))
 
 
+def test_large_layers_are_those_of_the_authors_first_code(tmp_path: Path) -> None:
+    """At the paper's size, 6 x 6 x 256 values of conv5, their head has 54,575,114 weights."""
+    head = 9_216 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 10 + 10  # a norm's shift in place of a bias, and no scale
+    assert head == 54_575_114
+    classifier = Classifier(backbone(), ["ant", "bee"], image_size=SIZE, hidden_units=(12, 6), dropout_rate=0.25)
+    values = 4 * 4 * classifier.backbone.convs[-1].filters
+    sizes = [int(np.prod(v.shape)) for layer in (*classifier.hidden, classifier.head) for v in layer.trainable_weights]
+    assert sizes == [values * 12, 12, 12 * 6, 6, 6 * 2, 2]
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras", compile=False)
+    assert (loaded.hidden_units, loaded.dropout_rate) == ((12, 6), 0.25)
+    np.testing.assert_array_equal(loaded(images()), classifier(images()))
+    assert not np.array_equal(classifier(images(), training=True), classifier(images()))
+
+
 @pytest.mark.parametrize("count", [0, 2, 5])
 def test_only_the_top_convolutions_and_the_head_are_trained(count: int) -> None:
     classifier = Classifier(backbone(), ["ant", "bee"], image_size=SIZE)

@@ -65,6 +65,7 @@ def _add_task_options(groups: _Groups) -> None:
             kind = kind if isinstance(kind, type) else str  # of a Literal; the config checks the value
             groups.add(field.name, metavar=_metavar(kind), type=kind, help=f"{text} ({field.default})")
     groups.add("finetuned", action="store_false", help="leave out the finetuned networks")
+    groups.add("folds", action="store_true", help="train on each of STL-10's ten folds instead of all labels at once")
     groups.add("scales", metavar="N,...", type=_numbers, help="pixels, shorter sides of the photos in training (3/4, 1 "
                "and 5/4 of the test's)")  # fmt: skip
     groups.add("test_scale", metavar="N", type=int, help="pixels, in the test (twice the run's image size)")

@@ -47,6 +47,7 @@ def evaluate_run(
     epochs: int | None = None,
     norms: FinetuneNorms | None = None,
     finetuned: bool = True,
+    folds: bool = False,
     scales: Sequence[int] | None = None,
     test_scale: int | None = None,
     num_images: int = Options.num_images,
@@ -64,7 +65,7 @@ def evaluate_run(
         spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
         task: one of `tasks.TASKS`, which also lists the options of each.
         recipe: how networks are trained with labels; by default that of `Recipe`.
-        layers, num_values, pooling, solver, finetuned, scales, test_scale, num_images: see `tasks.Options`.
+        layers, num_values, pooling, solver, finetuned, folds, scales, test_scale, num_images: see `tasks.Options`.
         epochs: of the linear probe's solver `sgd`, or instead of the recipe's.
         norms: of the probes' batch norm, by default `frozen`, or instead of the recipe's.
         seed: of everything drawn.
@@ -82,7 +83,17 @@ def evaluate_run(
     """
     started = time.monotonic()
     options = Options(
-        _tuple(layers), num_values, pooling, solver, epochs, norms, finetuned, _tuple(scales), test_scale, num_images
+        _tuple(layers),
+        num_values,
+        pooling,
+        solver,
+        epochs,
+        norms,
+        finetuned,
+        folds,
+        _tuple(scales),
+        test_scale,
+        num_images,
     )
     recipe = recipe or Recipe()
     check_task(task, options, recipe)
@@ -155,6 +166,8 @@ def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter:
         settings |= {} if options.norms is None else {"norms": options.norms}
         return settings | {"weights": weights_digest(spotter.backbone, spotter.autoencoder)}
     settings |= {"finetuned": options.finetuned} | asdict(recipe)
+    if "folds" in TASKS[task].options:
+        settings |= {"folds": options.folds, "transfer_epochs": options.epochs}
     if "scales" in TASKS[task].options:
         settings |= {"scales": options.scales, "test_scale": options.test_scale}
     return settings | {"weights": weights_digest(spotter.backbone)}

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_spot.config import TransferConfig
 from tf_spot.distributed.strategies import num_workers
 from tf_spot.evaluation.beside_controls import evaluate_task
 from tf_spot.evaluation.finetune import Recipe, finetune
@@ -16,6 +17,7 @@ from tf_spot.evaluation.result_cache import ResultCache
 from tf_spot.evaluation.stl10 import stl10
 from tf_spot.evaluation.stl10_files import official_files
 from tf_spot.evaluation.tasks import Options
+from tf_spot.evaluation.transfer import transfer
 from tf_spot.evaluation.voc.classification import voc_classification
 from tf_spot.evaluation.voc.detection import voc_detection
 from tf_spot.evaluation.voc.proposals import default_folder
@@ -81,6 +83,21 @@ def run_repair(job: Job) -> dict[str, Any]:
     """Measure how well the damage is hidden."""
     return measure_repair(
         job.spotter, job.source, num_images=job.options.num_images, seed=job.seed, on_progress=job.on_progress
+    )
+
+
+def run_transfer(job: Job) -> dict[str, Any]:
+    """Train classifiers by the authors' protocol."""
+    epochs = job.options.epochs
+    return transfer(
+        job.spotter.backbone,
+        job.source,
+        TransferConfig() if epochs is None else TransferConfig(epochs=epochs),
+        job.cache,
+        folds=job.options.folds,
+        finetuned=job.options.finetuned,
+        seed=job.seed,
+        on_progress=job.on_progress,
     )
 
 

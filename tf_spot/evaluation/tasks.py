@@ -39,6 +39,7 @@ class Options:
     epochs: int | None = None  # of the solver sgd, or of what is trained with labels; None: the task's own
     norms: FinetuneNorms | None = None  # moments of batch norm: of the photos, or frozen; None: the task's own
     finetuned: bool = True  # False: frozen layers only
+    folds: bool = False  # True: STL-10's ten folds, one after the other; False: all training labels at once
     scales: tuple[int, ...] | None = None  # pixels, shorter sides of the photos in training; None: from test_scale
     test_scale: int | None = None  # pixels, shorter side of the photos in the test; None: twice the run's image size
     num_images: int = 2_560  # test photos, at most
@@ -59,6 +60,12 @@ TASKS = {
         "STL-10's ten folds: classifiers of frozen layers, and the whole network trained",
         ("layers", "finetuned", *_RECIPE),
         data="stl10",
+        trains=True,
+    ),
+    "transfer": Task(
+        "run_transfer",
+        "the authors' protocol: linear on frozen conv5, and all finetuned",
+        ("epochs", "finetuned", "folds"),
         trains=True,
     ),
     "voc-classification": Task(

@@ -8,9 +8,10 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tf_spot.config import LAYERS
+from tf_spot.config import LAYERS, PAPER
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import Backbone
+from tf_spot.models.layers import BatchNorm
 from tf_spot.ops.registry import ModelOptions, register
 
 NORMS = ("adapt", "frozen")
@@ -18,9 +19,10 @@ NORMS = ("adapt", "frozen")
 
 @register
 class Classifier(keras.Model):
-    """The backbone and a linear layer on all values of conv5.
+    """The backbone and a linear layer on all values of conv5, or large layers between the two.
 
-    The head starts near zero: truncated normal of deviation 0.005, no bias. Source: authors' code.
+    The last layer starts near zero: truncated normal of deviation 0.005, no bias. Source: authors' code; the large
+    layers (4096 units twice, batch norm without a scale, ReLU, dropout) are those of its first version.
 
     Args:
         backbone: gives {"conv5": (batch, h, w, channels)}; used, not copied.
@@ -28,6 +30,8 @@ class Classifier(keras.Model):
         image_size: pixels, both sides of an image; fixes the head's inputs.
         norms: how batch norm behaves while the classifier is trained. `adapt`: by the batch's moments, and its moving
             statistics follow, whether the layer is trained or not (authors' code). `frozen`: as at inference.
+        hidden_units: of each large layer between conv5 and the last layer; none by default.
+        dropout_rate: after each of them.
 
     Call arguments:
         images: (batch, image_size, image_size, 3) in [-1, 1].
@@ -44,6 +48,8 @@ class Classifier(keras.Model):
         *,
         image_size: int,
         norms: str = "adapt",
+        hidden_units: Sequence[int] = (),
+        dropout_rate: float = PAPER.network.dropout_rate,
         name: str = "classifier",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -52,6 +58,7 @@ class Classifier(keras.Model):
             raise ValueError(f"norms must be adapt or frozen. Received: norms={norms!r}")
         self.backbone, self.image_size, self.norms = backbone, image_size, norms
         self.class_names = [str(class_name) for class_name in class_names]
+        self.hidden_units, self.dropout_rate = tuple(hidden_units), dropout_rate
         self.head = keras.layers.Dense(
             len(self.class_names),
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.005),
@@ -59,14 +66,34 @@ class Classifier(keras.Model):
             name="head",
         )
         maps = backbone.compute_output_spec(keras.KerasTensor((None, image_size, image_size, 3)))["conv5"]
-        self.head.build((None, maps.shape[1] * maps.shape[2] * maps.shape[3]))
+        values = maps.shape[1] * maps.shape[2] * maps.shape[3]
+        self.hidden = [self._hidden_layer(number) for number in range(1, len(self.hidden_units) + 1)]
+        for layer, units in zip(self.hidden, self.hidden_units, strict=True):
+            layer.build((None, values))
+            values = units
+        self.head.build((None, values))
         self.built = True
+
+    def _hidden_layer(self, number: int) -> keras.Sequential:
+        norm = {"momentum": PAPER.network.norm_momentum, "epsilon": PAPER.network.norm_epsilon, "scale": False}
+        return keras.Sequential(
+            [
+                keras.layers.Dense(self.hidden_units[number - 1], use_bias=False),
+                BatchNorm(**norm),
+                keras.layers.ReLU(),
+                keras.layers.Dropout(self.dropout_rate),
+            ],
+            name=f"hidden{number}",
+        )
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         # Batch norm follows the labelled photos even where the layers are frozen: in pre-training half of what it saw
         # were repaired images.
         maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]  # (batch, h, w, channels)
-        return self.head(tf.reshape(maps, (-1, self.head.kernel.shape[0])))  # (batch, classes)
+        x = tf.reshape(maps, (-1, maps.shape[1] * maps.shape[2] * maps.shape[3]))  # (batch, values)
+        for layer in self.hidden:
+            x = layer(x, training=training)  # (batch, units)
+        return self.head(x)  # (batch, classes)
 
     def train_layers(self, count: int) -> None:
         """Train the top `count` convolutions besides the head, and freeze the others.
@@ -84,6 +111,8 @@ class Classifier(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         settings = {"class_names": list(self.class_names), "image_size": self.image_size, "norms": self.norms}
+        if self.hidden_units:
+            settings |= {"hidden_units": list(self.hidden_units), "dropout_rate": self.dropout_rate}
         return super().get_config() | settings | {"backbone": keras.saving.serialize_keras_object(self.backbone)}
 
     @classmethod
