@@ -9,6 +9,7 @@ Sources: "paper" is Jenni & Favaro, CVPR 2018 (arXiv 1806.05024); "code" is the 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -262,9 +263,14 @@ class Config:
             raise UserError(
                 f"a recipe is a file such as RUN/config.json; received: {path} ({error.strerror})"
             ) from None
-        values = json.loads(text)
-        _add_later_fields(values)
-        return Config.from_dict(values)
+        return Config.from_record(json.loads(text))
+
+    @staticmethod
+    def from_record(values: dict[str, Any]) -> Config:
+        """Make the recipe that a file has; a field that did not exist then has the value that it would have had."""
+        completed = copy.deepcopy(values)
+        _add_later_fields(completed)
+        return Config.from_dict(completed)
 
 
 def _add_later_fields(values: dict[str, Any]) -> None:

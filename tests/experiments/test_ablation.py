@@ -128,7 +128,7 @@ def test_a_committed_table_is_taken_as_finished(name: str, tmp_path: Path, monke
     monkeypatch.setattr(ablation, "open_source", lambda spec, config: RecordedPhotos(record))
     monkeypatch.setattr(ablation, "train", None)
     monkeypatch.setattr(ablation, "build_discriminator", None)
-    config, variants = Config.from_dict(committed["config"]), [row for row in committed["rows"] if row != "random"]
+    config, variants = Config.from_record(committed["config"]), [row for row in committed["rows"] if row != "random"]
     values = committed["probe_values"]
     again = ablate(config, "folder:elsewhere", folder, variants, num_values=values)
     assert again["failed"] == {} and list(again["rows"]) == list(committed["rows"]) and len(variants) >= 5

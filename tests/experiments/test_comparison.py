@@ -105,7 +105,7 @@ def test_a_committed_table_is_taken_as_finished(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(comparison, "train_row", None)
     # It could not be switched off again in this process.
     monkeypatch.setattr(comparison.tf.config.experimental, "enable_op_determinism", lambda: None)
-    config, arguments = Config.from_dict(committed["config"]), {"num_values": committed["probe_values"]}
+    config, arguments = Config.from_record(committed["config"]), {"num_values": committed["probe_values"]}
     arguments["budget"] = Budget(**committed["budget"])
     methods = list(committed["methods"])
     again = comparison.compare(config, "folder:elsewhere", folder, methods, **arguments)

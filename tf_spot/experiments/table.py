@@ -73,7 +73,7 @@ class Row:
         if not self.result_path.is_file():
             return None
         result: Result = json.loads(self.result_path.read_text(encoding="utf-8"))
-        different = [name for name, value in self.made_with.items() if result.get(name) != value]
+        different = [name for name, value in self.made_with.items() if not _same(name, result.get(name), value)]
         recorded = self.folder / "data.json"
         # Results hold the name of the photos only. The fingerprint stands in the run folder, if that was kept.
         if self.fingerprint is not None and recorded.is_file():
@@ -190,12 +190,17 @@ def keep_settings(path: Path, settings: Mapping[str, Any], rows: str) -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))
     if "data" in settings:
         kept["data"]["spec"] = settings["data"]["spec"]
-    different = [name for name, value in settings.items() if kept.get(name) != value]
+    different = [name for name, value in settings.items() if not _same(name, kept.get(name), value)]
     if different:
         raise UserError(
             f"{rows} share their settings; received another {', '.join(different)} than {path} has; repeat the first "
             "command or choose another --out"
         )
+
+
+def _same(name: str, kept: Any, value: object) -> bool:
+    """True if an entry of a file is that of now; a recipe in it may be of before some fields existed."""
+    return (Config.from_record(kept).to_dict() if name == "config" and kept else kept) == value
 
 
 def finished_autoencoder(row: Row) -> Path | None:
