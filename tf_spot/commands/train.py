@@ -28,9 +28,17 @@ def add(subcommands: Subcommands) -> None:
         "--autoencoder", metavar="RUN", type=Path, help="take the trained autoencoder of another run, skip stage 1"
     )
     parser.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="begin with the weights of another run or of a pretrained backbone, as far as they fit",
+    )
+    parser.add_argument(
         "--recompute", action="store_true", help="less memory for more time: --set training.recompute=true"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    parser.add_argument(
+        "--extend", metavar="STEPS", type=int, default=0, help="with --resume: train stage 2 for so many steps more"
+    )
     add_device_options(parser)
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
@@ -55,8 +63,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             options.data,
             options.out,
             resume=options.resume,
+            extend=options.extend,
             strict=options.strict,
             autoencoder=options.autoencoder,
+            init_from=options.init_from,
             strategy=strategy,
             on_progress=on_progress,
             on_plan=show_plan,
