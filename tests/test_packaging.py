@@ -155,6 +155,7 @@ USES = {  # a use of each extra; gpu and beam are not tried, the requirements of
     "litert": f"{TF_SPOT} export {{run}} --format tflite --out exported",
     "serving": "python -c|import tf_spot.serving.server, tf_spot.serving.client_grpc, tf_spot.serving.client_rest",
     "embed": f"{TF_SPOT} embed {{run}} --data photos --split test --out rows.parquet",
+    "search": "python -c|import faiss; faiss.IndexFlatIP(4)",
     "voc": "python -c|from tf_spot.evaluation.voc.proposals import _algorithm; _algorithm()",
     "docs": "mkdocs build --strict --quiet --config-file {root}/mkdocs.yml --site-dir {here}/site",
     "notebooks": "python -c|" + NOTEBOOK,
