@@ -40,9 +40,10 @@ def test_weights_of_another_shape_stay_random_and_are_named():
     assert all(same(new.mask_head.get_weights(), trained.mask_head.get_weights()))
     assert all(same(new.fc1.get_weights(), before))
     # fc1's kernel, three of fc1_norm, fc2's kernel; the bias of fc2 has two values in both
-    assert (taken.total, taken.total - taken.count) == (len(new.get_weights()), 5)
+    assert (taken.total, taken.total - taken.fitting) == (len(new.get_weights()), 5)
     assert (
-        taken.words().startswith(f"{taken.count} of {taken.total} weights; at random: fc1 (") and "..." in taken.words()
+        taken.words().startswith(f"{taken.fitting} of {taken.total} weights; at random: fc1 (")
+        and "..." in taken.words()
     )
     assert all(same(new.fc2.get_weights(), trained.fc2.get_weights())[1:])
 

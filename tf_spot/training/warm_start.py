@@ -26,6 +26,7 @@ from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.pretrained import load_pretrained, pretrained_names
 from tf_spot.runs.run import INITIAL, Run
 from tf_spot.storage.files import write_file, write_json
+from tf_spot.training.plan import Numbers
 
 RECORD = "from.json"
 NETWORKS = {"autoencoder": ("encoder", "decoder"), "spotter": ("discriminator", "repair")}  # of each stage
@@ -37,7 +38,7 @@ Networks = dict[str, keras.Model]  # by name
 class Taken(NamedTuple):
     """What a network took of another."""
 
-    count: int  # weights
+    fitting: int  # weights
     kernels: int  # of these
     total: int  # weights of the network
     random: list[str]  # the weights that begin at random, in words
@@ -45,7 +46,7 @@ class Taken(NamedTuple):
     def words(self) -> str:
         """Return the numbers as a text."""
         named = ", ".join(self.random[:NAMED]) + (", ..." if len(self.random) > NAMED else "")
-        return f"{self.count} of {self.total} weights" + (f"; at random: {named}" if self.random else "")
+        return f"{self.fitting} of {self.total} weights" + (f"; at random: {named}" if self.random else "")
 
 
 class WarmStart(NamedTuple):
@@ -59,10 +60,10 @@ class WarmStart(NamedTuple):
         """Write the weights into a run folder, the record last."""
         for name, network in self.networks.items():
             write_file(folder / INITIAL / f"{name}.weights.h5", network.save_weights)
-        taken = {name: {"taken": one.count, "of": one.total} for name, one in self.taken.items()}
+        taken = {name: {"taken": one.fitting, "of": one.total} for name, one in self.taken.items()}
         write_json(folder / INITIAL / RECORD, {"source": self.source, "networks": taken})
 
-    def words(self) -> dict[str, str]:
+    def words(self) -> Numbers:
         """Return what each network took, for the plan of the training."""
         return {f"{name}_begins_with": one.words() for name, one in self.taken.items()}
 
