@@ -132,6 +132,13 @@ def test_the_wheel_alone_works_outside_the_repository(alone: Path, tmp_path: Pat
     assert (tmp_path / "run" / "spotter.keras").is_file()
 
 
+def test_the_notebook_on_fine_tuning_needs_the_wheel_alone(alone: Path, tmp_path: Path) -> None:
+    """As a script, which its source is."""
+    printed = called([alone / "bin" / "python", ROOT / "notebooks" / "7_fine_tune_in_keras.py"], tmp_path)
+    there, here = (line.partition(":")[2].strip() for line in printed.splitlines()[-2:])
+    assert there == here and "fine-tuned" in printed
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an untrained spotter of 32 pixels."""

@@ -60,9 +60,9 @@ def test_parquet_has_a_row_group_a_chunk_and_vectors_of_fixed_size(whole):
     assert [(field.name, str(field.type)) for field in file.schema_arrow] == [
         ("id", "int64"),
         ("path", "string"),
+        ("embedding", "fixed_size_list<element: float>[32]"),
         ("split", "string"),
         ("label", "string"),
-        ("embedding", "fixed_size_list<element: float>[32]"),
     ]
 
 

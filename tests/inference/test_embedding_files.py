@@ -16,9 +16,10 @@ ROWS = EmbeddingRows(
     np.array([0, 1, 3, 4, 5]),
     np.array(["a", "b", "münchen/longest.jpg", "d", "e"]),
     np.arange(15, dtype=np.float32).reshape(5, 3),
+    np.array(["train", "train", "train", "test", "test"]),
     np.array([1, 0, -1, 1, 0], np.int32),
 )
-DESCRIPTION = Description(4, ["ant", "bee"], {"tf_spot.layer": "conv4", "tf_spot.model_sha256": "1f"})
+DESCRIPTION = Description(["ant", "bee"], {"tf_spot.layer": "conv4", "tf_spot.model_sha256": "1f"})
 
 
 @pytest.fixture
@@ -69,10 +70,9 @@ def test_parquet_says_split_label_layer_and_model(files: list[Path], tmp_path: P
 
 
 def test_a_chunk_of_an_earlier_version_has_no_labels(tmp_path: Path) -> None:
-    columns = ROWS._asdict()
-    del columns["label"]
-    np.savez(tmp_path / "old.npz", **columns)
-    assert EmbeddingRows.load(tmp_path / "old.npz").label.tolist() == [-1] * 5
+    np.savez(tmp_path / "old.npz", id=ROWS.id, path=ROWS.path, embedding=ROWS.embedding)
+    old = EmbeddingRows.load(tmp_path / "old.npz")
+    assert old.path.tolist() == ROWS.path.tolist() and old.label.tolist() == [-1] * 5
 
 
 def test_endings_and_a_missing_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ class EmbeddingRows(NamedTuple):
     id: np.ndarray  # int64 (photos,)
     path: np.ndarray  # text (photos,)
     embedding: np.ndarray  # float32 (photos, dim)
+    split: np.ndarray  # text (photos,)
     label: np.ndarray  # int32 (photos,); -1: none
 
     @classmethod
@@ -35,8 +36,9 @@ class EmbeddingRows(NamedTuple):
         """Read the rows of a chunk."""
         with np.load(path) as columns:
             found = {name: columns[name] for name in columns.files}
-        # Chunks of earlier versions have no labels, and are joined into an .npz file alone, which has none either.
-        return cls(**{"label": np.full(len(found["id"]), -1, np.int32)} | found)
+        # Chunks of earlier versions lack the last two; they are joined into an .npz file alone, which lacks them too.
+        rows = len(found["id"])
+        return cls(**{"split": np.full(rows, ""), "label": np.full(rows, -1, np.int32)} | found)
 
     def save(self, path: Path) -> None:
         """Write the rows of a chunk."""
@@ -47,13 +49,8 @@ class EmbeddingRows(NamedTuple):
 class Description(NamedTuple):
     """What a Parquet file says of its rows besides what a chunk holds."""
 
-    first_test_id: int  # rows from this id on are of the split `test`, all others of `train`
     class_names: list[str] | None  # by label
     facts: Mapping[str, str]  # the file's metadata
-
-    def splits(self, rows: EmbeddingRows) -> list[str]:
-        """Return the split of each row."""
-        return ["test" if number >= self.first_test_id else "train" for number in rows.id.tolist()]
 
     def labels(self, rows: EmbeddingRows) -> list[str | None]:
         """Return the name of each row's class; None without a label."""
@@ -88,9 +85,8 @@ def schema(dim: int, facts: Mapping[str, str]) -> pa.Schema:
     """Return the columns of a Parquet file, of which `embedding` is a list of `dim` numbers, and its metadata."""
     import pyarrow as pa
 
-    texts = [(name, pa.string()) for name in ("path", "split", "label")]
-    vectors = ("embedding", pa.list_(pa.float32(), dim))
-    return pa.schema([("id", pa.int64()), *texts, vectors], metadata=dict(facts))
+    kinds = {"id": pa.int64(), "embedding": pa.list_(pa.float32(), dim)}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in EmbeddingRows._fields], metadata=dict(facts))
 
 
 def _join_parquet(path: Path, files: list[Path], dim: int, description: Description) -> None:
@@ -104,9 +100,9 @@ def _join_parquet(path: Path, files: list[Path], dim: int, description: Descript
             if len(rows.id):
                 # (rows, dim) as one array of rows * dim values, cut every `dim`
                 embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows.embedding.ravel()), dim)
-                texts = (rows.path.tolist(), description.splits(rows), description.labels(rows))
-                columns = [pa.array(rows.id), *(pa.array(text, pa.string()) for text in texts), embedding]
-                writer.write_table(pa.Table.from_arrays(columns, schema=layout), row_group_size=len(rows.id))
+                columns = {"id": rows.id, "path": rows.path.tolist(), "split": rows.split.tolist()}
+                columns |= {"label": description.labels(rows), "embedding": embedding}
+                writer.write_table(pa.Table.from_pydict(columns, schema=layout), row_group_size=len(rows.id))
 
 
 def _join_npz(path: Path, files: list[Path], dim: int) -> None:

@@ -41,7 +41,7 @@ def splits_of(source: Source, split: str) -> list[str]:
 
 
 def describe(embedder: Embedder, source: Source, layer: str) -> Description:
-    """Return what a Parquet file says of the rows besides them: splits, names of classes, and how they were made."""
+    """Return what a Parquet file says besides the rows: the names of classes, and how the rows were made."""
     facts = {
         "layer": layer,
         "pooling": "average over the map",
@@ -51,7 +51,7 @@ def describe(embedder: Embedder, source: Source, layer: str) -> Description:
         "version": __version__,
     }
     named = {f"tf_spot.{name}": text for name, text in facts.items()}
-    return Description(source.count("train"), source.class_names, named)
+    return Description(source.class_names, named)
 
 
 def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> EmbeddingRows:
@@ -66,8 +66,9 @@ def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Ba
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
     order = np.argsort(indices)  # batches come in any order
     paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
-    first = source.count("train") if split == "test" else 0
-    return EmbeddingRows(first + indices[order], np.array(paths, np.str_), vectors[order], labels[order])
+    ids = indices[order] + (source.count("train") if split == "test" else 0)
+    splits = np.full(len(ids), split)
+    return EmbeddingRows(ids, np.array(paths, np.str_), vectors[order], splits, labels[order])
 
 
 def _utf8(name: str) -> str:
