@@ -15,7 +15,11 @@ from tf_spot.errors import UserError
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "train", run, "train both stages on photos without labels")
     parser.add_argument(
-        "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, places:, tfds: or shards:WHERE"
+        "--data",
+        metavar="SPEC",
+        required=True,
+        action="append",
+        help="a folder or list of photos, photos, or stl10:, places:, tfds: or shards:WHERE; repeated: their union",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
     recipe = parser.add_mutually_exclusive_group()
@@ -60,7 +64,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with show_progress() as on_progress:
         train(
             config,
-            options.data,
+            " + ".join(options.data),
             options.out,
             resume=options.resume,
             extend=options.extend,
