@@ -122,6 +122,7 @@ def test_mistakes_are_told(tmp_path, source, says):
     (tmp_path / "empty").mkdir()
     if source == "wider":
         write_run(tmp_path / "wider")
-    config = CONFIG.replace(**{"network.width": 1.0, "network.stem_kernel": 7, "game.predict_mask": False})
+    wider = {"network.width": 1.0, "network.stem_kernel": 7, "network.stem_stride": 2, "game.predict_mask": False}
+    config = CONFIG.replace(**wider)
     with pytest.raises(UserError, match=says):
         warm_start(tmp_path / source if source != "nowhere" else source, config)
