@@ -8,7 +8,7 @@
 # Another Python: make PYTHON=/path/to/python3.11 test
 
 PYTHON ?= python3
-EXTRAS := dev,docs,embed,litert,notebooks,onnx,serving,tune,voc
+EXTRAS := dev,docs,embed,litert,notebooks,onnx,search,serving,tune,voc
 READY := .venv/ready
 
 .PHONY: demo test test-slow check bench constraints clean python

@@ -15,8 +15,8 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 TEXTS = sorted(FOLDER.glob("*.py"))
 
 
-def test_there_are_six() -> None:
-    assert [path.name[0] for path in TEXTS] == list("123456")
+def test_there_are_seven() -> None:
+    assert [path.name[0] for path in TEXTS] == list("1234567")
     assert {path.stem for path in TEXTS} == {path.stem for path in FOLDER.glob("*.ipynb")}
 
 

@@ -132,6 +132,13 @@ def test_the_wheel_alone_works_outside_the_repository(alone: Path, tmp_path: Pat
     assert (tmp_path / "run" / "spotter.keras").is_file()
 
 
+def test_the_notebook_on_fine_tuning_needs_the_wheel_alone(alone: Path, tmp_path: Path) -> None:
+    """As a script, which its source is."""
+    printed = called([alone / "bin" / "python", ROOT / "notebooks" / "7_fine_tune_in_keras.py"], tmp_path)
+    there, here = (line.partition(":")[2].strip() for line in printed.splitlines()[-2:])
+    assert there == here and "fine-tuned" in printed
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an untrained spotter of 32 pixels."""
@@ -155,6 +162,7 @@ USES = {  # a use of each extra; gpu and beam are not tried, the requirements of
     "litert": f"{TF_SPOT} export {{run}} --format tflite --out exported",
     "serving": "python -c|import tf_spot.serving.server, tf_spot.serving.client_grpc, tf_spot.serving.client_rest",
     "embed": f"{TF_SPOT} embed {{run}} --data photos --split test --out rows.parquet",
+    "search": "python -c|import faiss; faiss.IndexFlatIP(4)",
     "voc": "python -c|from tf_spot.evaluation.voc.proposals import _algorithm; _algorithm()",
     "docs": "mkdocs build --strict --quiet --config-file {root}/mkdocs.yml --site-dir {here}/site",
     "notebooks": "python -c|" + NOTEBOOK,

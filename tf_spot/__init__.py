@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from tf_spot.experiments.tuning import tune
     from tf_spot.exporters import export_onnx, export_saved_model, export_tflite
     from tf_spot.inference.embed import embed
+    from tf_spot.inference.feature_extractor import feature_extractor
     from tf_spot.models.authors_checkpoint import load_authors_checkpoint
     from tf_spot.models.autoencoder import Autoencoder
     from tf_spot.models.classifier import Classifier
     from tf_spot.models.discriminator import Discriminator
     from tf_spot.models.spotter import ArtifactSpotter
     from tf_spot.runs.load import load_autoencoder, load_classifier, load_spotter
+    from tf_spot.runs.pretrained import load_pretrained
     from tf_spot.training.train import train
 
 __version__ = "0.1.0"
@@ -44,12 +46,14 @@ __all__ = [
     "export_saved_model",
     "export_tflite",
     "embed",
+    "feature_extractor",
     "knn_probe",
     "linear_probe",
     "load",
     "load_authors_checkpoint",
     "load_autoencoder",
     "load_classifier",
+    "load_pretrained",
     "load_spotter",
     "pack",
     "preset",
@@ -78,12 +82,14 @@ _HEAVY = {
     "export_saved_model": "exporters",
     "export_tflite": "exporters",
     "embed": "inference.embed",
+    "feature_extractor": "inference.feature_extractor",
     "knn_probe": "evaluation",
     "linear_probe": "evaluation",
     "load": "data",
     "load_authors_checkpoint": "models.authors_checkpoint",
     "load_autoencoder": "runs.load",
     "load_classifier": "runs.load",
+    "load_pretrained": "runs.pretrained",
     "load_spotter": "runs.load",
     "pack": "data.shard_writer",
     "train": "training.train",

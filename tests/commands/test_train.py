@@ -66,6 +66,19 @@ def test_options_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> No
     assert asked["autoencoder"] == Path("other") and asked["strategy"].num_replicas_in_sync == 1
 
 
+def test_a_warm_start_and_an_extension_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:
+    words = ["train", "--data", "photos", "--out", str(tmp_path / "run"), "--preset", "tiny"]
+    assert main([*words, "--init-from", "runs/other", "--resume", "--extend", "7"]) == 0
+    assert (asked["init_from"], asked["resume"], asked["extend"]) == ("runs/other", True, 7)
+
+
+@pytest.mark.parametrize("words", [["--extend", "5"], ["--extend", "5", "--resume"]])
+def test_an_extension_needs_a_run(words: list[str], spec: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["train", "--data", spec, "--out", str(tmp_path / "run"), "--preset", "tiny", *words]) == 2
+    assert "--extend goes on with a run and needs --resume" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_makes_a_run_with_the_preset_and_its_changes(run) -> None:
     config = Config.load(run / "config.json")
     assert (config.preset, config.data.image_size, config.training.spotter_steps) == ("tiny", 16, 3)

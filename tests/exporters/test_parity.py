@@ -67,6 +67,16 @@ def test_what_is_measured() -> None:
             measure(wrong, {"a": np.array([1.0, 2.0])})
 
 
+def test_only_what_is_a_view_of_the_outputs_may_lack_some() -> None:
+    expected = {"conv1": np.array([1.0]), "embedding": np.array([2.0])}
+    for key in ("serving_default/embedding", "image_bytes/embedding", "conv1/conv1"):
+        (name,) = measure({key: expected[key.split("/")[1]]}, expected)
+        assert name == key.split("/")[0]
+    for key in ("7/embedding", "conv1/embedding", "image_bytes/conv1", "image_bytes_maps/embedding"):
+        with pytest.raises(UserError, match="the artifact gives"):
+            measure({key: expected[key.split("/")[1]]}, expected)
+
+
 @pytest.mark.parametrize(("was", "now", "worse"), [
     (0.01, 0.019, False), (0.01, 0.021, True), (0.01, float("nan"), True), (1e-7, 9e-5, False), (1e-7, 2e-4, True),
 ])  # fmt: skip

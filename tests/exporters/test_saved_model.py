@@ -1,6 +1,8 @@
 """SavedModels: their two signatures, their warm-up requests, and only the weights they read."""
 
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from PIL import Image
 from tests.exporters.conftest import NAMES
 from tf_spot.errors import UserError
 from tf_spot.exporters import export, verify
-from tf_spot.exporters.saved_model import WARM_UP, _write_warm_up
+from tf_spot.exporters.saved_model import WARM_UP, _write_warm_up, answers, write_saved_model
+from tf_spot.exporters.signature import Signature
 
 
 def turned_photo(photo) -> tuple[bytes, bytes]:
@@ -36,12 +39,50 @@ def test_there_is_one_warm_up_request_per_signature(photos, tmp_path) -> None:
     assert tf.make_ndarray(requests[1].inputs["image_bytes"])[0].startswith(b"\xff\xd8")  # a JPEG file
 
 
+@pytest.fixture(scope="module")
+def features(spotter, photos, tmp_path_factory) -> Path:
+    """The features, not compared with the model."""
+    folder = tmp_path_factory.mktemp("features") / "1"
+    write_saved_model(Signature(spotter, "features"), folder, photos)
+    return folder
+
+
+def test_by_default_features_answer_with_the_embedding_alone(features, spotter, photos) -> None:
+    images = photos[:2].astype(np.float32)
+    expected = Signature(spotter, "features").images(images)["embedding"].numpy()
+    signatures = tf.saved_model.load(str(features)).signatures
+    files = tf.stack([tf.io.encode_png(photo) for photo in photos[:2]])
+    by_default = signatures["serving_default"](images=tf.constant(images))
+    for found in (by_default, signatures["image_bytes"](image_bytes=files)):
+        assert list(found) == ["embedding"]
+        np.testing.assert_allclose(found["embedding"], expected, rtol=1e-4, atol=1e-4)
+    every = signatures["maps"](images=tf.constant(images))
+    texts = [json.dumps({name: one.numpy().tolist() for name, one in each.items()}) for each in (by_default, every)]
+    assert len(texts[1]) > 100 * len(texts[0])
+
+
+def test_maps_are_given_by_name(features, spotter, photos) -> None:
+    images = photos[:2].astype(np.float32)
+    expected = Signature(spotter, "features").images(images)
+    signatures = tf.saved_model.load(str(features)).signatures
+    assert set(signatures) == set(answers("features"))
+    for layer in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+        found = signatures[layer](images=tf.constant(images))
+        assert list(found) == [layer]
+        np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=1e-4)
+    files = tf.stack([tf.io.encode_png(photo) for photo in photos[:2]])
+    for found in (signatures["maps"](images=tf.constant(images)), signatures["image_bytes_maps"](image_bytes=files)):
+        assert set(found) == set(expected)
+        np.testing.assert_allclose(found["conv3"], expected["conv3"], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["features", "spotter", "classifier"])
 def test_saved_model(spotter, classifier, photos, tmp_path, part) -> None:
     model = classifier if part == "classifier" else spotter
     manifest = export(model, tmp_path / "out", format="saved_model", part=part, photos=photos)
-    assert set(manifest["parity"]) == {"1", "7", "64", "image_bytes"}
+    every = "maps" if part == "features" else "serving_default"
+    assert set(manifest["parity"]) == {"1", "7", "64", *manifest["signatures"]} - {every}
     folder = tmp_path / "out" / part / "1"
     assert b"_XlaMustCompile" not in (folder / "saved_model.pb").read_bytes()
     from tf_spot.serving.servable import Servable
@@ -49,7 +90,7 @@ def test_saved_model(spotter, classifier, photos, tmp_path, part) -> None:
     servable = Servable(folder, 1)  # runs the warm-up requests
     records = list(tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests")))
     assert len(records) == 2
-    outputs = servable.run("serving_default", {"images": photos[:3].astype(np.float32)})
+    outputs = servable.run(every, {"images": photos[:3].astype(np.float32)})
     assert set(outputs) == set(manifest["outputs"])
     if part == "classifier":
         files = np.array([tf.io.encode_png(photo).numpy() for photo in photos[:3]], object)

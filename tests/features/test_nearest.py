@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tf_spot.features import nearest
 from tf_spot.features.nearest import nearest_neighbours
 
 
@@ -32,6 +33,33 @@ def test_the_same_as_a_well_kept_library() -> None:
     ours = nearest_neighbours(queries, vectors, 7)
     np.testing.assert_array_equal(ours[1], rows)
     np.testing.assert_allclose(ours[0], 1 - distances, atol=1e-12)
+
+
+def test_faiss_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    queries, vectors = (random.normal(size=(count, 8)).astype(np.float32) for count in (6, 300))
+    vectors[7] = 2 * vectors[3]  # equally near to everything
+    queries[0] = vectors[3]
+    excluded = random.random((6, 300)) < 0.1
+    for left_out in (None, excluded):
+        expected = nearest_neighbours(queries, vectors, 9, left_out)
+        monkeypatch.setattr(nearest, "FAISS_FROM", 300)
+        cosines, indices = nearest_neighbours(queries, vectors, 9, left_out)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(indices, expected[1])
+        np.testing.assert_allclose(cosines, expected[0], atol=1e-6)  # float32, added up in another order
+
+
+def test_from_many_vectors_on_faiss_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss
+
+    vectors, asked = np.eye(4, dtype=np.float32), []
+    knn = faiss.knn
+    monkeypatch.setattr(faiss, "knn", lambda *words, **named: asked.append(words) or knn(*words, **named))
+    nearest_neighbours(vectors, vectors, 1)
+    assert not asked
+    monkeypatch.setattr(nearest, "FAISS_FROM", 4)
+    assert nearest_neighbours(vectors, vectors, 1)[1].tolist() == [[0], [1], [2], [3]] and len(asked) == 1
 
 
 def test_of_equals_the_first_comes_first() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+import tf_spot
 from tf_spot.cli import main
 from tf_spot.data import load
 from tf_spot.errors import UserError
@@ -56,11 +57,22 @@ def test_parquet_has_a_row_group_a_chunk_and_vectors_of_fixed_size(whole):
     file = parquet.ParquetFile(whole)
     groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     assert groups == [7, 8, 6, 5]
-    assert [str(field.type) for field in file.schema_arrow] == [
-        "int64",
-        "string",
-        "fixed_size_list<element: float>[32]",
+    assert [(field.name, str(field.type)) for field in file.schema_arrow] == [
+        ("id", "int64"),
+        ("path", "string"),
+        ("embedding", "fixed_size_list<element: float>[32]"),
+        ("split", "string"),
+        ("label", "string"),
     ]
+
+
+def test_parquet_says_of_what_model_and_photos_the_rows_are(run, whole):
+    table = parquet.read_table(whole)
+    assert table["split"].to_pylist() == ["train"] * 21 + ["test"] * 5
+    assert table["label"].to_pylist() == ["ant"] * 10 + ["bee"] * 11 + ["ant"] * 3 + ["bee"] * 2
+    facts = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert facts["tf_spot.layer"] == "conv5" and facts["tf_spot.version"] == tf_spot.__version__
+    assert facts["tf_spot.model_sha256"] == open_embedder(run).digest
 
 
 def test_npz_has_the_same_rows(run, photos, whole, tmp_path):

@@ -48,7 +48,7 @@ def test_rows_of_chunks_are_those_of_embed(job, opened, whole) -> None:
     starts = [("test", 0), ("train", 16), ("train", 0), ("train", 8)]
     made = [row for start in starts for row in job.rows(*opened, *start)]
     assert [row["id"] for row in made][:8] == [22, 23, 24, 25, 26, 16, 17, 18]
-    written = pa.Table.from_pylist(made, schema(32)).sort_by("id")
+    written = pa.Table.from_pylist(made, schema(32, {})).sort_by("id")
     assert written.equals(parquet.read_table(whole))
     assert len(made) == 26 and 6 not in [row["id"] for row in made]  # that photo cannot be read
 

@@ -40,6 +40,7 @@ def test_rows_are_in_the_order_of_the_photos(embedder: Embedder, source: Source)
     rows = rows_of(embedder, source, "train", source.in_any_order("train", 2))
     assert rows.id.tolist() == [0, 1, 2, 3, 4]
     assert rows.path.tolist() == ["a/0.png", "a/2.png", "a/4.png", "b/1.jpg", "b/3.jpg"]
+    assert rows.split.tolist() == ["train"] * 5 and rows.label.tolist() == [0, 0, 0, 1, 1]
     np.testing.assert_allclose(rows.embedding[:, 0], [0, 40, 80, 20, 60], atol=1e-3)
 
 

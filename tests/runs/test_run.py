@@ -51,6 +51,34 @@ def test_resume_begins_a_run_that_was_killed_before_its_config_was_written(tmp_p
     assert Run.resume(tmp_path / "absent", CONFIG, DATA).config == CONFIG
 
 
+def test_what_a_new_run_holds_besides_is_written_before_its_config(tmp_path):
+    def prepare(folder):
+        assert not (folder / "config.json").exists()
+        (folder / "initial").mkdir(exist_ok=True)
+
+    Run.create(tmp_path / "run", CONFIG, DATA, prepare)
+    (tmp_path / "run" / "config.json").unlink()  # as a kill leaves it
+    assert Run.resume(tmp_path / "run", CONFIG, DATA, prepare).config == CONFIG
+    Run.resume(tmp_path / "run", CONFIG, DATA, lambda folder: pytest.fail("a run that has begun is not prepared"))
+
+
+def test_an_extended_run_has_more_steps_and_is_unfinished(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    run.extend(100)
+    run.extend(50)
+    assert run.config == CONFIG.replace(**{"training.spotter_steps": 750})
+    assert [json.loads(line) for line in (tmp_path / "extensions.jsonl").read_text().splitlines()] == [
+        {"from_steps": 600, "to_steps": 700}, {"from_steps": 700, "to_steps": 750},
+    ]  # fmt: skip
+    run.model_path("spotter").touch()
+    with pytest.raises(UserError, match="whose checkpoints were removed; begin a new run with --init-from"):
+        run.extend(1)
+    assert run.model_path("spotter").exists() and run.config.training.spotter_steps == 750
+    (run.checkpoints("spotter") / "step-00000750").mkdir(parents=True)
+    run.extend(1)
+    assert not run.model_path("spotter").exists() and run.config.training.spotter_steps == 751
+
+
 def test_opening_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(UserError, match="config.json"):
         Run(tmp_path)

@@ -185,6 +185,54 @@ def test_an_autoencoder_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "b").exists()
 
 
+def weights_of(run):
+    return load_spotter(run).get_weights()
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_extended_with_its_rates_laid_out_anew(spec, tmp_path):
+    run = tmp_path / "run"
+    training.train(CONFIG, spec, run)
+    before, told = weights_of(run), []
+    training.train(CONFIG, spec, run, resume=True, extend=4, on_progress=lambda *words: told.append(words[:2]))
+    assert told == [(step, 9) for step in range(6, 10)], "it goes on from its last checkpoint"
+    last, first = Run(run).metrics()[-1], Run(run).metrics()[-3]
+    assert (last["step"], first["step"]) == (9, 5) and len(Run(run).metrics()) == 6
+    # Linear to 1 % over 90 % of 9 steps, 8 of them: at its lowest; over 90 % of 5, 4 of them, it was so at step 5.
+    lowest = 0.01 * CONFIG.training.discriminator_learning_rate
+    assert last["learning_rate"] == pytest.approx(lowest) and first["learning_rate"] == pytest.approx(lowest)
+    second_last = Run(run).metrics()[-2]  # step 6 of the new schedule
+    assert second_last["step"] == 6 and second_last["learning_rate"] > 10 * lowest
+    assert not all(map(np.array_equal, before, weights_of(run)))
+    longer = Run(run).config
+    training.train(longer, spec, run, resume=True)  # finished again: nothing is left to do
+    assert longer.training.spotter_steps == 9 and len(Run(run).metrics()) == 6
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_the_weights_of_another(trained, spec, tmp_path):
+    """At a rate so low that no weight moves, and after a kill before the first checkpoint."""
+    still = {f"training.{name}_learning_rate": 1e-30 for name in ("autoencoder", "discriminator", "repair")}
+    config = CONFIG.replace(**still | {"training.seed": 5, "network.fc_units": 8})
+    run, plan = tmp_path / "run", {}
+
+    def kill(*_):
+        raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        training.train(config, spec, run, init_from=trained[0].path, on_plan=plan.update, on_progress=kill)
+    assert "at random: fc1 (" in plan["discriminator_begins_with"] and "random" not in plan["encoder_begins_with"]
+    training.train(config, spec, run, resume=True)
+    ours, theirs = load_spotter(run), load_spotter(trained[0])
+    for first, second in ((ours.backbone, theirs.backbone), (ours.autoencoder.encoder, theirs.autoencoder.encoder)):
+        for a, b in zip(first.trainable_variables, second.trainable_variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(UserError, match="--init-from is for the beginning of a run; .*other, but .* began with"):
+        training.train(config, spec, run, resume=True, init_from=tmp_path / "other")
+    with pytest.raises(UserError, match="began with random weights; leave it out"):
+        training.train(CONFIG, spec, trained[0].path, resume=True, init_from="other")
+
+
 class Watcher(keras.callbacks.Callback):
     """A user's callback: what it saw."""
 

@@ -15,7 +15,11 @@ from tf_spot.errors import UserError
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "train", run, "train both stages on photos without labels")
     parser.add_argument(
-        "--data", metavar="SPEC", required=True, help="photos, or folder:, stl10:, places:, tfds: or shards:WHERE"
+        "--data",
+        metavar="SPEC",
+        required=True,
+        action="append",
+        help="a folder or list of photos, photos, or stl10:, places:, tfds: or shards:WHERE; repeated: their union",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
     recipe = parser.add_mutually_exclusive_group()
@@ -28,9 +32,17 @@ def add(subcommands: Subcommands) -> None:
         "--autoencoder", metavar="RUN", type=Path, help="take the trained autoencoder of another run, skip stage 1"
     )
     parser.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="begin with the weights of another run or of a pretrained backbone, as far as they fit",
+    )
+    parser.add_argument(
         "--recompute", action="store_true", help="less memory for more time: --set training.recompute=true"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    parser.add_argument(
+        "--extend", metavar="STEPS", type=int, default=0, help="with --resume: train stage 2 for so many steps more"
+    )
     add_device_options(parser)
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
@@ -52,11 +64,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with show_progress() as on_progress:
         train(
             config,
-            options.data,
+            " + ".join(options.data),
             options.out,
             resume=options.resume,
+            extend=options.extend,
             strict=options.strict,
             autoencoder=options.autoencoder,
+            init_from=options.init_from,
             strategy=strategy,
             on_progress=on_progress,
             on_plan=show_plan,

@@ -79,7 +79,7 @@ def open_folder(path: str, *, image_size: int, config: DataConfig, seed: int = 0
         test, test_names = _scan(test_root, image_size)
         test.labels = _same_classes(test, test_names, class_names)
     elif class_names is not None:
-        train, test = _cut_off_test(train)
+        train, test = cut_off_test(train)
     return Source.from_images(
         root.resolve().name,
         f"folder:{path}",
@@ -160,7 +160,7 @@ def _same_classes(test: FolderImages, names: list[str] | None, class_names: list
     return np.array([class_names.index(name) for name in names], np.int32)[test.labels]
 
 
-def _cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | None]:
+def cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | None]:
     """Divide into training photos and a fifth for testing, None if chance chose none of a handful, or all."""
     # By a hash of the name: adding photos moves none of the others between the two.
     hashes = (name_hash(images.name(index), b"test") for index in range(len(images)))

@@ -35,7 +35,7 @@ from tf_spot.exporters.parity import (
 )
 from tf_spot.exporters.probe import open_labelled, probe_both
 from tf_spot.exporters.run_artifact import OPEN, Outputs
-from tf_spot.exporters.saved_model import write_saved_model
+from tf_spot.exporters.saved_model import answers, write_saved_model
 from tf_spot.exporters.signature import Exportable, Signature, sample_photos
 
 FORMATS = {"saved_model": ("none",), "tflite": tflite.QUANTIZATIONS, "onnx": onnx.QUANTIZATIONS}
@@ -99,6 +99,8 @@ def export(
     with _new_folder(Path(path)) as folder:
         name = {"saved_model": f"{part}/1"}.get(format, f"{part}.{format}")
         manifest = describe(signature, format, quantize, name, expected, config)
+        if format == "saved_model":
+            manifest["signatures"] = {key: output or "all" for key, output in answers(part).items()}
         _write(signature, folder / name, photos, manifest)
         if quantize.startswith("int8"):
             manifest["float_operations"] = FLOAT_OPERATIONS[format](folder / name)

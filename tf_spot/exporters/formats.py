@@ -30,7 +30,7 @@ class QuantizedExportOptions(ExportOptions, total=False):
 
 
 def export_saved_model(model: Exportable, path: str | Path, **options: Unpack[ExportOptions]) -> dict[str, Any]:
-    """Write `path`/PART/1/saved_model.pb with the signatures `serving_default` and `image_bytes`.
+    """Write `path`/PART/1/saved_model.pb with the signatures `serving_default`, `image_bytes` and, for maps, more.
 
     Args:
         model, path: see `export`.

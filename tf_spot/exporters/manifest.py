@@ -196,7 +196,7 @@ Input `images`: float32 ({_shape_text(images["shape"])}), RGB in [0, 255]; {mani
 | output | shape | meaning |
 |---|---|---|
 {outputs}
-
+{_signatures(manifest)}
 Checked on photos against the model it was made from: largest difference {largest:.1e} of the output's largest value.
 {_quantized(manifest)}Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone.
 Versions, configuration and every figure: `manifest.json`.
@@ -211,6 +211,12 @@ def _origin(class_names: list[str] | None) -> str:
     if class_names is None:
         return "Features learned without labels by spotting artifacts."
     return f"A classifier of {len(class_names)} classes, on features learned without labels by spotting artifacts."
+
+
+def _signatures(manifest: Manifest) -> str:
+    """Return the lines on the signatures of a SavedModel, and nothing for other formats."""
+    lines = [f"| `{name}` | {output} |\n" for name, output in manifest.get("signatures", {}).items()]
+    return "\n| signature | outputs |\n|---|---|\n" + "".join(lines) if lines else ""
 
 
 def _quantized(manifest: Manifest) -> str:

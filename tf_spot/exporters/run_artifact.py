@@ -4,8 +4,8 @@
 
 PHOTOS.npz holds `photos` and, for an artifact that takes any size, further photos as HEIGHTxWIDTH. OUTPUTS.npz holds
 BATCH/OUTPUT for each batch size (photos are repeated to fill it), the outputs for the further photos as "BATCH at
-HEIGHTxWIDTH/OUTPUT" and, for a SavedModel, the outputs of the signature `image_bytes` for the photos as PNG files, as
-image_bytes/OUTPUT (strings as bytes of one length).
+HEIGHTxWIDTH/OUTPUT" and, for a SavedModel, those of its further signatures as SIGNATURE/OUTPUT, for the photos or,
+where a signature takes files, for the photos as PNG files (strings as bytes of one length).
 """
 
 from __future__ import annotations
@@ -28,22 +28,29 @@ class TensorDetails(TypedDict):
     quantization: tuple[float, int]  # scale and zero point
 
 
-def open_saved_model(path: str) -> tuple[Artifact, Artifact]:
-    """Open the signatures `serving_default` and `image_bytes`; both take arrays, the latter encodes them as PNG."""
+def open_saved_model(path: str) -> tuple[Artifact, dict[str, Artifact]]:
+    """Open the signature that takes images and gives every output, and all others by name.
+
+    All take arrays; those that want files encode them as PNG.
+    """
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(path)
+    signatures = tf.saved_model.load(path).signatures
 
-    def images(photos: np.ndarray) -> Outputs:
-        outputs = loaded.signatures["serving_default"](images=tf.constant(photos))
-        return {name: value.numpy() for name, value in outputs.items()}
+    def opened(name: str) -> Artifact:
+        def call(photos: np.ndarray) -> Outputs:
+            if name.startswith("image_bytes"):
+                files = tf.stack([tf.io.encode_png(photo) for photo in photos.astype(np.uint8)])
+                outputs = signatures[name](image_bytes=files)
+            else:
+                outputs = signatures[name](images=tf.constant(photos))
+            return {output: value.numpy() for output, value in outputs.items()}
 
-    def image_bytes(photos: np.ndarray) -> Outputs:
-        files = tf.stack([tf.io.encode_png(photo) for photo in photos.astype(np.uint8)])
-        outputs = loaded.signatures["image_bytes"](image_bytes=files)
-        return {name: value.numpy() for name, value in outputs.items()}
+        return call
 
-    return images, image_bytes
+    others = {name: opened(name) for name in signatures}
+    # The part `features` has `maps` since its default answers with the embedding alone.
+    return others.pop("maps" if "maps" in others else "serving_default"), others
 
 
 def open_tflite(path: str, threads: int | None = None) -> Artifact:
@@ -109,19 +116,19 @@ def main(format: str, path: str, photos_path: str, outputs_path: str) -> None:
     with np.load(photos_path) as given:
         others = {name: given[name].astype(np.float32) for name in given.files}
     photos = others.pop("photos")
-    image_bytes: Artifact | None = None
+    signatures: dict[str, Artifact] = {}
     if format == "saved_model":
-        artifact, image_bytes = open_saved_model(path)
+        artifact, signatures = open_saved_model(path)
     else:
         artifact = OPEN[format](path)
     batches = {size: photos[np.arange(size) % len(photos)] for size in BATCH_SIZES}
     outputs = {f"{size}/{name}": value for size in BATCH_SIZES for name, value in artifact(batches[size]).items()}
     for size_text, resized in others.items():
         outputs |= {f"{len(resized)} at {size_text}/{name}": value for name, value in artifact(resized).items()}
-    if image_bytes is not None:
-        for name, value in image_bytes(batches[7]).items():
+    for signature, call in signatures.items():
+        for name, value in call(batches[7]).items():
             # Without pickling, NumPy saves no arrays of objects.
-            outputs[f"image_bytes/{name}"] = value.astype(np.bytes_) if value.dtype == object else value
+            outputs[f"{signature}/{name}"] = value.astype(np.bytes_) if value.dtype == object else value
     if any(name.split(".")[0] == "tf_spot" for name in sys.modules):
         raise RuntimeError("tf_spot was imported: this run does not show that the artifact works without it")
     np.savez(outputs_path, allow_pickle=False, **outputs)

@@ -1,4 +1,8 @@
-"""SavedModel with the file layout of TensorFlow Serving: images or encoded photos in, and warm-up requests."""
+"""SavedModel with the file layout of TensorFlow Serving: images or encoded photos in, and warm-up requests.
+
+The part `features` answers with the embedding alone unless it is asked for maps by the name of a signature: as JSON all
+six outputs of one photo are hundreds of times as long.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
 from tf_spot.exporters.decoding import decode_photo
 from tf_spot.exporters.signature import Signature
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # the path that TensorFlow Serving reads
+Answer = Callable[[tf.Tensor], dict[str, tf.Tensor]]  # a batch to outputs by name
 _XLA = b"_XlaMustCompile"  # an attribute of functions that a stock TensorFlow Serving refuses
 
 
 def write_saved_model(signature: Signature, folder: Path, photos: np.ndarray) -> None:
-    """Write saved_model.pb with the signatures `serving_default` and `image_bytes`, and warm-up requests.
+    """Write saved_model.pb with the signatures of `answers`, and warm-up requests for the first two.
 
     For a classifier, `image_bytes` returns the class names beside the probabilities.
 
@@ -30,7 +36,7 @@ def write_saved_model(signature: Signature, folder: Path, photos: np.ndarray) ->
         UserError: an operation needs XLA.
     """
     signature.image_bytes = _image_bytes(signature)  # also an attribute of the loaded object
-    signatures = {"serving_default": signature.images, "image_bytes": signature.image_bytes}
+    signatures = {name: _view(signature, name, outputs) for name, outputs in answers(signature.name).items()}
     tf.saved_model.save(signature, str(folder), signatures=signatures)
     if _XLA in (folder / "saved_model.pb").read_bytes():
         raise UserError(
@@ -40,12 +46,37 @@ def write_saved_model(signature: Signature, folder: Path, photos: np.ndarray) ->
     _write_warm_up(folder / WARM_UP, signature.name, photos)
 
 
+def answers(part: str) -> dict[str, str | None]:
+    """Return the signatures of a part, and the one output that each answers with; None: all of them.
+
+    Those whose names begin with `image_bytes` take files, the others images.
+    """
+    if part != "features":
+        return {"serving_default": None, "image_bytes": None}
+    of_maps: dict[str, str | None] = {name: name for name in LAYERS}
+    alone: dict[str, str | None] = {"serving_default": "embedding", "image_bytes": "embedding"}
+    return alone | of_maps | {"maps": None, "image_bytes_maps": None}
+
+
+def _view(signature: Signature, name: str, output: str | None) -> Answer:
+    """Return a signature that answers with one output of the part, or with all of them."""
+    whole = signature.image_bytes if name.startswith("image_bytes") else signature.images
+    if output is None:
+        return whole
+
+    @tf.function(input_signature=whole.input_signature)
+    def view(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {output: whole(batch)[output]}
+
+    return view
+
+
 def write_plain(signature: Signature, folder: Path) -> None:
     """Write a SavedModel with `serving_default` alone, which the TFLite converter starts from."""
     tf.saved_model.save(signature, str(folder), signatures={"serving_default": signature.images})
 
 
-def _image_bytes(signature: Signature) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def _image_bytes(signature: Signature) -> Answer:
     size = signature.image_size
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])

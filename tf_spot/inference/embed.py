@@ -20,8 +20,8 @@ from tf_spot.data.split import whole_batches
 from tf_spot.distributed.strategies import agree, is_chief, leave, num_workers
 from tf_spot.errors import UserError
 from tf_spot.inference.embedder import BATCH_SIZE, Embedder, open_embedder
-from tf_spot.inference.embedding_files import check_file, count_rows, join_files
-from tf_spot.inference.embedding_rows import CHUNK, check_options, rows_of, splits_of
+from tf_spot.inference.embedding_files import Description, check_file, count_rows, join_files
+from tf_spot.inference.embedding_rows import CHUNK, check_options, describe, rows_of, splits_of
 from tf_spot.progress import Progress
 from tf_spot.storage.files import write_file, write_json
 
@@ -47,6 +47,9 @@ def embed(
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write one row per readable photo: `id` (int64), `path` (text) and `embedding` (float32).
+
+    A Parquet file has also `split` (`train` or `test`) and `label` (the name of the class, null without one), and in
+    its metadata `tf_spot.layer`, `tf_spot.model_sha256` and more.
 
     Inside a strategy's scope the devices of this machine share each batch. Of several workers, which must all see the
     folder of `out`, each makes the rows of its own photos on one device, and the chief joins them.
@@ -78,6 +81,8 @@ def embed(
     source = load(spec, image_size=embedder.image_size, config=embedder.data)
     splits, chunk_size = splits_of(source, split), whole_batches(chunk, batch_size)
     job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
+    if out.suffix == ".parquet":
+        job["columns"] = "with labels"  # chunks of earlier versions had none
     folder = out.with_name(f".{out.name}.parts")
     _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk_size}, resume)
     dim = embedder.dim  # the first batch runs here, after everything that may refuse the job
@@ -91,7 +96,8 @@ def embed(
                 on_progress(done, total, "embedding photos")
     agree(strategy, 1, "end of the chunks")
     photos = sum(map(source.count, splits))
-    rows = _join(strategy, folder, [chunk.file for name in splits for chunk in chunks[name]], out, dim)
+    files = [chunk.file for name in splits for chunk in chunks[name]]
+    rows = _join(strategy, folder, files, out, dim, describe(embedder, source, layer))
     if not rows:
         raise UserError(f"there must be photos that can be read; received: {spec} with {photos} that cannot")
     leave(strategy)
@@ -151,14 +157,16 @@ def _make(chunks: list[Chunk], embedder: Embedder, source: Source, split: str, c
         yield chunk.photos
 
 
-def _join(strategy: tf.distribute.Strategy, folder: Path, files: list[Path], out: Path, dim: int) -> int:
+def _join(
+    strategy: tf.distribute.Strategy, folder: Path, files: list[Path], out: Path, dim: int, description: Description
+) -> int:
     """Let the chief join the chunks and remove their folder; return the number of rows, on every worker."""
     rows = count_rows(files)
     if not rows:
         return 0
     agree(strategy, rows, "number of rows")  # all have counted the rows of the chunks that the chief now removes
     if is_chief(strategy):
-        join_files(out, files, dim)
+        join_files(out, files, dim, description)
         shutil.rmtree(folder)
     agree(strategy, 1, "file")  # the chief has written it
     return rows

@@ -13,15 +13,18 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tf_spot.data import Source, load
 from tf_spot.data.split import whole_batches
 from tf_spot.errors import UserError
 from tf_spot.inference.embedder import BATCH_SIZE, Embedder, open_embedder
 from tf_spot.inference.embedding_files import schema
-from tf_spot.inference.embedding_rows import CHUNK, SPLITS, check_options, rows_of, splits_of
+from tf_spot.inference.embedding_rows import CHUNK, SPLITS, check_options, describe, rows_of, splits_of
 from tf_spot.startup import require_tensorflow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 USER_ERROR = 2  # exit code, as of `tf-spot`
 
@@ -56,8 +59,11 @@ class Job(NamedTuple):
         """Yield one row per readable photo of the chunk that begins at index `first`."""
         batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
         rows = rows_of(embedder, source, split, batches)
-        for photo_id, path, vector in zip(rows.id.tolist(), rows.path.tolist(), rows.embedding, strict=True):
-            yield {"id": photo_id, "path": path, "embedding": vector}
+        labels = describe(embedder, source, self.layer).labels(rows)
+        for photo_id, path, label, vector in zip(
+            rows.id.tolist(), rows.path.tolist(), labels, rows.embedding, strict=True
+        ):
+            yield {"id": photo_id, "path": path, "split": split, "label": label, "embedding": vector}
 
 
 def embed(
@@ -98,7 +104,8 @@ def embed(
     dim = embedder.dim
     # Beam finds no files by a name alone, without a folder.
     prefix = str(out) if "://" in str(out) else os.path.abspath(out)
-    rows = _run(job, chunks(source, splits, chunk), prefix, dim, options)
+    facts = describe(embedder, source, layer).facts
+    rows = _run(job, chunks(source, splits, chunk), prefix, schema(dim, facts), options)
     return {"rows": rows, "dim": dim, "unreadable": sum(source.count(name) for name in splits) - rows}
 
 
@@ -112,7 +119,7 @@ def _open(model: str, spec: str, layer: str, batch_size: int) -> tuple[Embedder,
     return embedder, load(spec, image_size=embedder.image_size, config=embedder.data)
 
 
-def _run(job: Job, starts: list[tuple[str, int]], out: str, dim: int, options: Sequence[str]) -> int:
+def _run(job: Job, starts: list[tuple[str, int]], out: str, layout: pa.Schema, options: Sequence[str]) -> int:
     """Run the pipeline to its end; return the number of rows that it wrote."""
     import apache_beam as beam
     from apache_beam.io.filesystems import FileSystems
@@ -135,7 +142,7 @@ def _run(job: Job, starts: list[tuple[str, int]], out: str, dim: int, options: S
     pipeline = beam.Pipeline(options=beam_options)
     # Without the reshuffle a runner may leave all chunks to the worker that created them.
     rows = pipeline | "chunks" >> beam.Create(starts) | beam.Reshuffle() | "rows" >> beam.ParDo(EmbedChunk())
-    rows | "files" >> beam.io.WriteToParquet(out, schema(dim), file_name_suffix=".parquet")
+    rows | "files" >> beam.io.WriteToParquet(out, layout, file_name_suffix=".parquet")
     result = pipeline.run()
     result.wait_until_finish()
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_name("rows"))["counters"]

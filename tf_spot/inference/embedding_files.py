@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,22 +23,41 @@ ENDINGS = (".parquet", ".npz")
 
 
 class EmbeddingRows(NamedTuple):
-    """Rows of an embedding file, one per photo; the fields are the file's columns."""
+    """Rows of an embedding, one per photo, as a chunk holds them."""
 
     id: np.ndarray  # int64 (photos,)
     path: np.ndarray  # text (photos,)
     embedding: np.ndarray  # float32 (photos, dim)
+    split: np.ndarray  # text (photos,)
+    label: np.ndarray  # int32 (photos,); -1: none
 
     @classmethod
     def load(cls, path: Path) -> EmbeddingRows:
         """Read the rows of a chunk."""
         with np.load(path) as columns:
-            return cls(*(columns[name] for name in cls._fields))
+            found = {name: columns[name] for name in columns.files}
+        # Chunks of earlier versions lack the last two; they are joined into an .npz file alone, which lacks them too.
+        rows = len(found["id"])
+        return cls(**{"split": np.full(rows, ""), "label": np.full(rows, -1, np.int32)} | found)
 
     def save(self, path: Path) -> None:
         """Write the rows of a chunk."""
         with path.open("wb") as file:  # given a path, NumPy would append .npz
             np.savez(file, **self._asdict())
+
+
+class Description(NamedTuple):
+    """What a Parquet file says of its rows besides what a chunk holds."""
+
+    class_names: list[str] | None  # by label
+    facts: Mapping[str, str]  # the file's metadata
+
+    def labels(self, rows: EmbeddingRows) -> list[str | None]:
+        """Return the name of each row's class; None without a label."""
+        return [self._name(label) if label >= 0 else None for label in rows.label.tolist()]
+
+    def _name(self, label: int) -> str:
+        return self.class_names[label] if self.class_names else str(label)
 
 
 def check_file(out: Path) -> None:
@@ -54,33 +73,36 @@ def count_rows(files: list[Path]) -> int:
     return sum(map(len, _column("id", files)))
 
 
-def join_files(out: Path, files: list[Path], dim: int) -> None:
+def join_files(out: Path, files: list[Path], dim: int, description: Description) -> None:
     """Write the rows of the chunks `files`, vectors of `dim` values, to `out` in one move."""
-    join = _join_parquet if out.suffix == ".parquet" else _join_npz
-    write_file(out, lambda aside: join(aside, files, dim))
+    if out.suffix == ".parquet":
+        write_file(out, lambda aside: _join_parquet(aside, files, dim, description))
+    else:
+        write_file(out, lambda aside: _join_npz(aside, files, dim))
 
 
-def schema(dim: int) -> pa.Schema:
-    """Return the columns of a Parquet file: `id`, `path` and `embedding`, a list of `dim` numbers."""
+def schema(dim: int, facts: Mapping[str, str]) -> pa.Schema:
+    """Return the columns of a Parquet file, of which `embedding` is a list of `dim` numbers, and its metadata."""
     import pyarrow as pa
 
-    vectors = pa.list_(pa.float32(), dim)
-    return pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
+    kinds = {"id": pa.int64(), "embedding": pa.list_(pa.float32(), dim)}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in EmbeddingRows._fields], metadata=dict(facts))
 
 
-def _join_parquet(path: Path, files: list[Path], dim: int) -> None:
+def _join_parquet(path: Path, files: list[Path], dim: int, description: Description) -> None:
     """Write one row group per chunk; a chunk without rows has none."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    layout = schema(dim)
+    layout = schema(dim, description.facts)
     with parquet.ParquetWriter(path, layout) as writer:
         for rows in map(EmbeddingRows.load, files):
             if len(rows.id):
                 # (rows, dim) as one array of rows * dim values, cut every `dim`
                 embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows.embedding.ravel()), dim)
-                columns = [pa.array(rows.id), pa.array(rows.path.tolist(), pa.string()), embedding]
-                writer.write_table(pa.Table.from_arrays(columns, schema=layout), row_group_size=len(rows.id))
+                columns = {"id": rows.id, "path": rows.path.tolist(), "split": rows.split.tolist()}
+                columns |= {"label": description.labels(rows), "embedding": embedding}
+                writer.write_table(pa.Table.from_pydict(columns, schema=layout), row_group_size=len(rows.id))
 
 
 def _join_npz(path: Path, files: list[Path], dim: int) -> None:

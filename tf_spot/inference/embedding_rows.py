@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tf_spot import __version__
 from tf_spot.data import Source
 from tf_spot.data.split import Batch
 from tf_spot.errors import UserError
 from tf_spot.features.prefetch import ahead
 from tf_spot.inference.embedder import Embedder
-from tf_spot.inference.embedding_files import EmbeddingRows
+from tf_spot.inference.embedding_files import Description, EmbeddingRows
 
 SPLITS = ("train", "test", "all")
 CHUNK = 4096  # photos, about: a row group of the Parquet file, and what a stopped job loses at most
@@ -39,19 +40,35 @@ def splits_of(source: Source, split: str) -> list[str]:
     return [split]
 
 
+def describe(embedder: Embedder, source: Source, layer: str) -> Description:
+    """Return what a Parquet file says besides the rows: the names of classes, and how the rows were made."""
+    facts = {
+        "layer": layer,
+        "pooling": "average over the map",
+        "model_sha256": embedder.digest,
+        "data": source.name,
+        "data_fingerprint": source.fingerprint,
+        "version": __version__,
+    }
+    named = {f"tf_spot.{name}": text for name, text in facts.items()}
+    return Description(source.class_names, named)
+
+
 def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> EmbeddingRows:
     """Embed some photos of a split; the rows are in the order of the photos' indices.
 
     Ids count the photos of `train` first and those of `test` after them.
     """
-    made = list(ahead(embedder, ((batch.images, batch.indices) for batch in batches)))
+    made = list(ahead(embedder, ((batch.images, (batch.indices, batch.labels)) for batch in batches)))
     # NumPy cannot join nothing: of no batches at all an array without rows.
-    indices = np.concatenate([indices for _, indices in made] or [np.empty(0, np.int64)])
+    indices = np.concatenate([indices for _, (indices, _) in made] or [np.empty(0, np.int64)])
+    labels = np.concatenate([labels for _, (_, labels) in made] or [np.empty(0, np.int32)])
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
     order = np.argsort(indices)  # batches come in any order
     paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
-    first = source.count("train") if split == "test" else 0
-    return EmbeddingRows(first + indices[order], np.array(paths, np.str_), vectors[order])
+    ids = indices[order] + (source.count("train") if split == "test" else 0)
+    splits = np.full(len(ids), split)
+    return EmbeddingRows(ids, np.array(paths, np.str_), vectors[order], splits, labels[order])
 
 
 def _utf8(name: str) -> str:

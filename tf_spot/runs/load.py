@@ -4,18 +4,67 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.backbones import Backbone
 from tf_spot.models.classifier import Classifier
+from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs import checkpoints
+from tf_spot.runs.pretrained import load_pretrained, pretrained_card, pretrained_names
 from tf_spot.runs.run import Run
+
+
+class TrainedBackbone(NamedTuple):
+    """A backbone and the images that it was trained on."""
+
+    backbone: Backbone
+    image_size: int | None  # pixels, both sides; None if its file does not say
+
+
+def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
+    """Load the backbone of a run, of a saved model, or one that comes with the package.
+
+    Args:
+        source: a run folder; a .keras file of a spotter, discriminator, classifier or backbone, or such a model; or a
+            name, see `load_pretrained`.
+
+    Raises:
+        UserError: none of these, or a model without a backbone.
+    """
+    if isinstance(source, keras.Model):
+        return _backbone_of(source, f"a model of class {type(source).__name__}")
+    path = Path(source)
+    if path.suffix == ".keras" and path.is_file():
+        return _backbone_of(_load(path, "float32"), str(path))
+    if path.is_dir():
+        return _backbone_of(load_spotter(path), str(path))
+    if str(source) in pretrained_names():
+        return TrainedBackbone(load_pretrained(str(source)), pretrained_card(str(source))["image_size"])
+    known = ", ".join(pretrained_names()) or "none in this version"
+    raise UserError(
+        f"features come from a run folder, a .keras file or a pretrained name ({known}); received: {source}, which is "
+        "none of these"
+    )
+
+
+def _backbone_of(model: keras.Model, what: str) -> TrainedBackbone:
+    if isinstance(model, ArtifactSpotter):
+        model = model.discriminator
+    if isinstance(model, Discriminator | Classifier):
+        return TrainedBackbone(model.backbone, model.image_size)
+    if isinstance(model, Backbone):
+        return TrainedBackbone(model, None)
+    raise UserError(
+        f"features come from a spotter, a discriminator, a classifier or a backbone; received: {what}, "
+        f"{type(model).__name__}"
+    )
 
 
 def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoencoder:

@@ -6,6 +6,8 @@ RUN/pictures/STAGE-EPOCH.png, RUN/tensorboard/ to look at
 RUN/checkpoints/STAGE/step-NNNNNNNN/           to resume from, see `checkpoints`
 RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
 RUN/autoencoder.json                           the run that the autoencoder was taken from, if from another
+RUN/initial/                                   the first weights, if not random, see `training.warm_start`
+RUN/extensions.jsonl                           the steps that were added to the recipe's, if any
 RUN/results/TASK-*.json, RUN/bad_files.txt
 RUN/.lock                                      held by the training that writes the folder, see `lock`
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from tf_spot.data.source import DataRecord
 
 STAGES = ("autoencoder", "spotter")  # in the order of their training
+INITIAL = "initial"  # folder of the first weights
+Prepare = Callable[[Path], object]  # writes what a new run folder holds besides
 
 
 class Run:
@@ -48,8 +52,8 @@ class Run:
     # --- begin and resume -------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, data: Mapping[str, Any]) -> Run:
-        """Begin a run in a new or empty folder.
+    def create(cls, path: str | Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None = None) -> Run:
+        """Begin a run in a new or empty folder, after `prepare` has written its part.
 
         Raises:
             UserError: the folder holds something.
@@ -57,10 +61,10 @@ class Run:
         folder = Path(path)
         if folder.is_file() or (folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir())):
             raise UserError(f"--out must be a new or empty folder; received: {folder}; to resume its run add --resume")
-        return cls._begin(folder, config, data)
+        return cls._begin(folder, config, data, prepare)
 
     @classmethod
-    def resume(cls, path: str | Path, config: Config, data: Mapping[str, Any]) -> Run:
+    def resume(cls, path: str | Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None = None) -> Run:
         """Open the run in `path` to train it further; begin it if there is none or a kill prevented its beginning.
 
         Raises:
@@ -71,18 +75,20 @@ class Run:
             names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
             # What `_begin` writes before config.json, and what a kill leaves of it.
             begun = {f".writing-{name}.json" for name in ("versions", "data", "config")}
-            if names - begun - {"versions.json", "data.json", LOCK}:
+            if names - begun - {"versions.json", "data.json", INITIAL, LOCK}:
                 raise UserError(
                     f"--resume needs a run folder, or a new or empty one; received: {folder}, which holds other files"
                 )
-            return cls._begin(folder, config, data)
+            return cls._begin(folder, config, data, prepare)
         run = cls(folder)
         run._refuse_changes(config, data)
         return run
 
     @classmethod
-    def _begin(cls, folder: Path, config: Config, data: Mapping[str, Any]) -> Run:
+    def _begin(cls, folder: Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
+        if prepare is not None:
+            prepare(folder)
         write_json(folder / "versions.json", versions())
         write_json(folder / "data.json", data)
         write_text(folder / "config.json", config.to_json())  # last: a folder that has it has the others too
@@ -100,6 +106,22 @@ class Run:
                 f"--resume needs the data of the run: {self.data['spec']} ({self.data['counts']}); "
                 f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another folder"
             )
+
+    def extend(self, steps: int) -> None:
+        """Add steps to stage 2, which then goes on from its newest checkpoint; RUN/extensions.jsonl records it.
+
+        Raises:
+            UserError: the stage is finished and its checkpoints were removed.
+        """
+        if self.model_path("spotter").is_file() and not any(self.checkpoints("spotter").glob("step-*")):
+            raise UserError(
+                f"--extend goes on from a checkpoint; received: {self.path}, whose checkpoints were removed; begin a "
+                f"new run with --init-from {self.path}"
+            )
+        before = self.config.training.spotter_steps
+        append_line(self.path / "extensions.jsonl", {"from_steps": before, "to_steps": before + steps})
+        self.model_path("spotter").unlink(missing_ok=True)  # first: after a kill here, --resume makes it again
+        write_text(self.config_path, longer(self.config, steps).to_json())
 
     # --- records and paths ------------------------------------------------------------------------------------------
 
@@ -163,6 +185,11 @@ class Run:
         kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= last]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def longer(config: Config, steps: int) -> Config:
+    """Return the recipe with more steps of stage 2, over which the learning rates are laid out anew."""
+    return config.replace(**{"training.spotter_steps": config.training.spotter_steps + steps})
 
 
 def _differences(old: Config, new: Config) -> dict[str, tuple[object, object]]:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -19,11 +20,12 @@ from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.lock import sole_writer
-from tf_spot.runs.run import STAGES, Run
+from tf_spot.runs.run import STAGES, Run, longer
 from tf_spot.storage.files import file_digest, write_file, write_json, write_text
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, train_stage
+from tf_spot.training.warm_start import begun_with, load_first_weights, warm_start
 
 # What fixes the meaning of an autoencoder's weights, besides `image_size`: fields of the network.
 _ARCHITECTURE = ("width", "levels", "encoder_kernel", "encoding_channels", "negative_slope", "norm_momentum",
@@ -36,8 +38,10 @@ def train(
     out: str | Path,
     *,
     resume: bool = False,
+    extend: int = 0,
     strict: bool = False,
     autoencoder: str | Path | None = None,
+    init_from: str | Path | None = None,
     strategy: str | tf.distribute.Strategy = "auto",
     callbacks: Callbacks = (),
     on_progress: Progress | None = None,
@@ -51,8 +55,11 @@ def train(
         out: the run folder; new or empty, or with `resume` that of an unfinished run.
         resume: continue from the newest good checkpoint. In deterministic mode on one device the weights end up the
             same, bit for bit, as those of a run that was never stopped.
+        extend: with `resume`, steps that are added to stage 2 of a finished or unfinished run; the learning rates are
+            laid out anew over all its steps. `config` is that of the run as it stands.
         strict: a photo that cannot be read is an error.
         autoencoder: another run, whose trained autoencoder is taken instead of training one.
+        init_from: another run, or a name of `load_pretrained`: the networks begin with its weights, as far as they fit.
         strategy: the devices that share the training: a name, see `strategies.make_strategy`, or a
             `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
         callbacks: Keras callbacks of both stages, or a function that returns those of a stage by its name. They see the
@@ -68,6 +75,7 @@ def train(
         UserError: a mistake in the arguments; `NonFiniteLoss` when a loss or weight is not finite.
         Interrupted: after Ctrl-C or SIGTERM, the work saved.
     """
+    _refuse_extension(extend, resume, out)
     strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
     check_batch(strategy, config.training.batch_size)
     if config.training.deterministic:  # for the whole process: TensorFlow cannot switch it off again
@@ -76,8 +84,9 @@ def train(
     plan = Plan(on_plan)
     with Signals() as signals, lost_workers(strategy):
         source = open_source(spec, config, strict=strict)
-        plan.add(plan_of(config, source))
-        with _opened_run(strategy, out, config, source.record(), resume) as run:
+        plan.add(plan_of(longer(config, extend), source))
+        begin = _Beginning(out, config, source.record(), resume, extend, init_from, plan)
+        with _opened_run(strategy, begin) as run:
             try:
                 _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan)
             finally:
@@ -90,20 +99,56 @@ def train(
     return spotter
 
 
+class _Beginning(NamedTuple):
+    """How a run is begun, resumed or extended; see `train`."""
+
+    out: str | Path
+    config: Config
+    data: DataRecord
+    resume: bool
+    extend: int
+    init_from: str | Path | None
+    plan: Plan
+
+    def open(self) -> Run:
+        """Begin or resume the run as the process that writes it."""
+        begun = (Path(self.out) / "config.json").is_file()
+        open_run = Run.resume if self.resume else Run.create
+        run = open_run(self.out, self.config, self.data, self._prepare if self.init_from else None)
+        if begun and self.init_from and begun_with(run) != str(self.init_from):
+            raise UserError(
+                "--init-from is for the beginning of a run; received: --init-from "
+                f"{self.init_from}, but {run.path} began with {begun_with(run) or 'random weights'}; leave it out"
+            )
+        if self.extend:
+            run.extend(self.extend)
+        return run
+
+    def _prepare(self, folder: Path) -> None:
+        start = warm_start(self.init_from or "", self.config)
+        start.write(folder)
+        self.plan.add(start.words())
+
+
 @contextlib.contextmanager
-def _opened_run(
-    strategy: tf.distribute.Strategy, out: str | Path, config: Config, data: DataRecord, resume: bool
-) -> Iterator[Run]:
+def _opened_run(strategy: tf.distribute.Strategy, begin: _Beginning) -> Iterator[Run]:
     """Begin and lock the run folder as the chief; as another worker open it once it is there."""
     if is_chief(strategy):
-        with sole_writer(out):
-            run = (Run.resume if resume else Run.create)(out, config, data)
+        with sole_writer(begin.out):
+            run = begin.open()
             agree(strategy, 1, "run folder")
             yield run
         return
     agree(strategy, 1, "run folder")
-    Run(out)  # raises if this worker does not see the folder; `resume` would begin a run
-    yield Run.resume(out, config, data)
+    Run(begin.out)  # raises if this worker does not see the folder; `resume` would begin a run
+    yield Run.resume(begin.out, longer(begin.config, begin.extend), begin.data)
+
+
+def _refuse_extension(extend: int, resume: bool, out: str | Path) -> None:
+    if extend < 0:
+        raise UserError(f"--extend must be 1 step or more; received: {extend}")
+    if extend and not (resume and (Path(out) / "config.json").is_file()):
+        raise UserError(f"--extend goes on with a run and needs --resume; received: {out}; train it first")
 
 
 def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
@@ -117,11 +162,13 @@ def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
     if "autoencoder" not in finished:
         with strategy.scope():
             autoencoder = build_autoencoder(config)
+        load_first_weights(run, "autoencoder", autoencoder)
         plan.count("autoencoder", autoencoder)
         train_stage(session, "autoencoder", autoencoder)
     if "spotter" not in finished:
         with strategy.scope():
             spotter = build_spotter(config, load_autoencoder(run, config.training.precision))
+        load_first_weights(run, "spotter", spotter)
         plan.count("autoencoder", spotter.autoencoder)
         plan.count("discriminator", spotter.discriminator)
         train_stage(session, "spotter", spotter)

@@ -196,6 +196,26 @@ def test_a_classifier_trains_the_stages_from_the_top(judge: Discriminator) -> No
     assert len(judge.backbone.trainable_variables) > 50
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("num_maps", [1, 3])
+def test_a_cut_backbone_makes_the_first_maps_alone(judge: Discriminator, num_maps: int) -> None:
+    shallow, images = judge.backbone.cut(num_maps), pictures()
+    maps, expected = shallow(images), judge.backbone(images)
+    assert list(maps) == MAPS[:num_maps] and len(shallow.stages) == num_maps
+    for name, value in maps.items():
+        np.testing.assert_array_equal(value, expected[name])
+    assert shallow.channels == maps[MAPS[num_maps - 1]].shape[-1] and shallow.first_conv.kernel.shape[2] == 3
+
+
+def test_a_frozen_backbone_is_in_inference_mode_and_loads_frozen(judge: Discriminator, tmp_path: Path) -> None:
+    frozen, images = judge.backbone.cut(5), pictures()
+    frozen.trainable = False
+    np.testing.assert_array_equal(frozen(images, training=True)["conv5"], judge.backbone(images)["conv5"])
+    frozen.save(tmp_path / "frozen.keras")
+    loaded = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert not [variable for variable in loaded.variables if variable.trainable]
+
+
 def test_the_first_filters_are_those_that_see_the_pixels(judge: Discriminator) -> None:
     assert judge.backbone.first_conv.kernel.shape[2] == 3
     assert conv1_filters(judge.backbone).shape[2] == 3

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_spot.config import (
     IMAGE_MEAN,
+    LAYERS,
     RESPONSE_NORM,
     TRUNK_BIAS,
     TRUNK_CHANNELS,
@@ -31,6 +32,7 @@ class AlexNet(Backbone):
     Args:
         trunk_norm: `response`: local response norm after the pooled conv1 and conv2, batch norm in conv5 alone (paper);
             `batch`: batch norm in every convolution, no response norm.
+        num_maps: conv1 alone to all five, see `Backbone.cut`.
 
     Call arguments, Returns:
         see `Backbone`; every map is after the layer's ReLU, before any pooling.
@@ -46,17 +48,20 @@ class AlexNet(Backbone):
         trunk_norm: str,
         norm_momentum: float,
         norm_epsilon: float,
+        num_maps: int = len(LAYERS),
         name: str = "backbone",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
-        settings = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
+        settings: dict[str, Any] = {"num_maps": num_maps}
+        settings |= {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         super().__init__(settings | norm, name, **kwargs)
         check_field("network.trunk_norm", trunk_norm)
         normed = (trunk_norm == "batch",) * 4 + (True,)
         batch_norm: dict[str, Any] = {"momentum": norm_momentum, "epsilon": norm_epsilon}
         self.convs, self.norms, inputs = [], [], 3
-        for i, (channels, kernel, groups) in enumerate(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True)):
+        shapes = list(zip(TRUNK_CHANNELS, TRUNK_KERNELS, TRUNK_GROUPS, strict=True))
+        for i, (channels, kernel, groups) in enumerate(shapes[:num_maps]):
             filters, size = scaled(channels, width), kernel or stem_kernel
             # Every group is a convolution of its own to the authors; Keras counts the filters of all groups.
             fans = size**2 * inputs // groups, size**2 * filters // groups

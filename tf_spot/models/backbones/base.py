@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from collections.abc import Mapping
+from typing import Any, Self, Unpack
 
 import keras
 import tensorflow as tf
@@ -32,11 +33,12 @@ class Backbone(Configured):
     Call arguments:
         images: (batch, height, width, 3) in [-1, 1], or a tuple of such parts of a batch. Layers that mix no images
             then compute the parts one by one, so that the gradient by one part does not pass through the others.
-        training: batch norm uses the batch's moments.
+        training: batch norm uses the batch's moments; without effect on a frozen backbone (`trainable = False`).
         update_statistics: in training, batch norm's moving statistics follow.
 
     Returns:
-        {"conv1": ..., "conv5": ...}: float32 maps (batch, h, w, channels), ever deeper.
+        {"conv1": ..., "conv5": ...}: float32 maps (batch, h, w, channels), ever deeper; fewer of a backbone that was
+        `cut`.
 
     Attributes:
         response_norm: the layer of local response norm, None without one.
@@ -46,7 +48,23 @@ class Backbone(Configured):
 
     def call(self, images: tf.Tensor, training: bool = False, update_statistics: bool = True) -> dict[str, tf.Tensor]:
         parts = images if isinstance(images, tuple) else (images,)
-        return self.of_parts([tf.cast(part, tf.float32) * 127.5 + 127.5 for part in parts], training, update_statistics)
+        pixels = [tf.cast(part, tf.float32) * 127.5 + 127.5 for part in parts]
+        return self.of_parts(pixels, training and self.trainable, update_statistics)
+
+    def cut(self, num_maps: int) -> Self:
+        """Return a copy of the layers that make the first `num_maps` maps, with their weights."""
+        shallow = self.from_config(self.get_config() | {"num_maps": num_maps})
+        for layers, copies in zip(self.stages, shallow.stages, strict=False):  # those of deeper maps are left
+            for layer, copy in zip(layers, copies, strict=True):
+                copy.set_weights(layer.get_weights())
+        return shallow
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> Self:
+        backbone: Self = super().from_config(config | {"trainable": True}, custom_objects)
+        # Not by the constructor, which makes its layers after it was given: they would be left trainable.
+        backbone.trainable = config.get("trainable", True)
+        return backbone
 
     def of_parts(
         self, parts: list[tf.Tensor], training: bool = False, update_statistics: bool = True

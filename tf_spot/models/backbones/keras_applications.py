@@ -62,6 +62,7 @@ class Application(Backbone):
     Args:
         application: the function of `keras.applications`.
         width: factor on the channel counts, the `alpha` of the MobileNets; 1 for all others.
+        num_maps: conv1 alone to all five, see `Backbone.cut`.
 
     Call arguments, Returns:
         see `Backbone`.
@@ -76,15 +77,18 @@ class Application(Backbone):
         width: float,
         norm_momentum: float,
         norm_epsilon: float,
+        num_maps: int = MAPS,
         name: str = "backbone",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
-        super().__init__({"application": application, "width": width} | norm, name, **kwargs)
+        super().__init__({"application": application, "width": width, "num_maps": num_maps} | norm, name, **kwargs)
         make = _function(application)
         self.application = application
         self.preprocess = importlib.import_module(make.__module__).preprocess_input
-        self.net = _recast(_five_ends(make, _widened(make, width)), self.dtype_policy, norm_momentum, norm_epsilon)
+        five = _five_ends(make, _widened(make, width))
+        net = keras.Model(five.inputs, five.outputs[:num_maps])
+        self.net = _recast(net, self.dtype_policy, norm_momentum, norm_epsilon)
         self.built = True
 
     def build(self, input_shape: InputShape) -> None:
@@ -95,7 +99,7 @@ class Application(Backbone):
     ) -> dict[str, tf.Tensor]:
         """Return the maps of images (batch, height, width, 3) in [0, 255]; see `Backbone`."""
         with _statistics(update_statistics):
-            maps = self.net(self.preprocess(tf.cast(pixels, tf.float32)), training=training)
+            maps = keras.tree.flatten(self.net(self.preprocess(tf.cast(pixels, tf.float32)), training=training))
         return {f"conv{i}": tf.cast(value, tf.float32) for i, value in enumerate(maps, start=1)}
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tf_spot.config import IMAGE_MEAN
+from tf_spot.config import IMAGE_MEAN, LAYERS
 from tf_spot.models.backbones.base import Backbone, scaled
 from tf_spot.models.layers import BatchNorm
 from tf_spot.ops.registry import InputShape, LayerOptions, ModelOptions, register
@@ -81,6 +81,7 @@ class ResNet18(Backbone):
 
     Args:
         width: factor on the channel counts.
+        num_maps: conv1 alone to all five, see `Backbone.cut`.
 
     Call arguments, Returns:
         see `Backbone`; every map is after a ReLU, conv1 before the pooling.
@@ -94,16 +95,18 @@ class ResNet18(Backbone):
         width: float,
         norm_momentum: float,
         norm_epsilon: float,
+        num_maps: int = len(LAYERS),
         name: str = "backbone",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
-        super().__init__({"width": width} | norm, name, **kwargs)
+        super().__init__({"width": width, "num_maps": num_maps} | norm, name, **kwargs)
         policy = self.dtype_policy
         self.stem = _conv(scaled(CHANNELS[0], width), 7, 2, policy, "conv1")
         self.stem_norm = BatchNorm(momentum=norm_momentum, epsilon=norm_epsilon, dtype=policy, name="norm1")
         self.blocks = []
-        for number, (channels, strides) in enumerate(zip(CHANNELS, STRIDES, strict=True), start=2):
+        deeper = list(zip(CHANNELS, STRIDES, strict=True))[: num_maps - 1]
+        for number, (channels, strides) in enumerate(deeper, start=2):
             for position, stride in enumerate((strides, 1), start=1):
                 self.blocks.append(
                     BasicBlock(scaled(channels, width), stride, **norm, dtype=policy, name=f"conv{number}_{position}")
@@ -147,7 +150,7 @@ class ResNet18(Backbone):
 
     @property
     def channels(self) -> int:
-        return int(self.blocks[-1].filters)
+        return int([self.stem, *self.blocks][-1].filters)
 
     def grid_size(self, pixels: int) -> int:
         return -(-pixels // STRIDE)

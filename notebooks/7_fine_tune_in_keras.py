@@ -1,0 +1,122 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 7. Fine-tune in Keras
+#
+# A trained backbone as a plain Keras model: with a head of your own, frozen or trained further, saved and loaded. The
+# labels say which photo a patch was cut from.
+
+# %%
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tf_spot
+
+QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
+config = tf_spot.preset("tiny")
+if QUICK:
+    config = config.override(["training.autoencoder_steps=5", "training.spotter_steps=5"])
+folder = Path(tempfile.mkdtemp())
+spotter = tf_spot.train(config, "photos", folder / "run")
+
+
+# %% [markdown]
+# Photos as Keras has them: whole numbers from 0 to 255, and labels.
+
+
+# %%
+def read(split, count):
+    images, labels = zip(*tf_spot.load("photos", image_size=32).labelled(split, 64).take(count // 64), strict=True)
+    return np.uint8(np.round((np.concatenate(images) + 1) * 127.5)), np.concatenate(labels)
+
+
+train_photos, train_labels = read("train", 256 if QUICK else 2048)
+test_photos, test_labels = read("test", 384)
+classes = int(max(train_labels.max(), test_labels.max())) + 1
+print(train_photos.shape, train_photos.dtype, classes, "classes")
+
+# %% [markdown]
+# ## The features as a model
+# The source is a run folder, a `.keras` file, a pretrained name or, as here, the model itself. Only the layers up to
+# conv4 are in the new model.
+
+# %%
+features = tf_spot.feature_extractor(spotter, layer="conv4", pooling="avg")
+print(features.input_shape, "to", features.output_shape)
+features.summary()
+
+
+# %% [markdown]
+# ## Frozen, fine-tuned, and from random weights
+# The same head, photos and number of epochs. The control has the same layers at random weights.
+
+
+# %%
+def classifier(extractor):
+    normalised = keras.layers.BatchNormalization()
+    model = keras.Sequential([extractor, normalised, keras.layers.Dense(classes, activation="softmax")])
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+untrained = tf_spot.Discriminator(
+    image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
+)
+models = {
+    "frozen": classifier(features),
+    "fine-tuned": classifier(tf_spot.feature_extractor(spotter, layer="conv4", trainable=True)),
+    "trained from random weights": classifier(tf_spot.feature_extractor(untrained, layer="conv4", trainable=True)),
+}
+curves = {}
+for name, model in models.items():
+    validation = (test_photos, test_labels)
+    history = model.fit(
+        train_photos, train_labels, validation_data=validation, epochs=2 if QUICK else 10, batch_size=64, verbose=0
+    )
+    curves[name] = history.history["val_accuracy"]
+    print(f"{name:28} {100 * curves[name][-1]:.1f} %")
+
+# %%
+figure, axes = plt.subplots(figsize=(6, 3.2))
+for name, curve in curves.items():
+    axes.plot(range(1, len(curve) + 1), np.multiply(curve, 100), marker="o", label=name)
+axes.set_xlabel("epoch")
+axes.set_ylabel("test accuracy in percent")
+axes.spines[["top", "right"]].set_visible(False)
+axes.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## Saved, and loaded in another process
+# That process needs `import tf_spot` and nothing else of this notebook.
+
+# %%
+models["fine-tuned"].save(folder / "model.keras")
+np.save(folder / "photos.npy", test_photos[:8])
+code = f"""
+import tf_spot
+tf_spot.feature_extractor
+import keras, numpy
+model = keras.saving.load_model("{folder}/model.keras")
+print(model.predict(numpy.load("{folder}/photos.npy"), verbose=0).argmax(1))
+"""
+print("there:", subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+print("here: ", models["fine-tuned"].predict(test_photos[:8], verbose=0).argmax(1))
