@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.lazy import submodule
 
 # Kind of source: its form. Each has a module of its own, imported when it is needed.
 FORMS = {
@@ -71,6 +73,10 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
     if strict:
         source.check()
     return source
+
+
+def __getattr__(name: str) -> ModuleType:
+    return submodule("tf_spot.data", name)
 
 
 __all__ = ["Source", "load", "open_source"]
