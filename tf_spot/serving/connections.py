@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import resource
+import sys
 import time
 from typing import Any
 
@@ -17,16 +18,16 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0  # without a request under way
 MAX_CONNECTIONS = 1024
-_CHECKED_EVERY = 5.0  # seconds
+_CHECKED_EVERY, _SHORTEST_WAIT = 5.0, 1.0  # seconds
 _READ_BYTES = 16 * 1024  # at once: a body in chunks of one byte would hold up the loop for longer
 _LOGGED_EVERY = 10.0  # seconds
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, closed when no request comes for `IDLE_SECONDS`, or comes too slowly.
+    """uvicorn's connection, closed when no request comes for `IDLE_SECONDS`, or comes too slowly, or no answer is read.
 
-    uvicorn itself waits for ever for the first request, and for the end of a request's head.
+    uvicorn itself waits for ever for the first request, for the end of a request's head, and for an answer to be read.
     """
 
     idle_seconds = IDLE_SECONDS
@@ -38,21 +39,27 @@ class Connection(H11Protocol):
             return
         transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         self._idle_since = time.monotonic()
+        self._unsent = sys.maxsize  # bytes of answers, when they were last looked at
         self._watch()
 
     def on_response_complete(self) -> None:
-        self._idle_since = time.monotonic()
+        self._idle_since, self._unsent = time.monotonic(), sys.maxsize
         super().on_response_complete()
 
     def _watch(self) -> None:
-        if self.transport.is_closing():
-            return
         is_idle = self.cycle is None or self.cycle.response_complete
         left = self._idle_since + self.idle_seconds - time.monotonic()
         if is_idle and left <= 0:
-            self.transport.close()
-            return
-        wait = min(left, _CHECKED_EVERY) if is_idle else _CHECKED_EVERY
+            # Closing waits until all is sent: a client that reads nothing would keep the answer in memory for ever.
+            unsent = self.transport.get_write_buffer_size()
+            if unsent >= self._unsent:
+                self.transport.abort()
+                return
+            if not unsent:
+                self.transport.close()
+                return
+            self._unsent = unsent
+        wait = min(max(left, _SHORTEST_WAIT), _CHECKED_EVERY) if is_idle else _CHECKED_EVERY
         self._watching = self.loop.call_later(wait, self._watch)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from tf_spot.serving.batching import Batcher
 from tf_spot.serving.errors import MessageTooLarge, ServingError, log_internal
-from tf_spot.serving.json_tensors import parse_body, read_inputs, write_outputs
+from tf_spot.serving.json_tensors import MAX_VALUES, parse_body, read_inputs, write_outputs
 from tf_spot.serving.memory_budget import MemoryBudget, Share
 from tf_spot.serving.messages import Arrays
 from tf_spot.serving.metrics import Metrics
@@ -95,7 +95,8 @@ class _Calls:
         with self._budget.share() as share:
             body = await self._body(request, share)
             servable = self._model.find(name, version, label)
-            signature, by_row, inputs = await self._json_thread(len(body), _read, body, servable)
+            most = max(MAX_VALUES, self._max_bytes // 8)
+            signature, by_row, inputs = await self._json_thread(len(body), _read, body, most, servable)
             share.give_back(len(body))
             del body
             share.take(sum(array.nbytes for array in inputs.values()))
@@ -159,9 +160,9 @@ class _Calls:
         return json.dumps(answer).encode()
 
 
-def _read(body: bytearray, servable: Servable) -> tuple[str, bool, Arrays]:
+def _read(body: bytearray, max_values: int, servable: Servable) -> tuple[str, bool, Arrays]:
     """Return the signature, whether the answer is wanted in rows, and the inputs, which fit the signature."""
-    request = parse_body(body)
+    request = parse_body(body, max_values)
     expected = servable.signature(request.signature).inputs
     dtypes = {key: np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype) for key, info in expected.items()}
     inputs = read_inputs(request, dtypes)
