@@ -105,10 +105,10 @@ def repeated(begin: bytes, value: bytes, end: bytes) -> Attack:
     return attack
 
 
-def photo(content: bytes) -> bytes:
-    """Return the body of a request with one encoded photo."""
-    row = {"b64": base64.b64encode(content).decode()}
-    return json.dumps({"signature_name": "image_bytes", "instances": [row]}).encode()
+def photo(*contents: bytes) -> bytes:
+    """Return the body of a request with encoded photos."""
+    rows = [{"b64": base64.b64encode(content).decode()} for content in contents]
+    return json.dumps({"signature_name": "image_bytes", "instances": rows}).encode()
 
 
 def picture(form: str, size: int = 20) -> bytes:
@@ -132,7 +132,7 @@ def damaged_photo(server: Server, chance: random.Random) -> str:
 
 
 def great_photo(server: Server, chance: random.Random) -> str:
-    return server.post(photo(picture("PNG", chance.choice([9_000, 10_001]))))
+    return server.post(photo(*[picture("PNG", chance.choice([9_000, 10_000, 10_001]))] * chance.randint(1, 10)))
 
 
 def changed_json(server: Server, chance: random.Random) -> str:

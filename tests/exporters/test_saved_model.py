@@ -10,7 +10,8 @@ from PIL import Image
 from tests.exporters.conftest import NAMES
 from tf_spot.errors import UserError
 from tf_spot.exporters import export, verify
-from tf_spot.exporters.saved_model import WARM_UP, _write_warm_up
+from tf_spot.exporters.saved_model import WARM_UP, _image_bytes, _write_warm_up
+from tf_spot.exporters.signature import Signature
 
 
 def turned_photo(photo) -> tuple[bytes, bytes]:
@@ -34,6 +35,13 @@ def test_there_is_one_warm_up_request_per_signature(photos, tmp_path) -> None:
     assert {request.model_spec.name for request in requests} == {"features"}
     np.testing.assert_array_equal(tf.make_ndarray(requests[0].inputs["images"]), photos[:1])
     assert tf.make_ndarray(requests[1].inputs["image_bytes"])[0].startswith(b"\xff\xd8")  # a JPEG file
+
+
+def test_photos_are_decoded_one_after_the_other(spotter) -> None:
+    """Ten of the largest photos decoded at once would take 3 GB."""
+    graph = _image_bytes(Signature(spotter, "features")).get_concrete_function().graph
+    (loop,) = [operation for operation in graph.get_operations() if operation.type in ("While", "StatelessWhile")]
+    assert loop.get_attr("parallel_iterations") == 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from types import GeneratorType
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
@@ -35,7 +34,9 @@ def refuse_ignored(arguments: Mapping[str, Any], names: tuple[str, ...]) -> None
 
 def images_of(batch: Batch) -> Any:
     """Return the images of a batch."""
-    return keras.tree.flatten(batch)[0] if isinstance(batch, tuple | list | dict) else batch
+    if not isinstance(batch, tuple | list | dict):
+        return batch
+    return next(iter(keras.tree.flatten(batch)), None)
 
 
 class FitInput:
@@ -62,10 +63,9 @@ class FitInput:
         elif isinstance(x, GeneratorType):
             batch = next(x, None)
             self.x = self._with_first(x, batch)
-        elif isinstance(x, np.ndarray | tf.Tensor | list | tuple | dict):
-            array = images_of(x)
-            batch = array[: self._batch_size] if hasattr(array, "shape") else None
-        else:
+        elif hasattr(images_of(x), "shape"):
+            batch = images_of(x)[: self._batch_size]
+        else:  # a kind of input that Keras knows and this does not
             return
         if batch is None:
             raise UserError("x must have one batch at least; received: none")
