@@ -79,7 +79,7 @@ class AdversarialModel(keras.Model):
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(training.repair_learning_rate))
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=first, **{"jit_compile": JIT_COMPILE} | kwargs)
+            super().compile(optimizer=first, **dict(jit_compile=JIT_COMPILE) | kwargs)
             self.optimizer_of_repair = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:

@@ -118,7 +118,7 @@ class Autoencoder(keras.Model):
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
             check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=optimizer, **{"jit_compile": JIT_COMPILE} | kwargs)
+            super().compile(optimizer=optimizer, **dict(jit_compile=JIT_COMPILE) | kwargs)
             self.optimizer.build(self.trainable_variables)
         self.micro_batches, self.decoder.recompute = micro_batches, recompute
 
