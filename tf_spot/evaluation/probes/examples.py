@@ -172,7 +172,7 @@ def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:
         if not isinstance(batch, tuple) or len(batch) != 2:
             raise UserError(f"{split}_ds must give (images, labels); received elements without labels")
         if not batches:
-            check_images(batch[0], f"images of {split}_ds")
+            check_images(batch[0], f"images of {split}_ds", image_shape=(None, None, None))
         batches.append(np.asarray(batch[1]))
     if not batches:
         raise UserError(f"{split}_ds must hold examples; received none")
