@@ -1,7 +1,7 @@
 """Learn image features without labels by spotting artifacts.
 
-The names below are imported when they are first used, so that `import tf_spot` and `tf-spot --help` never wait for
-TensorFlow.
+The names below, and the modules of the package, are imported when they are first used, so that `import tf_spot` and
+`tf-spot --help` never wait for TensorFlow. `keras.saving.load_model` knows the classes of the package all the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
+
+from tf_spot.lazy import submodule
+from tf_spot.registration import register_with_keras
 
 if TYPE_CHECKING:
     from tf_spot.config import Config, preset
@@ -69,6 +72,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # the training step with AVX2 alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+register_with_keras()
+
 # {public name: module below tf_spot}. Using a name of _HEAVY imports Keras, so its backend is checked first.
 _LIGHT = {"Config": "config", "UserError": "errors", "preset": "config"}
 _HEAVY = {
@@ -97,13 +102,27 @@ _HEAVY = {
 }
 
 
+# Modules that other versions had here.
+_MOVED = {
+    "ablation": "experiments.ablation",
+    "comparing": "experiments.comparison",
+    "embedding_beam": "inference.embed_beam",
+    "tuning": "experiments.tuning",
+}
+_WITHOUT_KERAS = ("cli", "config", "errors", "fields", "progress", "serving", "startup")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _LIGHT:
+        return getattr(importlib.import_module(f"tf_spot.{_LIGHT[name]}"), name)
+    if name.startswith("_") or name in _WITHOUT_KERAS:
+        return submodule("tf_spot", name)
+    importlib.import_module("tf_spot.startup").require_tensorflow()
     if name in _HEAVY:
-        importlib.import_module("tf_spot.startup").require_tensorflow()
-    elif name not in _LIGHT:
-        raise AttributeError(f"module 'tf_spot' has no attribute {name!r}")
-    module = importlib.import_module(f"tf_spot.{(_LIGHT | _HEAVY)[name]}")
-    return getattr(module, name)
+        return getattr(importlib.import_module(f"tf_spot.{_HEAVY[name]}"), name)
+    if name in _MOVED:
+        return importlib.import_module(f"tf_spot.{_MOVED[name]}")
+    return submodule("tf_spot", name)
 
 
 def __dir__() -> list[str]:

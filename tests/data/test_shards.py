@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tf_spot.data import load
-from tf_spot.data.shard_writer import pack
+from tf_spot.data.shard_writer import pack, verify
 from tf_spot.errors import UserError
 
 
@@ -145,3 +147,15 @@ def test_what_is_no_finished_pack_is_refused(tmp_path, content):
         (tmp_path / "index.json").write_text(content)
     with pytest.raises(UserError, match="index.json"):
         load(f"shards:{tmp_path}", image_size=8)
+
+
+@pytest.mark.parametrize("field", ["name", "places"])
+@pytest.mark.parametrize("path", ["/etc/hostname", "../out/index.json"])
+def test_an_index_that_names_files_elsewhere_is_refused(packed, tmp_path, field: str, path: str) -> None:
+    copy = Path(shutil.copytree(packed, tmp_path / "copy"))
+    index = json.loads((copy / "index.json").read_text())
+    index["shards"][0][field] = path
+    (copy / "index.json").write_text(json.dumps(index))
+    for read in (lambda: load(f"shards:{copy}", image_size=8), lambda: verify(copy)):
+        with pytest.raises(UserError, match="paths in index.json of .* stay inside it; received: .*" + path):
+            read()

@@ -128,3 +128,15 @@ def test_a_huge_photo_is_refused_before_it_is_decoded(decode) -> None:
     for file in (b"", b"no picture", b"\x89PNG", encoded(photo(), "JPEG")[:50]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(file)
+
+
+@pytest.mark.parametrize("form", ["GIF", "BMP", "WEBP", None])
+def test_other_formats_are_refused_by_name(form: str | None) -> None:
+    content = b"junk" * 20
+    if form is not None:
+        buffer = io.BytesIO()
+        Image.new("RGB", (30, 30)).save(buffer, form)
+        content = buffer.getvalue()
+    for file, told in ((content, "another format, or no photo"), (content[:10], "cut short"), (b"", "cut short")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"must be a JPEG or PNG file; received: .*{told}"):
+            decode_photo(tf.constant(file), 16)

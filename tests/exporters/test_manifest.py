@@ -1,6 +1,7 @@
 """The files beside an artifact: complete, and refused when changed."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tests.exporters.conftest import CONFIG, SIZE
 from tf_spot.errors import UserError
 from tf_spot.exporters import verify
-from tf_spot.exporters.manifest import check_sums, describe, read_manifest
+from tf_spot.exporters.manifest import artifact_path, check_sums, describe, read_manifest
 from tf_spot.exporters.signature import Signature
 
 
@@ -68,3 +69,27 @@ def test_a_manifest_of_another_version_is_named(copy_of_bundle) -> None:
 def test_a_folder_that_is_no_export(tmp_path) -> None:
     with pytest.raises(UserError, match="one that tf-spot export wrote; received: "):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("artifact", ["/etc/hostname", "../copy/features.onnx", "other.onnx", ".", 3])
+def test_the_artifact_is_inside_and_covered_by_the_sums(copy_of_bundle, artifact: object) -> None:
+    manifest = read_manifest(copy_of_bundle)
+    assert artifact_path(copy_of_bundle, manifest) == copy_of_bundle / "features.onnx"
+    with pytest.raises(UserError, match=r"stay inside it|must name an artifact in SHA256SUMS"):
+        artifact_path(copy_of_bundle, manifest | {"artifact": artifact})
+
+
+def test_a_linked_folder_is_not_covered(copy_of_bundle, tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (copy_of_bundle / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="SHA256SUMS"):
+        artifact_path(copy_of_bundle, {"artifact": "linked"})
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "SHA256SUMS", "odd"])
+def test_only_regular_files_are_opened(copy_of_bundle, name: str) -> None:
+    """Opening a FIFO would wait for ever."""
+    (copy_of_bundle / name).unlink(missing_ok=True)
+    os.mkfifo(copy_of_bundle / name)
+    with pytest.raises(UserError, match="missing or cannot be read|no SHA256SUMS|odd .*is no regular file"):
+        verify(copy_of_bundle)

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.exporters.conftest import NAMES
 from tf_spot.errors import UserError
 from tf_spot.exporters import export, verify
-from tf_spot.exporters.saved_model import WARM_UP, _write_warm_up, answers, write_saved_model
+from tf_spot.exporters.saved_model import WARM_UP, _image_bytes, _write_warm_up, answers, write_saved_model
 from tf_spot.exporters.signature import Signature
 
 
@@ -74,6 +74,13 @@ def test_maps_are_given_by_name(features, spotter, photos) -> None:
     for found in (signatures["maps"](images=tf.constant(images)), signatures["image_bytes_maps"](image_bytes=files)):
         assert set(found) == set(expected)
         np.testing.assert_allclose(found["conv3"], expected["conv3"], rtol=1e-4, atol=1e-4)
+
+
+def test_photos_are_decoded_one_after_the_other(spotter) -> None:
+    """Ten of the largest photos decoded at once would take 3 GB."""
+    graph = _image_bytes(Signature(spotter, "features")).get_concrete_function().graph
+    (loop,) = [operation for operation in graph.get_operations() if operation.type in ("While", "StatelessWhile")]
+    assert loop.get_attr("parallel_iterations") == 1
 
 
 @pytest.mark.slow

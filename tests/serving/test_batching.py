@@ -169,3 +169,33 @@ def test_who_gave_up_costs_no_work() -> None:
 
     assert with_batcher(test, batch_timeout=0.0)["twice"].tolist() == [[4]]
     assert [run.ravel().tolist() for run in servable.runs] == [[0], [2]]
+
+
+class Decoder(Doubler):
+    """Takes as long as `go` is not set to decode files."""
+
+    def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "file" not in inputs:
+            return {"twice": 2 * inputs["x"]}
+        self.go.wait(10)
+        return {"size": np.zeros(len(inputs["file"]))}
+
+
+def test_requests_with_large_photos_leave_a_runner_to_others() -> None:
+    """As many lanes of large photos as there are runners would keep an ordinary request waiting."""
+    servable = Decoder()
+    large = np.array([b"\x89PNG" + bytes(12) + (4000).to_bytes(4) + (3000).to_bytes(4), None], object)[:-1]
+
+    async def test(batcher: Batcher) -> Any:
+        servable.go.clear()
+        waiting = [
+            asyncio.create_task(batcher.run(servable, signature, {"file": large})) for signature in ("a", "b", "c")
+        ]
+        await asyncio.sleep(0.3)
+        answer = await ask(batcher, servable, 1)
+        assert not any(task.done() for task in waiting)
+        servable.go.set()
+        return answer, await asyncio.gather(*waiting)
+
+    answer, sizes = with_batcher(test)
+    assert answer["twice"].tolist() == [[2]] and len(sizes) == 3

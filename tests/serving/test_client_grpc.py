@@ -11,7 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
 from tf_spot import UserError
 from tf_spot.serving import Client, MessageTooLarge
-from tf_spot.serving.client_grpc import GrpcCalls, _failure, _outputs, _tensor_info
+from tf_spot.serving.client_grpc import GrpcCalls, _failure, _tensor_info
 
 
 @pytest.fixture
@@ -31,10 +31,12 @@ def test_a_request_names_model_version_and_signature(calls: GrpcCalls) -> None:
 
 def test_answers_are_read(calls: GrpcCalls) -> None:
     response = predict_pb2.PredictResponse(outputs={"y": tf.make_tensor_proto([[1.0]])})
-    assert _outputs(response)["y"].tolist() == [[1.0]]
+    assert calls._outputs(response.SerializeToString())["y"].tolist() == [[1.0]]
     status = get_model_status_pb2.GetModelStatusResponse()
     status.model_version_status.add(version=3, state=30).status.error_code = 5
-    assert calls.status().read(status) == {3: {"state": "AVAILABLE", "code": "NOT_FOUND", "message": ""}}
+    assert calls.status().read(status.SerializeToString()) == {
+        3: {"state": "AVAILABLE", "code": "NOT_FOUND", "message": ""}
+    }
 
 
 def test_metadata_of_a_tensor() -> None:

@@ -8,9 +8,9 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
-    get_model_status_pb2,
     model_pb2,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -18,8 +18,17 @@ from tensorflow_serving.apis import (
 
 from tests.support.serving_process import Server, put
 from tf_spot.serving.errors import ServingError
-from tf_spot.serving.grpc_services import _answer, _ModelService, _PredictionService, _wanted
+from tf_spot.serving.grpc_services import (
+    _answer,
+    _ModelService,
+    _PredictionService,
+    _wanted,
+    read_arrays,
+    read_request,
+)
+from tf_spot.serving.memory_budget import MemoryBudget
 from tf_spot.serving.metrics import Metrics
+from tf_spot.serving.predict_wire import WireMessage
 from tf_spot.serving.versions import VersionState
 
 
@@ -41,16 +50,22 @@ def test_the_version_that_is_wanted() -> None:
     assert _wanted(model_pb2.ModelSpec(name="m", version_label="stable")) == ("m", None, "stable")
 
 
+def request_of(name: str, tensor: TensorProto) -> WireMessage:
+    return read_request(predict_pb2.PredictRequest(inputs={name: tensor}).SerializeToString())
+
+
 def test_tensors_within_the_limit_are_arrays() -> None:
-    service = _PredictionService(None, None, Metrics(), max_message_bytes=48)
+    service = _PredictionService(None, None, Metrics(), MemoryBudget(100), max_message_bytes=48)
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    np.testing.assert_array_equal(service._array("x", tf.make_tensor_proto(array)), array)  # 48 bytes
+    message = request_of("x", tf.make_tensor_proto(array))
+    assert service._claimed_bytes(message) == 48
+    np.testing.assert_array_equal(read_arrays(message)["x"], array)
     with pytest.raises(ServingError, match="input 'x' claims 52 bytes; this server's limit is 48 bytes"):
-        service._array("x", tf.make_tensor_proto(np.zeros(13, np.float32)))
+        service._claimed_bytes(request_of("x", tf.make_tensor_proto(np.zeros(13, np.float32))))
     broken = tf.make_tensor_proto(array)
     broken.tensor_content = b"short"
     with pytest.raises(ServingError, match="input 'x' is not a tensor"):
-        service._array("x", broken)
+        read_arrays(request_of("x", broken))
 
 
 def test_errors_become_statuses(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,15 +86,15 @@ def test_errors_become_statuses(caplog: pytest.LogCaptureFixture) -> None:
 def test_status_has_codes_and_messages() -> None:
     states = {2: VersionState("AVAILABLE"), 1: VersionState("END", "INVALID_ARGUMENT", "cannot be loaded: x")}
     service = _ModelService(SimpleNamespace(status=lambda name, version, label: states))
-    response = asyncio.run(service.GetModelStatus(get_model_status_pb2.GetModelStatusRequest(), Context()))
+    response = asyncio.run(service.GetModelStatus(b"", Context()))
     first, second = response.model_version_status
     assert (first.version, first.status.error_code, second.status.error_code) == (2, 0, 3)
     assert second.status.error_message == "cannot be loaded: x"
 
 
 def test_only_the_signatures_can_be_asked_for() -> None:
-    service = _PredictionService(None, None, Metrics(), 100)
-    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["weights"])
+    service = _PredictionService(None, None, Metrics(), MemoryBudget(100), 100)
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["weights"]).SerializeToString()
     with pytest.raises(Aborted, match=r"must be \['signature_def'\], received \['weights'\]"):
         asyncio.run(service.GetModelMetadata(request, Context()))
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tf_spot.serving.errors import ServingError
+from tf_spot.serving.memory_budget import MemoryBudget
 from tf_spot.serving.metrics import Metrics
 from tf_spot.serving.rest import METRICS_PATH, rest_app
 from tf_spot.serving.versions import VersionState
@@ -30,7 +31,7 @@ class Model:
 
 def send(model: Model, method: str, path: str, content: bytes = b"", max_message_bytes: int = 100) -> httpx.Response:
     async def call() -> httpx.Response:
-        transport = httpx.ASGITransport(rest_app(model, None, Metrics(), max_message_bytes))
+        transport = httpx.ASGITransport(rest_app(model, None, Metrics(), MemoryBudget(10**9), max_message_bytes))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, content=content)
 

@@ -1,5 +1,7 @@
 """One loaded version: the inputs it refuses, and its warm-up requests."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.support.serving_models import write_version
 from tf_spot.serving.errors import ServingError
-from tf_spot.serving.servable import Servable
+from tf_spot.serving.servable import Servable, refuse_odd_files
 
 IMAGES = np.zeros((2, 4, 4, 3), np.float32)
 
@@ -81,3 +83,19 @@ def test_a_folder_that_is_no_model(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ServingError) as caught:
         Servable(tmp_path, 1)
     assert caught.value.code == "DATA_LOSS"
+
+
+@pytest.mark.parametrize("name", ["assets.extra/tf_serving_warmup_requests", "variables/variables.index", "odd"])
+@pytest.mark.parametrize("target", [None, "/dev/zero", "/gone"])
+def test_only_regular_files_are_opened(path: Path, tmp_path: Path, name: str, target: str | None) -> None:
+    """Opening a FIFO waits for ever, and a device never ends."""
+    file = Path(shutil.copytree(path, tmp_path / "1")) / name
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    os.mkfifo(file) if target is None else file.symlink_to(target)
+    with pytest.raises(ServingError, match=f"{name} is not a regular file"):
+        Servable(tmp_path / "1", 1)
+    regular = tmp_path / "1" / "link"
+    file.unlink()
+    regular.symlink_to(tmp_path / "1" / "saved_model.pb")
+    refuse_odd_files(tmp_path / "1")  # a link to a regular file is one

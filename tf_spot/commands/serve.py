@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
 
-    logging.getLogger("tf_spot.serving").setLevel(logging.INFO)
+    logging.getLogger("tf_spot.serving").setLevel(logging.DEBUG if options.debug else logging.INFO)
     # The options have the names of the fields; labels are pairs, which argparse collects in a list.
     names = ServerOptions.__dataclass_fields__.keys() - {"labels"}
     chosen = {name: getattr(options, name) for name in names}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.lazy import submodule
 
 # Kind of source: its form. Each has a module of its own, imported when it is needed.
 FORMS = {
@@ -100,6 +102,10 @@ def _with_kind(spec: str) -> str:
     if path.is_dir():
         return f"folder:{spec}"
     return f"list:{spec}" if path.suffix in (".csv", ".jsonl") and path.is_file() else spec
+
+
+def __getattr__(name: str) -> ModuleType:
+    return submodule("tf_spot.data", name)
 
 
 __all__ = ["Source", "load", "open_source"]

@@ -26,6 +26,7 @@ from tf_spot.config import DataConfig
 from tf_spot.data.images import BadImage, read_image
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.storage.contained_path import contained_path
 from tf_spot.storage.files import file_digest
 
 FORMAT = "tf_spot shards 1"
@@ -170,12 +171,15 @@ def damage(folder: Path, entry: dict[str, Any], full: bool) -> str | None:
         folder: the pack.
         entry: the shard's, in index.json.
         full: compare the SHA-256 of the shard as well as its size, which means reading it.
+
+    Raises:
+        UserError: the entry names a file outside of the pack.
     """
     for name, size, digest in (
         (entry["name"], entry["bytes"], entry["sha256"] if full else None),
         (entry["places"], entry["places_bytes"], entry["places_sha256"]),
     ):
-        file = folder / name
+        file = contained_path(folder, name, INDEX)
         if not file.is_file():
             return f"{name} is missing"
         if file.stat().st_size != size:

@@ -6,6 +6,7 @@ Each refusal gives its reason; all of them were seen with TensorFlow 2.21 and Ke
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import GeneratorType
 
 import keras
 import numpy as np
@@ -128,6 +129,8 @@ def _batch(
     if isinstance(x, tf.distribute.DistributedDataset):  # its spec is that of one replica's share
         rows = _rows(tf.nest.flatten(x.element_spec, expand_composites=True)[0])
         return None if rows is None else rows * replicas
+    if isinstance(x, GeneratorType | keras.utils.PyDataset):
+        return None  # known only once they are read
     batch = batch_size or 32  # Keras' default
     # An array's last batch is smaller unless its length divides; one device computes with any size.
     whole = replicas == 1 or len(keras.tree.flatten(x)[0]) % batch == 0

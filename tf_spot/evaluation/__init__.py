@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tf_spot.lazy import submodule
+
 if TYPE_CHECKING:
     from tf_spot.evaluation.beside_controls import evaluate_task
     from tf_spot.evaluation.probes.held_out import held_out_probe
@@ -27,5 +29,5 @@ __all__ = ["evaluate_task", "format_table", "held_out_probe", "knn_probe", "line
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'tf_spot.evaluation' has no attribute {name!r}")
+        return submodule("tf_spot.evaluation", name)
     return getattr(importlib.import_module(f"tf_spot.evaluation.{_HOMES[name]}"), name)

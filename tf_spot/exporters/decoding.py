@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_spot.data.images import MAX_PIXELS
 
-_PNG = b"\x89PNG"
+_PNG, _JPEG = b"\x89PNG", b"\xff\xd8\xff"
 _HEADER_SIZE = 24  # bytes, up to and including a PNG's height; every JPEG is longer
 _MAX_SEGMENTS = 100  # segments or chunks searched for EXIF data: a damaged file may have millions
 _ORIENTATION, _SHORT = 0x0112, 3  # tag and type of the wanted entry of the EXIF directory
@@ -30,13 +30,16 @@ def decode_photo(file: tf.Tensor, size: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: the file is truncated, no JPEG or PNG, or has more than `MAX_PIXELS` pixels.
     """
-    complete = tf.debugging.assert_greater_equal(
-        tf.strings.length(file), _HEADER_SIZE, "not a JPEG or PNG file, or cut short"
-    )
-    with tf.control_dependencies([complete]):
+    kind = "a photo must be a JPEG or PNG file; received: "
+    has_header = tf.strings.length(file) >= _HEADER_SIZE
+    with tf.control_dependencies([tf.debugging.Assert(has_header, [kind + "one that is cut short"])]):
         is_png = tf.equal(tf.strings.substr(file, 0, 4), _PNG)
+        is_known = is_png | tf.equal(tf.strings.substr(file, 0, 3), _JPEG)
+    with tf.control_dependencies([tf.debugging.Assert(is_known, [kind + "another format, or no photo"])]):
+        file = tf.identity(file)
     height, width = tf.unstack(tf.cond(is_png, lambda: _png_shape(file), lambda: _jpeg_shape(file)))
-    small_enough = tf.debugging.assert_less_equal(height * width, tf.constant(MAX_PIXELS, tf.int64), "too many pixels")
+    too_many = f"a photo must have at most {MAX_PIXELS:,} pixels; received: too many pixels"
+    small_enough = tf.debugging.Assert(height * width <= MAX_PIXELS, [too_many])
     with tf.control_dependencies([small_enough]):  # the header is checked before the pixels are decoded
         file = tf.identity(file)
     photo = tf.cond(

@@ -18,6 +18,7 @@ from tf_spot.exporters import onnx, requirements, tflite
 from tf_spot.exporters.manifest import (
     REFERENCE,
     Manifest,
+    artifact_path,
     check_sums,
     describe,
     read_manifest,
@@ -128,7 +129,7 @@ def verify(path: str | Path) -> dict[str, Any]:
     requirements.require(manifest["format"], write=False)
     with np.load(folder / REFERENCE) as reference:
         expected = {name.split("/")[1]: reference[name] for name in reference.files if name.startswith("outputs/")}
-        outputs = artifact_outputs(manifest["format"], folder / manifest["artifact"], reference["photos"])
+        outputs = artifact_outputs(manifest["format"], artifact_path(folder, manifest), reference["photos"])
     refuse_other_names(outputs, manifest["class_names"])
     differences = measure(outputs, expected)
     refuse_if_different(differences, manifest["quantization"])

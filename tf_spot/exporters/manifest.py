@@ -12,6 +12,7 @@ from tf_spot.config import Config
 from tf_spot.errors import UserError
 from tf_spot.exporters import requirements
 from tf_spot.exporters.signature import OUTPUTS, Signature
+from tf_spot.storage.contained_path import contained_path
 from tf_spot.storage.files import file_digest, write_json, write_text
 from tf_spot.storage.provenance import versions
 
@@ -134,6 +135,7 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: the folder has none, it cannot be read, or another version wrote it.
     """
     try:
+        _require_regular(folder / MANIFEST)
         manifest: Manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
@@ -146,17 +148,29 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def artifact_path(folder: Path, manifest: Manifest) -> Path:
+    """Return the path of the artifact: inside the folder, and covered by SHA256SUMS.
+
+    Raises:
+        UserError: the manifest names another path.
+    """
+    path = contained_path(folder, manifest["artifact"], MANIFEST)
+    name = path.relative_to(folder).as_posix()
+    if not any(listed == name or listed.startswith(f"{name}/") for listed in _listed(folder)):
+        raise UserError(f"{MANIFEST} of {folder} must name an artifact in {SUMS}; received: {name}; export it again")
+    return path
+
+
 def check_sums(folder: Path) -> int:
     """Compare every file of an exported folder with SHA256SUMS and return how many are listed.
 
     Raises:
-        UserError: a file is missing, changed or not listed.
+        UserError: a file is missing, changed or not listed, or something is no regular file.
     """
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{folder} has no {SUMS}; export it again") from error
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    listed = _listed(folder)
+    for path in folder.rglob("*"):
+        if not path.is_file() and not path.is_dir():
+            raise UserError(f"{path.relative_to(folder)} in {folder} is no regular file; remove it")
     present = {file.relative_to(folder).as_posix(): file for file in _files(folder) if file.name != SUMS}
     for name in sorted(listed.keys() | present.keys()):
         if name not in present:
@@ -166,6 +180,22 @@ def check_sums(folder: Path) -> int:
         if file_digest(present[name]) != listed[name]:
             raise UserError(f"{name} in {folder} was changed after the export; copy or export it again")
     return len(listed)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Return {file: digest}, as SHA256SUMS lists them."""
+    try:
+        _require_regular(folder / SUMS)
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} has no {SUMS} that can be read; export it again") from error
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _require_regular(file: Path) -> None:
+    """Refuse what is no regular file: opening a FIFO or a device may never end."""
+    if not file.is_file():
+        raise FileNotFoundError(file)
 
 
 # --- the model card ---------------------------------------------------------------------------------------------------

@@ -85,6 +85,9 @@ def _image_bytes(signature: Signature) -> Answer:
             lambda file: decode_photo(file, size),
             image_bytes,
             fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
+            # One after the other: the largest photo allowed takes 300 MB until it is resized. Servers run batches
+            # beside each other.
+            parallel_iterations=1,
         )
         outputs = signature.images(images)
         if signature.class_names is None:

@@ -13,7 +13,7 @@ from tf_spot.config import LAYERS, PAPER, Config, DataConfig
 from tf_spot.errors import UserError
 from tf_spot.evaluation.result_cache import weights_digest
 from tf_spot.exporters import run_artifact
-from tf_spot.exporters.manifest import check_sums, read_manifest
+from tf_spot.exporters.manifest import artifact_path, check_sums, read_manifest
 from tf_spot.features.pooling import averaged
 from tf_spot.features.prefetch import one_at_a_time
 from tf_spot.runs.load import load_spotter
@@ -104,7 +104,7 @@ def _open_artifact(folder: Path, layer: str, batch_size: int) -> Embedder:
     if manifest["part"] != "features":
         raise UserError(f"embed needs the exported part `features`; received: {folder}, {manifest['part']}")
     check_sums(folder)
-    model = _open_runtime(manifest["format"], str(folder / manifest["artifact"]))
+    model = _open_runtime(manifest["format"], str(artifact_path(folder, manifest)))
 
     def vectors_of(images: np.ndarray) -> np.ndarray:
         outputs = model(np.asarray((images + 1) * 127.5, np.float32))  # artifacts take [0, 255]

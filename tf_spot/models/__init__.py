@@ -1,1 +1,11 @@
 """The networks of the paper and the two Keras models that train them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from tf_spot.lazy import submodule
+
+
+def __getattr__(name: str) -> ModuleType:
+    return submodule("tf_spot.models", name)

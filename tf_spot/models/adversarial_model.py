@@ -15,7 +15,9 @@ from tf_spot.config import PAPER
 from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
 from tf_spot.models.autoencoder import default_optimizer
+from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInput, images_of, refuse_ignored
 from tf_spot.models.history_buffer import History
+from tf_spot.models.image_range import check_images
 from tf_spot.ops.cpu_features import JIT_COMPILE
 from tf_spot.ops.registry import LayerOptions
 
@@ -64,8 +66,12 @@ class AdversarialModel(keras.Model):
             micro_batches: equal parts of a batch, computed one after the other to save memory; each network has one
                 update from all of them. Batch norm takes its moments over a micro batch. One device only.
             recompute: compute repair network and frozen decoder again in the backward pass, to save memory.
-            kwargs: see `keras.Model.compile`.
+            kwargs: see `keras.Model.compile`; losses and metrics are the method's own.
+
+        Raises:
+            UserError: a loss or metrics, or what several replicas cannot do.
         """
+        refuse_ignored(kwargs, IGNORED_BY_COMPILE)
         training = PAPER.training
         with self.distribute_strategy.scope():
             first = keras.optimizers.get(
@@ -73,24 +79,46 @@ class AdversarialModel(keras.Model):
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(training.repair_learning_rate))
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=first, jit_compile=JIT_COMPILE, **kwargs)
+            super().compile(optimizer=first, **dict(jit_compile=JIT_COMPILE) | kwargs)
             self.optimizer_of_repair = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:
                     optimizer.build(network.trainable_variables)
         self.micro_batches, self.repair.recompute = micro_batches, recompute
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         """Like `keras.Model.fit`; `x` gives images, or (images, labels) of which the labels are not used.
+
+        The first batch is read once more than Keras reads it, to check its shape and range.
 
         Raises:
             ValueError: a history is kept and the batch size is not fixed.
-            UserError: the replicas cannot share every batch equally.
+            UserError: images that are not float in [-1, 1]; or the replicas cannot share every batch equally.
         """
-        batch_size = fixed_batch(self, x, kwargs.get("batch_size"))
+        refuse_ignored(kwargs, IGNORED_BY_FIT)
+        given = FitInput(x, batch_size, kwargs.get("validation_split", 0.0))
+        if given.first is not None:
+            check_images(given.first, "x", self.image_shape)
+        fixed = fixed_batch(self, x, batch_size)
         if self.past is not None:
-            self.prepare_history(_required(batch_size))
-        return super().fit(x, *args, **kwargs)
+            self.prepare_history(given.one_size() or _required(fixed))
+        try:
+            return super().fit(given.x, y, batch_size, *args, **kwargs)
+        except tf.errors.OpError as error:
+            mistake = given.mistake()
+            if mistake is None:
+                raise
+            raise mistake from error
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Like `keras.Model.train_on_batch`; arguments and errors as for `fit`."""
+        refuse_ignored(kwargs, IGNORED_BY_FIT)
+        check_images(images_of(x), "x", self.image_shape)
+        if self.past is not None:
+            self.prepare_history(len(images_of(x)))
+        return super().train_on_batch(x, y, *args, **kwargs)
 
     def prepare_history(self, batch_size: int) -> None:
         """Make the empty history for batches of `batch_size` images over all replicas."""

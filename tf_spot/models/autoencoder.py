@@ -12,7 +12,9 @@ from tf_spot.config import ENCODER_CHANNELS, PAPER
 from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
 from tf_spot.models.backbones.base import scaled
+from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInput, refuse_ignored
 from tf_spot.models.gradient_accumulation import MicroBatches
+from tf_spot.models.image_range import check_images
 from tf_spot.models.losses import reconstruction_loss, weight_penalty
 from tf_spot.models.networks import Decoder, Encoder, encoder_channels
 from tf_spot.ops.cpu_features import JIT_COMPILE
@@ -107,18 +109,34 @@ class Autoencoder(keras.Model):
             micro_batches: equal parts of a batch, computed one after the other to save memory; one update from all of
                 them. Batch norm takes its moments over a part. One device only.
             recompute: compute the decoder again in the backward pass, to save memory.
+            kwargs: see `keras.Model.compile`; loss and metrics are the method's own.
+
+        Raises:
+            UserError: a loss or metrics, or what several replicas cannot do.
         """
+        refuse_ignored(kwargs, IGNORED_BY_COMPILE)
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
             check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=optimizer, jit_compile=JIT_COMPILE, **kwargs)
+            super().compile(optimizer=optimizer, **dict(jit_compile=JIT_COMPILE) | kwargs)
             self.optimizer.build(self.trainable_variables)
         self.micro_batches, self.decoder.recompute = micro_batches, recompute
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train like `keras.Model.fit`; under a strategy every batch must divide by the replicas."""
-        fixed_batch(self, x, kwargs.get("batch_size"))
-        return super().fit(x, *args, **kwargs)
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Train like `keras.Model.fit`; `x` gives images, or (images, labels) of which the labels are not used.
+
+        The first batch is read once more than Keras reads it, to check its range.
+
+        Raises:
+            UserError: images that are not float in [-1, 1]; or under a strategy, batches that do not divide by the
+                replicas.
+        """
+        refuse_ignored(kwargs, IGNORED_BY_FIT)
+        given = FitInput(x, batch_size)
+        if given.first is not None:
+            check_images(given.first, "x")
+        fixed_batch(self, x, batch_size)
+        return super().fit(given.x, y, batch_size, *args, **kwargs)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoding = self.encoder(images, training=training)  # (batch, h, w, channels)

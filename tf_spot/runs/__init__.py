@@ -1,1 +1,11 @@
 """Run folders, checkpoints, and what they hold."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from tf_spot.lazy import submodule
+
+
+def __getattr__(name: str) -> ModuleType:
+    return submodule("tf_spot.runs", name)

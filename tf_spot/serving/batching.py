@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,9 +15,11 @@ import numpy as np
 from tf_spot.serving.errors import ServingError
 from tf_spot.serving.messages import Arrays
 from tf_spot.serving.metrics import Metrics
+from tf_spot.serving.picture_size import declared_pixels
 from tf_spot.serving.servable import Servable
 
 RUNNERS = 2  # batches that run at the same time; TensorFlow itself spreads each over the cores
+HEAVY_PIXELS = 8_000_000  # of the photos of a request that takes long to decode: such requests leave a runner to others
 
 
 @dataclass(eq=False)
@@ -34,6 +36,7 @@ class _LaneKey(NamedTuple):
     servable: Servable
     signature: str
     shapes: tuple[tuple[str, tuple[int, ...]], ...] | int  # of the inputs without the first axis; an id: runs alone
+    is_heavy: bool  # see `HEAVY_PIXELS`
 
 
 class _Lane:
@@ -76,6 +79,7 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(RUNNERS, thread_name_prefix="model")
         self._runners = asyncio.Semaphore(RUNNERS)
+        self._heavy = asyncio.Semaphore(RUNNERS - 1)
 
     async def run(self, servable: Servable, signature: str, inputs: Arrays) -> Arrays:
         """Return the signature's outputs for inputs that have passed `Servable.check`.
@@ -103,7 +107,8 @@ class Batcher:
         request = _Request(inputs, rows or 1, asyncio.get_running_loop().create_future())
         # A request without rows of its own gets a lane of its own.
         shapes = id(request) if rows is None else tuple((name, inputs[name].shape[1:]) for name in sorted(inputs))
-        self._enqueue(_LaneKey(servable, signature, shapes), request)
+        is_heavy = declared_pixels(inputs) > HEAVY_PIXELS
+        self._enqueue(_LaneKey(servable, signature, shapes, is_heavy), request)
         return await request.answer
 
     def close(self) -> None:
@@ -132,7 +137,7 @@ class Batcher:
         while lane.waiting:
             await self._fill(lane)
             # While all runners are busy the lane goes on filling.
-            async with self._runners:
+            async with self._heavy if key.is_heavy else nullcontext(), self._runners:
                 taken = lane.take(self.max_batch_size)
                 self._count(-len(taken))
                 # The answer is done if the client gave up; its request is dropped.

@@ -133,8 +133,9 @@ def _open_calls(
 class Client(_Settings):
     """A blocking client. See `AsyncClient` for asyncio.
 
-    A call fails with `ServingError`, whose `code` is a name of `grpc.StatusCode` whatever the protocol. Only
-    UNAVAILABLE and RESOURCE_EXHAUSTED (over REST 503 and 429) are tried again, after a growing, random wait.
+    A call fails with `ServingError`, whose `code` is a name of `grpc.StatusCode` whatever the protocol and the
+    answer: INTERNAL for one that cannot be read. No call takes longer than `timeout`. Only UNAVAILABLE and
+    RESOURCE_EXHAUSTED (over REST 503 and 429) are tried again, after a growing, random wait.
 
     Args: see `_Settings`.
 
@@ -192,6 +193,8 @@ class Client(_Settings):
                 return self._calls.send(call, retries.time_left())
             except ServingError as error:
                 wait = retries.wait_after(error)
+            except Exception as error:
+                raise _malformed(error) from error
             time.sleep(wait)
 
 
@@ -237,6 +240,8 @@ class AsyncClient(_Settings):
                 return await self._calls.send_async(call, retries.time_left())
             except ServingError as error:
                 wait = retries.wait_after(error)
+            except Exception as error:
+                raise _malformed(error) from error
             await asyncio.sleep(wait)
 
 
@@ -253,4 +258,13 @@ def _single_precision(images: np.ndarray) -> np.ndarray:
 def _joined(batches: list[Arrays]) -> Arrays:
     if len(batches) == 1:
         return batches[0]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    try:
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    except (KeyError, ValueError) as error:  # the batches have other outputs than each other, or outputs without rows
+        raise _malformed(error) from error
+
+
+def _malformed(error: Exception) -> ServingError:
+    """Return the error for an answer that is none: whatever a server sends, callers see a `ServingError`."""
+    reason = " ".join(str(error).split())[:300]
+    return ServingError("INTERNAL", f"the server's answer cannot be read: {type(error).__name__}: {reason}")

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.message import Message
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo as TensorInfoMessage
-    from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
-    from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
-    from tensorflow_serving.apis.predict_pb2 import PredictResponse
+
+_METHODS = {
+    "Predict": "/tensorflow.serving.PredictionService/Predict",
+    "GetModelMetadata": "/tensorflow.serving.PredictionService/GetModelMetadata",
+    "GetModelStatus": "/tensorflow.serving.ModelService/GetModelStatus",
+}
+_OUTPUTS = 1  # field of PredictResponse
+_MOST_BYTES = 4 * 2**20  # of an answer without tensors; gRPC's own default
 
 
 class GrpcRequest(NamedTuple):
@@ -48,7 +53,7 @@ class GrpcCalls:
     ) -> None:
         try:
             import grpc
-            from tensorflow_serving.apis import model_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
+            from tensorflow_serving.apis import model_pb2
         except ModuleNotFoundError as error:
             raise missing_extra(error) from error
         self._grpc = grpc
@@ -62,12 +67,10 @@ class GrpcCalls:
         limits = [("grpc.max_receive_message_length", max_message_bytes), ("grpc.max_send_message_length", -1)]
         create = grpc.aio.insecure_channel if asynchronous else grpc.insecure_channel
         self._channel: grpc.Channel | grpc.aio.Channel = create(target, options=limits)
-        prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        # Without a deserializer a response is bytes: what a server sends is looked at before a message is built.
         self._methods = {
-            "Predict": prediction.Predict,
-            "GetModelMetadata": prediction.GetModelMetadata,
-            "GetModelStatus": models.GetModelStatus,
+            name: self._channel.unary_unary(path, request_serializer=lambda message: message.SerializeToString())
+            for name, path in _METHODS.items()
         }
 
     def predict(self, signature: str, inputs: Arrays, metadata: Metadata | None) -> Call[GrpcRequest, Arrays]:
@@ -88,7 +91,7 @@ class GrpcCalls:
         message = predict_pb2.PredictRequest(model_spec=self._spec, inputs=tensors)
         message.model_spec.signature_name = signature
         refuse_large_request(message.ByteSize(), self._max_bytes)
-        return Call(GrpcRequest("Predict", message), _outputs)
+        return Call(GrpcRequest("Predict", message), self._outputs)
 
     def status(self) -> Call[GrpcRequest, dict[int, VersionStatus]]:
         """Return a call of GetModelStatus."""
@@ -134,9 +137,22 @@ class GrpcCalls:
         """Close the channel of asyncio."""
         await self._channel.close()
 
-    def _status(self, response: GetModelStatusResponse) -> dict[int, VersionStatus]:
+    def _outputs(self, content: bytes) -> Arrays:
+        from tf_spot.serving.predict_wire import read_message
+
+        tensors = read_message(content, _OUTPUTS).tensors
+        claimed = sum(tensor.claimed_bytes for tensor in tensors.values())
+        if claimed > self._max_bytes:  # one value may be repeated to fill any shape
+            raise MessageTooLarge(
+                f"an answer claims {claimed} bytes, over max_message_bytes={self._max_bytes}; lower batch_size, or "
+                "raise the limit"
+            )
+        return {name: tensor.array() for name, tensor in tensors.items()}
+
+    def _status(self, content: bytes) -> dict[int, VersionStatus]:
         from tensorflow_serving.apis import get_model_status_pb2
 
+        response = get_model_status_pb2.GetModelStatusResponse.FromString(_short(content))
         states = get_model_status_pb2.ModelVersionStatus.State
         # On the wire both are numbers.
         codes = {code.value[0]: code.name for code in self._grpc.StatusCode}
@@ -150,15 +166,17 @@ class GrpcCalls:
         }
 
 
-def _outputs(response: PredictResponse) -> Arrays:
-    import tensorflow as tf
+def _short(content: bytes) -> bytes:
+    """Refuse an answer without tensors that is far longer than any: as messages it would fill the memory."""
+    if len(content) > _MOST_BYTES:
+        raise MessageTooLarge(f"an answer without tensors has {len(content)} bytes; allowed: {_MOST_BYTES}")
+    return content
 
-    return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
-
-def _metadata(response: GetModelMetadataResponse) -> Metadata:
+def _metadata(content: bytes) -> Metadata:
     from tensorflow_serving.apis import get_model_metadata_pb2
 
+    response = get_model_metadata_pb2.GetModelMetadataResponse.FromString(_short(content))
     packed = get_model_metadata_pb2.SignatureDefMap()  # the response has it as google.protobuf.Any
     response.metadata["signature_def"].Unpack(packed)
     return {

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-import time
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tf_spot.serving.errors import MessageTooLarge, ServingError, code_of_http, missing_extra
+from tf_spot.serving.json_pieces import read_json
 from tf_spot.serving.messages import (
     Answer,
     Arrays,
@@ -22,7 +27,10 @@ from tf_spot.serving.messages import (
 )
 
 JsonObject = dict[str, Any]
-Nested = str | bytes | float | list["Nested"] | JsonObject  # the value of a tensor in JSON
+Nested = str | bytes | float | list["Nested"] | JsonObject | np.ndarray  # the value of a tensor in JSON
+
+_SHORT = 64 * 1024  # bytes of an answer that is read in a few milliseconds
+_MAX_VALUES = 64 * 2**20  # of an answer; max_message_bytes is the tighter limit unless it was raised
 
 _BYTES = "bytes"
 _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16", "DT_STRING": _BYTES, "DT_BOOL": "bool"}
@@ -59,7 +67,9 @@ class RestCalls:
         which = f"/versions/{version}" if version is not None else f"/labels/{label}" if label is not None else ""
         self._url = f"{url.rstrip('/')}/v1/models/{model}{which}"
         self._max_bytes = max_message_bytes
-        self._http: Any = httpx.AsyncClient() if asynchronous else httpx.Client()
+        # One client of httpx for both: only a coroutine can be stopped at any moment, such as inside the headers.
+        self._http: Any = httpx.AsyncClient(headers={"Accept-Encoding": "identity"})
+        self._loop = None if asynchronous else _Loop()
 
     def predict(self, signature: str, inputs: Arrays, metadata: Metadata | None) -> Call[RestRequest, Arrays]:
         """Return a call of :predict, in columns.
@@ -96,71 +106,92 @@ class RestCalls:
         Raises:
             ServingError: it failed, or took longer than `timeout` seconds.
         """
-        body = _Body(self._max_bytes, timeout)
-        method, url, content = call.request
-        try:
-            with self._http.stream(method, url, content=content, timeout=timeout) as response:
-                for chunk in response.iter_bytes():
-                    body.add(chunk)
-        except self._httpx.HTTPError as error:
-            raise _no_response(error, self._httpx) from error
-        return _read(call, response.status_code, bytes(body.content))
+        if self._loop is None:
+            raise RuntimeError("these calls belong to AsyncClient")
+        return self._loop.run(self.send_async(call, timeout))
 
     async def send_async(self, call: Call[RestRequest, Answer], timeout: float) -> Answer:
         """See `send`."""
-        body = _Body(self._max_bytes, timeout)
-        method, url, content = call.request
         try:
-            async with self._http.stream(method, url, content=content, timeout=timeout) as response:
-                async for chunk in response.aiter_bytes():
-                    body.add(chunk)
+            async with asyncio.timeout(timeout):
+                return await self._exchange(call, timeout)
+        except TimeoutError as error:
+            raise ServingError(
+                "DEADLINE_EXCEEDED", f"the answer came too slowly: not all of it within {timeout:.3g} seconds"
+            ) from error
         except self._httpx.HTTPError as error:
             raise _no_response(error, self._httpx) from error
-        return _read(call, response.status_code, bytes(body.content))
+
+    async def _exchange(self, call: Call[RestRequest, Answer], timeout: float) -> Answer:
+        method, url, content = call.request
+        body = bytearray()
+        async with self._http.stream(method, url, content=content, timeout=timeout) as response:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise ServingError("INTERNAL", "the answer is compressed, which was not asked for")
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    raise MessageTooLarge(
+                        f"an answer is over max_message_bytes={self._max_bytes}; lower batch_size, or raise the limit"
+                    )
+        # A long answer is read in a thread, so that the deadline passes meanwhile.
+        if len(body) < _SHORT:
+            return _read(call, response.status_code, body)
+        return await asyncio.to_thread(partial(_read, call, response.status_code, body))
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        if self._loop is not None:
+            self._loop.run(self._http.aclose())
+            self._loop.stop()
 
     async def close_async(self) -> None:
         """Close the connections of asyncio."""
         await self._http.aclose()
 
 
+class _Loop:
+    """An event loop in a thread of its own: a blocking call may be made where another loop runs, as in a notebook."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tf_spot-rest-client", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+        """Return the result of a coroutine."""
+        if self._loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("the client is closed")
+        future: Future[Answer] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C: the call is given up
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """Stop the loop and its thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
 # --- responses --------------------------------------------------------------------------------------------------------
 
 
-class _Body:
-    """The body of a response as it arrives, within limits of size and time.
-
-    The timeout of httpx is for each read; a server that sends a byte now and then would pass it forever.
-    """
-
-    def __init__(self, max_bytes: int, timeout: float) -> None:
-        self.content = bytearray()
-        self._max_bytes = max_bytes
-        self._end = time.monotonic() + timeout
-
-    def add(self, chunk: bytes) -> None:
-        self.content += chunk
-        if len(self.content) > self._max_bytes:
-            raise MessageTooLarge(
-                f"an answer is over max_message_bytes={self._max_bytes}; lower batch_size, or raise the limit"
-            )
-        if time.monotonic() > self._end:
-            raise ServingError("DEADLINE_EXCEEDED", "the answer came too slowly")
-
-
-def _read(call: Call[RestRequest, Answer], status: int, content: bytes) -> Answer:
+def _read(call: Call[RestRequest, Answer], status: int, content: bytearray) -> Answer:
     if status != 200:
         raise _failure(status, content)
-    return call.read(json.loads(content))
+    return call.read(read_json(content, _MAX_VALUES))
 
 
-def _failure(status: int, content: bytes) -> ServingError:
+def _failure(status: int, content: bytearray) -> ServingError:
     try:
-        message = str(json.loads(content)["error"])
-    except (ValueError, KeyError, TypeError):  # a proxy answered, not the server
+        answer: Any = read_json(content, _MAX_VALUES)
+        message = str(answer["error"])
+    except (ValueError, KeyError, TypeError, IndexError):  # a proxy answered, not the server
         message = content[:500].decode("utf-8", "replace")
     if status == 413:
         return MessageTooLarge(f"the server refuses the request as too large: {message}")
@@ -232,6 +263,8 @@ def _outputs(values: Nested, known: dict[str, TensorInfo]) -> Arrays:
 
 
 def _array(value: Nested, dtype: str | None) -> np.ndarray:
+    if dtype is None and not isinstance(value, np.ndarray | int | float):
+        dtype = "object"  # NumPy's arrays of strings could be far larger than they are
     if dtype != _BYTES:
         return np.array(value, dtype=dtype)
     return np.array(_decode(value), dtype=object)
@@ -239,6 +272,6 @@ def _array(value: Nested, dtype: str | None) -> np.ndarray:
 
 def _decode(value: Nested) -> Nested:
     """Return strings, in lists of any depth, as bytes."""
-    if isinstance(value, list):
+    if isinstance(value, list | np.ndarray):
         return [_decode(one) for one in value]
     return base64.b64decode(value["b64"]) if isinstance(value, dict) else str(value).encode()

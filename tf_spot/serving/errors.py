@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from tf_spot.errors import UserError
+
+LONGEST_MESSAGE = 1_000  # characters: a hostile request may put a million names into its error
 
 # The HTTP status with which TensorFlow Serving answers each code.
 HTTP_STATUS = {
@@ -50,6 +54,7 @@ class ServingError(RuntimeError):
     """
 
     def __init__(self, code: str, message: str) -> None:
+        message = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]} ..."
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -73,6 +78,12 @@ class MessageTooLarge(ServingError):
 
     http_status = 413
     is_temporary = False
+
+
+def log_internal(log: logging.Logger, what: str, error: Exception) -> None:
+    """Log an error that no request should cause: one line, and the trace where debug messages are shown."""
+    reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
+    log.error("%s failed: %s: %s", what, type(error).__name__, reason, exc_info=log.isEnabledFor(logging.DEBUG))
 
 
 def code_of_http(status: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +20,7 @@ from tf_spot.serving.messages import Arrays
 _TAG = "serve"
 _WARM_UP = "assets.extra/tf_serving_warmup_requests"  # the path that TensorFlow Serving reads too
 _INTERNAL_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
+_ASSERTION = re.compile(r"assertion failed: \[(.*?)\]")  # what a graph's `Assert` says, first of its values
 _CODES = {  # of tf.errors.OpError
     1: "CANCELLED",
     3: "INVALID_ARGUMENT",
@@ -31,6 +34,16 @@ _CODES = {  # of tf.errors.OpError
 }
 
 
+class Described(Protocol):
+    """What `Servable.check` needs of an input."""
+
+    @property
+    def dtype(self) -> np.dtype | tf.DType: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
 class Servable:
     """A SavedModel in memory.
 
@@ -39,11 +52,13 @@ class Servable:
         version: its number.
 
     Raises:
+        ServingError: something in the folder is no regular file.
         Exception: anything that TensorFlow raises for a folder that is damaged or half copied.
     """
 
     def __init__(self, path: Path, version: int) -> None:
         self.version = version
+        refuse_odd_files(path)
         self.signature_defs = _read_signatures(path)
         self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
         self._warm_up(path / _WARM_UP)
@@ -59,26 +74,25 @@ class Servable:
             raise ServingError("INVALID_ARGUMENT", f"signature {name!r} is not in the model; it has: {known}")
         return self.signature_defs[name]
 
-    def check(self, name: str, inputs: Arrays) -> None:
+    def check(self, name: str, inputs: Mapping[str, Described]) -> None:
         """Refuse inputs that do not fit the signature, before they can fail a batch with requests of others.
 
         Args:
             name: of the signature.
-            inputs: (batch, ...) by name.
+            inputs: by name; arrays (batch, ...), or anything else with a dtype and a shape.
 
         Raises:
             ServingError: INVALID_ARGUMENT for names, dtypes or shapes that do not fit.
         """
         expected = self.signature(name).inputs
         if set(inputs) != set(expected):
-            raise _bad(f"signature {name!r} takes inputs {sorted(expected)}, received {sorted(inputs)}")
+            raise _bad(f"signature {name!r} takes inputs {sorted(expected)}, received {sorted(inputs)[:8]}")
         for key, array in inputs.items():
             info = expected[key]
-            wanted = tf.as_dtype(info.dtype)
+            wanted, received = tf.as_dtype(info.dtype), tf.as_dtype(array.dtype)
             # Dtypes are not cast: TensorFlow Serving does not either.
-            if array.dtype != np.dtype(wanted.as_numpy_dtype):
-                received = tf.as_dtype(array.dtype).name
-                raise _bad(f"input {key!r} must be {wanted.name}, received {received}")
+            if received != wanted:
+                raise _bad(f"input {key!r} must be {wanted.name}, received {received.name}")
             shape = tf.TensorShape(info.tensor_shape)
             if not shape.is_compatible_with(array.shape):
                 raise _bad(f"input {key!r} must have shape {_shape_text(shape)}, received {_shape_text(array.shape)}")
@@ -120,6 +134,17 @@ class Servable:
             self.run(signature, inputs)
 
 
+def refuse_odd_files(folder: Path) -> None:
+    """Refuse a folder with anything but regular files and folders: opening a FIFO or a device may never end.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION, names the first.
+    """
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() and not path.is_dir():
+            raise ServingError("FAILED_PRECONDITION", f"{path.relative_to(folder)} is not a regular file")
+
+
 def _read_signatures(path: Path) -> dict[str, SignatureDef]:
     # What TensorFlow loads has functions, but no longer their SignatureDefs, which metadata calls answer with.
     saved = saved_model_pb2.SavedModel()
@@ -143,7 +168,9 @@ def _short(message: str) -> str:
     # TensorFlow wraps the operation's own message: header lines, the message, then the nodes it went through.
     lines = [line.strip() for line in message.split("[[{{node")[0].splitlines()]
     own = [line for line in lines if line and not line.startswith(("Graph execution error", "Detected at node"))]
-    return (own[-1] if own else message.strip())[:500]
+    text = own[-1] if own else message.strip()
+    asserted = _ASSERTION.search(text)
+    return (asserted[1] if asserted else text)[:500]
 
 
 def _shape_text(shape: Iterable[int | None]) -> str:

@@ -20,7 +20,9 @@ from starlette.applications import Starlette
 
 from tf_spot.errors import UserError
 from tf_spot.serving.batching import Batcher
+from tf_spot.serving.connections import Connection, OneLineErrors
 from tf_spot.serving.grpc_services import add_services
+from tf_spot.serving.memory_budget import MemoryBudget
 from tf_spot.serving.metrics import Metrics
 from tf_spot.serving.rest import rest_app
 from tf_spot.serving.versions import ServedModel
@@ -28,6 +30,8 @@ from tf_spot.serving.versions import ServedModel
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0  # that running requests may take after a signal to stop
+BUDGET_MESSAGES = 4  # messages of the greatest size that all requests together may hold
+GRPC_IDLE_SECONDS, GRPC_HANDSHAKE_SECONDS = 60, 10  # after which a connection is closed
 
 
 @dataclass
@@ -85,13 +89,15 @@ async def _serve(options: ServerOptions, on_start: Callable[[Listening], None]) 
         max_queue=options.max_queue,
         metrics=metrics,
     )
+    budget = MemoryBudget(BUDGET_MESSAGES * options.max_message_bytes)
+    asyncio.get_running_loop().set_exception_handler(OneLineErrors())
     with _rest_socket(options.host, options.rest_port) as rest_socket:
         grpc_server, grpc_port = _grpc_server(options)
-        add_services(grpc_server, model, batcher, metrics, options.max_message_bytes)
+        add_services(grpc_server, model, batcher, metrics, budget, options.max_message_bytes)
         stopped = _stop_signal()  # before the first version is loaded, which can take long
         await model.poll()
         await grpc_server.start()
-        rest = _rest_server(rest_app(model, batcher, metrics, options.max_message_bytes))
+        rest = _rest_server(rest_app(model, batcher, metrics, budget, options.max_message_bytes))
         rest_task = asyncio.create_task(rest.serve(sockets=[rest_socket]))
         polling = asyncio.create_task(_poll(model, options.poll_seconds))
         while not rest.started:
@@ -145,6 +151,7 @@ def _rest_server(app: Starlette) -> _RestServer:
     return _RestServer(
         uvicorn.Config(
             app,
+            http=Connection,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -165,6 +172,8 @@ def _grpc_server(options: ServerOptions) -> tuple[grpc.aio.Server, int]:
     limits = [
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_connection_idle_ms", GRPC_IDLE_SECONDS * 1000),
+        ("grpc.server_handshake_timeout_ms", GRPC_HANDSHAKE_SECONDS * 1000),
         ("grpc.so_reuseport", 0),  # else a second server on the same port starts, and takes half of the calls
     ]
     server = grpc.aio.server(options=limits)

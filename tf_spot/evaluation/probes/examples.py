@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_spot.data import Source
 from tf_spot.errors import UserError
+from tf_spot.models.image_range import check_images
 
 HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
 MOST_HELD_OUT = 10_000  # ... and no more than this: they know half a point, and stay in memory
@@ -37,7 +38,8 @@ class Examples:
         held_out: bool (training examples,), one in `HELD_OUT_EVERY`.
 
     Raises:
-        UserError: no examples, examples without labels, one class only, or a test label that training never shows.
+        UserError: no examples, examples without labels, images that are not float in [-1, 1], one class only, or a
+            test label that training never shows.
     """
 
     def __init__(self, train_ds: LabelledBatches, test_ds: LabelledBatches, seed: int = 0) -> None:
@@ -165,10 +167,12 @@ def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:
     """Return the labels of a whole dataset, whole numbers (examples,)."""
     if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(f"{split}_ds must end; received a dataset that repeats for ever; leave out repeat()")
-    batches = []
+    batches: list[np.ndarray] = []
     for batch in dataset:
         if not isinstance(batch, tuple) or len(batch) != 2:
             raise UserError(f"{split}_ds must give (images, labels); received elements without labels")
+        if not batches:
+            check_images(batch[0], f"images of {split}_ds", image_shape=(None, None, None))
         batches.append(np.asarray(batch[1]))
     if not batches:
         raise UserError(f"{split}_ds must hold examples; received none")
