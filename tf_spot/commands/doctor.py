@@ -70,7 +70,7 @@ def _devices() -> dict[str, Any]:
     """Return "devices" and "bfloat16" of `examine`."""
     import tensorflow as tf
 
-    from tf_spot.ops.cpu_features import processor_flags
+    from tf_spot.ops.hardware import processor_flags
 
     physical = tf.config.list_physical_devices()
     devices = {kind: sum(device.device_type == kind for device in physical) for kind in ("CPU", "GPU", "TPU")}

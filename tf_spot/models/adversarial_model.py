@@ -16,7 +16,7 @@ from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
 from tf_spot.models.autoencoder import default_optimizer
 from tf_spot.models.history_buffer import History
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.ops.registry import LayerOptions
 
 
@@ -73,7 +73,7 @@ class AdversarialModel(keras.Model):
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(training.repair_learning_rate))
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=first, jit_compile=JIT_COMPILE, **kwargs)
+            super().compile(optimizer=first, jit_compile=form().jit_compile, **kwargs)
             self.optimizer_of_repair = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:
