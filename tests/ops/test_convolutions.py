@@ -184,14 +184,14 @@ def test_a_mask_apart_adds_what_it_adds_as_a_channel(size: int, dtype: str, own_
         )
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_groups_at_once_are_the_groups_one_by_one(training: bool) -> None:
-    """XLA computes the gradient of a grouped convolution on a CPU, which TensorFlow itself does on GPUs alone."""
+def test_groups_at_once_are_the_groups_one_by_one(training: bool, compiled: bool) -> None:
     layer, images = Conv2D(8, 3, groups=2, padding="same"), noise(2, 9, 9, 4)
     layer.build(images.shape)
 
     def found(at_once: bool) -> list[tf.Tensor]:
-        @tf.function(jit_compile=True)
+        @tf.function(jit_compile=compiled)
         def gradients(images: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(images)

@@ -45,7 +45,8 @@ def examine(folder: str | Path = ".") -> dict[str, Any]:
     Returns:
         "python", "platform", "versions" {package: version or None}, "cpu_cores" (those this process may use),
         "memory_gib", "devices" (TensorFlow's, by type), "gpus" (their names), "bfloat16" (devices that compute in it
-        fast), "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems" [lines].
+        fast), "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems"
+        [lines].
     """
     versions = {name: version_of(name) for name in CORE}
     findings: dict[str, Any] = {

@@ -43,7 +43,7 @@ class Form:
     groups_at_once: bool
 
 
-# XLA's convolutions are slower than oneDNN's, and TensorFlow has no gradient of grouped ones on a CPU.
+# XLA's convolutions are slower than oneDNN's.
 CPU = Form(
     jit_compile=False,
     own_gradients=True,
@@ -52,6 +52,7 @@ CPU = Form(
     mask_apart=False,
     groups_at_once=False,
 )
+# XLA excludes `training.deterministic` on a GPU: in it TensorFlow 2.21 has no deterministic gradient of pooling.
 GPU = Form(
     jit_compile=False,
     own_gradients=False,
