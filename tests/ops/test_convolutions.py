@@ -118,6 +118,9 @@ def test_the_layer_equals_keras(groups: int, strides: int, use_bias: bool, train
         layer.build(images.shape)
         layer.set_weights([noise(*weight.shape, seed=3) for weight in layer.weights])
     np.testing.assert_allclose(ours(images, training=training), theirs(images), atol=1e-5)
+    ours.activation = theirs.activation = keras.activations.linear
+    rectified = ours(images, training=training, relu=True)
+    np.testing.assert_allclose(rectified, tf.nn.relu(theirs(images)), atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)

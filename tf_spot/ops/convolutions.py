@@ -29,18 +29,25 @@ class Conv2D(keras.layers.Conv2D):
     own form forces XLA compilation, which is slow on a CPU and which TF Serving and ONNX refuse. A grouped operation
     of TensorFlow's, `Form.groups_at_once`, is for training alone, as those refuse it too.
 
+    Each group adds its bias and takes its ReLU before they are concatenated: TensorFlow then makes one operation of
+    the three.
+
     Call arguments:
         inputs: (batch, height, width, channels).
         training: gradients will be asked for.
+        relu: return the ReLU of the outputs.
     """
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, relu: bool = False) -> tf.Tensor:
         count = 1 if training and form().groups_at_once else self.groups
         parts = zip(tf.split(inputs, count, axis=-1), tf.split(self.kernel, count, axis=-1), strict=True)
         function = convolve if training else tf.nn.conv2d
         outputs = [function(x, kernel, self.strides[0], self.padding.upper()) for x, kernel in parts]
-        outputs = tf.concat(outputs, axis=-1)
-        return self.activation(outputs + self.bias if self.use_bias else outputs)
+        if self.use_bias:
+            outputs = [tf.nn.bias_add(x, b) for x, b in zip(outputs, tf.split(self.bias, count), strict=True)]
+        if relu:
+            outputs = [tf.nn.relu(x) for x in outputs]
+        return self.activation(tf.concat(outputs, axis=-1))
 
 
 def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str = "SAME") -> tf.Tensor:
