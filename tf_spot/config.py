@@ -252,6 +252,7 @@ def _add_later_fields(values: dict[str, Any]) -> None:
     network, game = values.get("network", {}), values.get("game", {})
     if "adversarial_loss" in game:
         game.setdefault("adversarial_halves", "both")
+        game.setdefault("history_steps", 2)  # every batch was stored
     if "stem_stride" in network and "width" in network and "encoding_ratio" not in network:
         # The encoding had twice the channels of the layer before it, to a multiple of 8.
         cell = 4 * network["stem_stride"]

@@ -370,8 +370,9 @@ class ArtifactSpotter(AdversarialModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> ArtifactSpotter:
         names = ("autoencoder", "discriminator")
-        config = {"adversarial_halves": "both"} | config  # files of before there was a choice
-        return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in names})
+        # Files of before there was a choice.
+        earlier: dict[str, Any] = {"adversarial_halves": "both", "history_steps": 2}
+        return cls(**earlier | config | {name: keras.saving.deserialize_keras_object(config[name]) for name in names})
 
 
 def _share(flags: tf.Tensor) -> tf.Tensor:
