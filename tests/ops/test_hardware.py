@@ -59,12 +59,15 @@ def usual() -> tuple[ArtifactSpotter, dict[str, tf.Tensor]]:
 def test_every_form_of_a_step_ends_with_the_same_weights(
     changes: dict[str, bool], usual: tuple[ArtifactSpotter, dict[str, tf.Tensor]]
 ) -> None:
-    """The same sums in another order: float32 rounding, through a dozen layers and a rate of 0.05."""
+    """The same sums in another order: float32 rounding, through a dozen layers and a rate of 0.05.
+
+    Weights are below 1; moving variances are up to 60, and as exact relative to that.
+    """
     (one, one_logs), (other, logs) = usual, after_two_steps(**changes)
     for name, value in one_logs.items():
         assert float(logs[name]) == pytest.approx(float(value), rel=1e-4), name
     for a, b in zip(one.variables, other.variables, strict=True):
-        np.testing.assert_allclose(b.numpy(), a.numpy(), atol=1e-4, err_msg=a.path)
+        np.testing.assert_allclose(b.numpy(), a.numpy(), atol=1e-4, rtol=1e-5, err_msg=a.path)
 
 
 def test_flags_are_words_of_proc_cpuinfo() -> None:
