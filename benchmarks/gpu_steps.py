@@ -97,7 +97,7 @@ def memory(session: Session) -> dict[str, Any]:
     """Measure what a step takes of the card's memory, by preset and batch."""
     variants: Variants = {}
     for name, precision, batch in (
-        (name, precision, batch) for name in ("stl10", "small") for precision in PRECISIONS for batch in (64, 256)
+        (name, precision, batch) for name in ("stl10", "gpu") for precision in PRECISIONS for batch in (64, 256)
     ):
         described = {"stage": "spotter", "precision": precision, "preset": name, "batch": batch}
         variants[f"{name}, {precision}, batch {batch}"] = (OURS, described)
