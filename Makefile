@@ -2,6 +2,7 @@
 #   make demo         the whole story on real photos, about five minutes
 #   make test         the fast tests
 #   make test-slow    the tests marked slow
+#   make test-gpu     the tests about a GPU, where there is one
 #   make check        lint, format, types and the documentation site (build/site)
 #   make bench        speed as ratios taken in one run, written to results/benchmarks
 #   make constraints  write constraints.txt anew from the newest releases setup.cfg allows
@@ -11,7 +12,7 @@ PYTHON ?= python3
 EXTRAS := dev,docs,embed,litert,notebooks,onnx,search,serving,tune,voc
 READY := .venv/ready
 
-.PHONY: demo test test-slow check bench constraints clean python
+.PHONY: demo test test-slow test-gpu check bench constraints clean python
 
 demo: $(READY)
 	.venv/bin/tf-spot demo
@@ -21,6 +22,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	.venv/bin/python -m pytest -m slow
+
+test-gpu: $(READY)
+	TF_SPOT_TEST_GPU=1 .venv/bin/python -m pytest -m gpu
 
 check: $(READY)
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Count the floating-point operations of a graph, as its layers are defined."""
+"""Count the floating-point operations of a graph, as its layers are defined, and the bytes that it moves."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ def flop(function: ConcreteFunction) -> int:
     Args:
         function: a concrete function of TensorFlow.
     """
+    return sum(map(_work, needed_operations(function)))
+
+
+def traffic(function: ConcreteFunction) -> int:
+    """Return the bytes that the operations of a graph read and write, each its inputs and outputs.
+
+    That is what TensorFlow's own kernels move; XLA fuses many into one. Operations that only name or reshape a tensor
+    move nothing. Tensors of unknown size do not count.
+    """
+    return sum(map(_bytes, needed_operations(function)))
+
+
+def needed_operations(function: ConcreteFunction) -> set[tf.Operation]:
+    """Return the operations of a graph that its results depend on."""
     needed = [output.op for output in function.graph.outputs] + list(function.graph.control_outputs)
     reached = set(needed)
     while needed:
@@ -23,7 +37,19 @@ def flop(function: ConcreteFunction) -> int:
         new = {tensor.op for tensor in operation.inputs} | set(operation.control_inputs)
         needed.extend(new - reached)
         reached |= new
-    return sum(_work(operation) for operation in reached)
+    return reached
+
+
+MOVES_NOTHING = frozenset({"Const", "Identity", "NoOp", "Placeholder", "ReadVariableOp", "Reshape", "StopGradient"})
+
+
+def _bytes(operation: tf.Operation) -> int:
+    if operation.type in MOVES_NOTHING:
+        return 0
+    tensors = [tensor for tensor in (*operation.inputs, *operation.outputs) if tensor.shape.is_fully_defined()]
+    return sum(
+        tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors if tensor.dtype.is_numpy_compatible
+    )
 
 
 def _work(operation: tf.Operation) -> int:

@@ -4,7 +4,7 @@ Writes results/benchmarks/KIND/PART.json for each part of `PARTS`, in under 15 m
 `bfloat16` on a processor with bfloat16 instructions, else `float32`: their ratios are not comparable. Contestants take
 turns (take_turns.py). A rate is the median over the rounds, a ratio the median of the ratios within a round. `--check`
 writes nothing: it compares the ratios with the committed ones of this kind of processor and fails where one fell by
-more than 10 % or a limit is exceeded.
+more than 10 % or a limit is exceeded; ratios that cannot be taken without PyTorch are said to be not measured.
 
 PyTorch needs its own Python with torch (`--torch-python`) and, for the adversarial step, a script that runs it
 (`--torch-step`); without them its rows are left out.
@@ -54,14 +54,18 @@ def main() -> None:
         parser.error(f"no results for this kind of processor are committed: {target} is missing; run without --check")
     target.mkdir(exist_ok=True)
     wrong: list[str] = []
+    unmeasured: list[str] = []
     origin = provenance("make bench")  # before the first written file makes the working tree dirty
     for name in options.only or PARTS:
         result = {"task": "speed", "part": name, "cores": CORES} | PARTS[name](options)
         print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
         if options.check:
-            wrong += failures(json.loads((target / f"{name}.json").read_text(encoding="utf-8")), result)
+            committed = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))
+            wrong += failures(committed, result)
+            unmeasured += not_measured(committed, result)
         else:
             write_json(target / f"{name}.json", result | origin | ratios_before(target / f"{name}.json"))
+    print("\n".join(unmeasured), flush=True)
     sys.exit("\n".join(wrong) or 0)
 
 
@@ -213,16 +217,21 @@ def median(values: list[float]) -> float:
 
 
 def failures(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return a line for every ratio that fell by more than a tenth or is missing, and for every exceeded limit."""
+    """Return a line for every ratio that fell by more than a tenth, and for every exceeded limit."""
     lines = []
     for name, was in committed.get("ratios", {}).items():
-        value = now["ratios"].get(name)
-        if value is None or value < TOLERATED * was:
-            lines.append(f"{now['part']}: {name}: {value} now, {was} committed")
+        if name in now["ratios"] and now["ratios"][name] < TOLERATED * was:
+            lines.append(f"{now['part']}: {name}: {now['ratios'][name]} now, {was} committed")
     for name, limit in now.get("limits", {}).items():
         if now[name] > limit:
             lines.append(f"{now['part']}: {name}: {now[name]} now, the limit is {limit}")
     return lines
+
+
+def not_measured(committed: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return a line for every committed ratio that was not taken now, for want of PyTorch."""
+    missing = [name for name in committed.get("ratios", {}) if name not in now["ratios"]]
+    return [f"{now['part']}: {name}: not measured now, {committed['ratios'][name]} committed" for name in missing]
 
 
 if __name__ == "__main__":

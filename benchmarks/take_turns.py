@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,13 +76,62 @@ def answer_with(model: Callable[[np.ndarray], Any], photos: np.ndarray) -> None:
     answer(prepare)
 
 
+def answer_each(prepare: Callable[[dict[str, Any]], Callable[[], int]], **properties: object) -> None:
+    """Like `answer`, for many kinds of work: every line on stdin is an object of JSON with `seconds` and a description.
+
+    The reply to the first line of a kind also has `first_seconds`, what preparing it took. A kind that cannot be
+    prepared or fails is answered with `error`; the others go on.
+
+    Args:
+        prepare: from the description to a function that works a while, waits for the device, and returns the images.
+        properties: reported with the readiness, in `Contestant.ready`.
+    """
+    print(json.dumps({"ready": True} | properties), flush=True)
+    known: dict[str, Callable[[], int]] = {}
+    for line in sys.stdin:
+        described = json.loads(line)
+        seconds = described.pop("seconds")
+        try:
+            print(json.dumps(_turn(prepare, described, seconds, known)), flush=True)
+        except Exception as error:  # whatever a library raises: this kind of work does not run here
+            print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}), flush=True)
+
+
+def _turn(
+    prepare: Callable[[dict[str, Any]], Callable[[], int]],
+    described: dict[str, Any],
+    seconds: float,
+    known: dict[str, Callable[[], int]],
+) -> dict[str, Any]:
+    name, reply = json.dumps(described, sort_keys=True), {}
+    started = time.perf_counter()
+    if name not in known:
+        work = prepare(described)
+        work()  # traces, compiles, tunes
+        known[name] = work
+        reply = {"first_seconds": round(time.perf_counter() - started, 2), **getattr(work, "properties", {})}
+    known[name]()  # not timed: the caches are another's
+    images, started = 0, time.perf_counter()
+    while images == 0 or time.perf_counter() - started < seconds:
+        images += known[name]()
+    return reply | {"images_per_second": round(images / (time.perf_counter() - started), 3)}
+
+
 # --- the runner's side ------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def started(commands: dict[str, list[str]]) -> Iterator[dict[str, Contestant]]:
-    """Start the contestants and wait until all are ready; stop them at the end of the scope."""
-    contestants = {name: Contestant(command) for name, command in commands.items()}
+def started(
+    commands: dict[str, list[str]], environments: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[dict[str, Contestant]]:
+    """Start the contestants and wait until all are ready; stop them at the end of the scope.
+
+    Args:
+        commands: of each contestant by its name.
+        environments: of each; by default this process's, on `CORES` cores and without a GPU.
+    """
+    environments = environments or {}
+    contestants = {name: Contestant(command, environments.get(name)) for name, command in commands.items()}
     try:
         for contestant in contestants.values():
             contestant.ready = contestant.hear()
@@ -111,11 +160,16 @@ class Contestant:
 
     ready: dict[str, Any]  # the properties that it reported at the start
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         quiet = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(CORES)}
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=quiet
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=quiet if environment is None else environment,
         )
 
     def ask(self, line: str) -> dict[str, Any]:

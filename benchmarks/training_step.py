@@ -26,7 +26,7 @@ from count_flops import flop  # noqa: E402
 
 from tf_spot.config import Config, preset  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
-from tf_spot.ops import convolutions  # noqa: E402
+from tf_spot.ops import hardware  # noqa: E402
 
 Computed = Callable[[tf.Tensor], tf.Tensor]
 
@@ -54,12 +54,12 @@ def step_of(options: argparse.Namespace) -> tuple[Computed, tf.Tensor]:
     fields = {"data.image_size": options.size, "network.width": options.width, "training.batch_size": options.batch}
     config = preset("stl10").replace(**fields).override(options.set)
     images = tf.random.uniform((options.batch, options.size, options.size, 3), -1, 1, seed=0)
-    return _computed(options.stage, config), images
+    return computed_by(options.stage, config), images
 
 
 def ready(computed: Computed, images: tf.Tensor) -> Computed:
     """Return `computed` as a graph, traced and warmed up."""
-    step = tf.function(computed)
+    step = tf.function(computed, jit_compile=hardware.form().jit_compile)
     for _ in range(2):
         step(images)
     return step
@@ -84,15 +84,13 @@ def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]
 
 def gflop_of(computed: Computed, images: tf.Tensor) -> float:
     """Return the 10^9 floating-point operations of a step, as the layers are defined."""
-    # On CPUs some gradients are computed in other forms (ops/convolutions.py); they are switched off for counting.
-    on_cpu, convolutions.on_cpu = convolutions.on_cpu, lambda: False
-    try:
+    # Some operations are computed in other forms (ops/hardware.py); they are switched off for counting.
+    plain = dict.fromkeys(("own_gradients", "kernel_before_upsampling", "upsample_by_products", "mask_apart"), False)
+    with hardware.trial(**plain):
         return round(flop(tf.function(computed).get_concrete_function(images)) / 1e9, 3)
-    finally:
-        convolutions.on_cpu = on_cpu
 
 
-def _computed(stage: str, config: Config) -> Computed:
+def computed_by(stage: str, config: Config) -> Computed:
     """Return a function of images whose result depends on the whole step, so that waiting for it times all of it."""
     autoencoder = build_autoencoder(config)
     if stage == "autoencoder":

@@ -1,10 +1,16 @@
-"""What every test shares: TensorFlow with two logical CPU devices, and the same seed at the start of each test."""
+"""What every test shares: TensorFlow with two logical CPU devices, and the same seed at the start of each test.
+
+Tests run on the CPU, on a machine with a GPU too, so that their numbers are the same everywhere. Those marked `gpu` are
+about a GPU: `make test-gpu` runs them, and them alone, on one.
+"""
 
 import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if not os.environ.get("TF_SPOT_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # also for the processes that tests start
 
 import keras
 import pytest
@@ -14,6 +20,14 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if tf.config.list_physical_devices("GPU"):
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="about a GPU: make test-gpu, where there is one"))
 
 
 @pytest.fixture(autouse=True)

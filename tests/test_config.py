@@ -147,10 +147,11 @@ def test_a_recipe_of_before_keeps_its_losses_and_its_encoding(
     width: float, stem_stride: int, channels: int, tmp_path: Path
 ) -> None:
     values = PAPER.replace(**{"network.width": width, "network.stem_stride": stem_stride}).to_dict()
-    del values["game"]["adversarial_halves"], values["network"]["encoding_ratio"]
+    del values["game"]["adversarial_halves"], values["network"]["encoding_ratio"], values["game"]["history_steps"]
     (tmp_path / "config.json").write_text(json.dumps(values))
     found = Config.load(tmp_path / "config.json")
     assert (found.game.adversarial_halves, found.network.encoding_channels) == ("both", channels)
+    assert found.game.history_steps == 2
 
 
 def test_reading_a_config_does_not_load_tensorflow() -> None:

@@ -19,10 +19,13 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 
 
-def train(*words, precision="float32"):
-    """Runs the tiny training to its end, or to the signal it sends itself; returns exit code, what it told, stderr."""
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    environment["PRECISION"] = precision
+def train(*words, precision="float32", gpu=""):
+    """Runs the tiny training to its end, or to the signal it sends itself; returns exit code, what it told, stderr.
+
+    `gpu` is the number of the GPU that it sees, none by default.
+    """
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= {"CUDA_VISIBLE_DEVICES": gpu, "PRECISION": precision}
     command = [sys.executable, str(HERE / "support" / "runner.py"), *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout.splitlines(), done.stderr

@@ -35,6 +35,7 @@ Precision = Literal["float32", "mixed_bfloat16"]
 Stride = Literal[1, 2, 4, 8]
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
 Count = Annotated[int, Range("(0, inf)")]
+AtLeastTwo = Annotated[int, Range("[2, inf)")]
 CountOrZero = Annotated[int, Range("[0, inf)")]
 Positive = Annotated[float, Range("(0, inf)")]
 NotNegative = Annotated[float, Range("[0, inf)")]
@@ -101,6 +102,8 @@ class GameConfig:
     real_images: RealImages = "decoded"  # the "real" class (paper; "original" is ablation (a))
     predict_mask: bool = True  # mask head and its loss (paper; False is ablation (g))
     history_batches: CountOrZero = 10  # past corrupted batches kept (paper; the size is ours, it states none); 0: none
+    history_steps: AtLeastTwo = 20  # steps between two stored batches once all slots are full: past images are
+    # history_batches x history_steps steps old on average (ours; hundreds in Shrivastava et al., CVPR 2017)
     update: Update = "alternating"  # paper; "simultaneous" is code
     adversarial_loss: AdversarialLoss = "nonsaturating"  # authors' intent; "minimax" is the paper, "confusion" code
     adversarial_halves: AdversarialHalves = "corrupt"  # paper: the minimum over the repair network; "both" is code
@@ -278,6 +281,7 @@ def _add_later_fields(values: dict[str, Any]) -> None:
     network, game = values.get("network", {}), values.get("game", {})
     if "adversarial_loss" in game:
         game.setdefault("adversarial_halves", "both")
+        game.setdefault("history_steps", 2)  # every batch was stored
     if "stem_stride" in network and "width" in network and "encoding_ratio" not in network:
         # The encoding had twice the channels of the layer before it, to a multiple of 8.
         cell = 4 * network["stem_stride"]

@@ -13,9 +13,15 @@ def test_a_ratio_that_fell_by_more_than_a_tenth_and_a_limit_that_is_exceeded_are
     now = {"part": "x", "ratios": {"a": 0.91, "b": 0.89}, "limits": {"s": 2, "t": 2}, "s": 1.9, "t": 2.1}
     assert RUN["failures"](committed, now) == [
         "x: b: 0.89 now, 1.0 committed",
-        "x: c: None now, 1.0 committed",
         "x: t: 2.1 now, the limit is 2",
     ]
+
+
+def test_a_ratio_that_could_not_be_taken_is_said_to_be_so_and_is_no_failure() -> None:
+    committed = {"ratios": {"ours / torch": 1.3, "ours / product": 0.9}}
+    now = {"part": "x", "ratios": {"ours / product": 0.9}}
+    assert RUN["not_measured"](committed, now) == ["x: ours / torch: not measured now, 1.3 committed"]
+    assert RUN["failures"](committed, now) == []
 
 
 def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_of_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -33,3 +34,36 @@ def test_a_contestant_that_ends_is_an_error() -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('broken')"]
     with pytest.raises(RuntimeError, match="(?s)ended.*broken"), TURNS["started"]({"a": command}):
         pass
+
+
+EACH = """
+import sys
+sys.path.insert(0, {folder!r})
+from take_turns import answer_each
+
+def prepare(described):
+    if described["images"] == 0:
+        raise MemoryError("too small\\nto be told")
+    return lambda: described["images"]
+
+answer_each(prepare, device="a card")
+"""
+
+
+def test_one_contestant_does_many_kinds_of_work_and_survives_one_that_fails() -> None:
+    code = EACH.format(folder=str(Path(__file__).parents[2] / "benchmarks"))
+    with TURNS["started"]({"a": [sys.executable, "-c", code]}) as contestants:
+        one = contestants["a"]
+        assert one.ready["device"] == "a card"
+        replies = [one.ask(json.dumps({"images": images, "seconds": 0.0})) for images in (4, 0, 4)]
+    first, failed, again = replies
+    assert first["images_per_second"] > 0 and first["first_seconds"] >= 0
+    assert failed == {"error": "MemoryError: too small"}
+    assert "first_seconds" not in again and again["images_per_second"] > 0
+
+
+def test_a_contestant_has_the_environment_that_it_is_given() -> None:
+    code = """import json, os; print(json.dumps({"seen": os.environ.get("ONLY_HERE")}), flush=True); input()"""
+    environments = {"a": {"ONLY_HERE": "yes"}}
+    with TURNS["started"]({name: [sys.executable, "-c", code] for name in "ab"}, environments) as contestants:
+        assert {name: one.ready["seen"] for name, one in contestants.items()} == {"a": "yes", "b": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 from pathlib import Path
 
@@ -37,10 +38,41 @@ def test_extras_are_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> N
         'keras-tuner[bayesian]; extra == "tune"',
         "tf2onnx>1; extra == 'onnx'",
     ]
-    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
-    assert doctor.extras_of("anything") == {"onnx": ["onnx", "tf2onnx"], "tune": ["keras-tuner"]}
+    inner = {"keras-tuner": ['scikit-learn; extra == "bayesian"', 'scipy; extra == "other"']}
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: inner.get(name, lines))
+    assert doctor.extras_of("anything") == {"onnx": ["onnx", "tf2onnx"], "tune": ["keras-tuner", "scikit-learn"]}
     monkeypatch.undo()
     assert doctor.extras_of("no-such-distribution") == {}
+
+
+def test_the_extra_for_gpus_is_not_ready_without_their_libraries() -> None:
+    wanted = doctor.extras_of("tf-spot")["gpu"]
+    assert "tensorflow" in wanted and any(name.startswith("nvidia-cudnn") for name in wanted)
+    missing = doctor.examine_extra("gpu", wanted)["missing"]
+    assert not importlib.util.find_spec("nvidia") or missing == []
+    assert importlib.util.find_spec("nvidia") or {name.partition("-")[0] for name in missing} == {"nvidia"}
+
+
+def test_a_gpu_that_tensorflow_does_not_see_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(doctor, "DRIVER", tmp_path / "version")
+    assert doctor._unseen_gpu(0) == []  # no driver
+    doctor.DRIVER.touch()
+    (problem,) = doctor._unseen_gpu(0)
+    assert "pip install tf-spot[gpu]" in problem
+    assert doctor._unseen_gpu(1) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert doctor._unseen_gpu(0) == []  # hidden on purpose
+
+
+def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [gpu])
+    details = {"device_name": "Card 9", "compute_capability": (9, 0)}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: details)
+    found = doctor.examine()
+    assert found["gpus"] == ["Card 9"] and found["devices"]["GPU"] == 1 and "Card 9" in found["bfloat16"]
+    assert "GPU 0                  Card 9" in doctor.format_findings(found)
 
 
 def test_too_little_disk_and_a_missing_package_are_problems(

@@ -81,3 +81,11 @@ def test_micro_batches_draw_the_parts_of_the_batch_in_order() -> None:
 def test_logs_keep_their_shape_unless_there_are_several_workers() -> None:
     logs = {"loss": tf.constant(1.0)}
     assert step_logs(logs) is logs
+
+
+def test_draws_are_those_of_tensorflow_and_the_same_when_xla_compiles_them() -> None:
+    key = tf.random.experimental.stateless_fold_in((7, 1), tf.constant(5, tf.int64))
+    wanted = tf.random.stateless_uniform((BATCH, 3), key)
+    compiled = tf.function(lambda step: global_uniform(7, 1, step, BATCH, (3,)), jit_compile=True)
+    for found in (global_uniform(7, 1, 5, BATCH, (3,)), compiled(tf.constant(5))):
+        np.testing.assert_array_equal(found, wanted)

@@ -44,6 +44,7 @@ FIELDS = {  # field: (a value that is not the default, where it must arrive)
     "game.zero_residual": (False, lambda s: s.repair.blocks[0].zero_residual),
     "game.real_images": ("original", lambda s: s.real_images),
     "game.history_batches": (3, lambda s: s.past.batches),
+    "game.history_steps": (7, lambda s: s.past.steps),
     "game.adversarial_loss": ("minimax", lambda s: s.adversarial_loss),
     "game.adversarial_halves": ("both", lambda s: s.adversarial_halves),
     "game.mask_targets": ("both", lambda s: s.mask_targets),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import tensorflow as tf
 
+from tf_spot.config import PRESETS, preset
 from tf_spot.models.history_buffer import History
+from tf_spot.ops.hardware import trial
 
 ROWS = 6
 
@@ -15,8 +19,8 @@ def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
     return values * np.ones((1, 4, 4, 3), "float32"), values * np.ones((1, 2, 2, 1), "float32")
 
 
-def built(batches: int = 3, seed: int = 0) -> History:
-    history = History(batches, seed)
+def built(batches: int = 3, seed: int = 0, steps: int = 2) -> History:
+    history = History(batches, seed, steps)
     history.build((ROWS, 4, 4, 3), (ROWS, 2, 2, 1))
     return history
 
@@ -49,16 +53,69 @@ def test_places_swap_roles_with_the_step() -> None:
     assert np.all(past[1:-1] != past[2:])
 
 
-def test_slots_fill_in_order_then_are_replaced() -> None:
+def test_slots_fill_in_order_then_one_of_them_is_replaced() -> None:
     history = built(batches=2)
     run(history, 4)  # every place has stored twice
     np.testing.assert_array_equal(history.stored, [2] * ROWS)
-    stored = np.sort(history.images[:, :, 0, 0, 0] // 100, axis=0)
-    np.testing.assert_array_equal(stored, [[1, 2] * 3, [3, 4] * 3] if stored[0, 0] == 1 else [[2, 1] * 3, [4, 3] * 3])
+    stored = history.images[:, :, 0, 0, 0] // 100
+    np.testing.assert_array_equal(stored, [[1, 2] * 3, [3, 4] * 3])
     run(history, 20, first=5)
-    newest = history.images[:, :, 0, 0, 0].numpy().max(axis=0) // 100
-    assert newest.min() >= 23  # the last stored image is still there: only slots of its own place are replaced
-    assert len(np.unique(history.images[:, :, 0, 0, 0])) == 2 * ROWS
+    steps = history.images[:, :, 0, 0, 0].numpy() // 100  # (slot, place)
+    assert steps.max(axis=0).min() >= 23  # the last stored image is still there
+    np.testing.assert_array_equal(history.images[:, :, 0, 0, 0].numpy() % 100, [np.arange(ROWS)] * 2)
+    assert np.all(np.ptp(steps, axis=1) <= 1)  # all places share a slot: it holds two steps in a row
+
+
+def test_full_slots_are_replaced_every_so_many_steps() -> None:
+    history, changed = built(batches=3, steps=5), []
+    run(history, 6)  # full
+    for step in range(7, 40):
+        before = history.images.numpy()
+        run(history, 1, first=step)
+        changed.append(step if np.any(history.images.numpy() != before) else 0)
+    assert {step % 5 for step in changed if step} == {0, 1} and sum(step > 0 for step in changed) == 12
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_past_images_are_as_old_on_average_as_slots_times_steps(steps: int) -> None:
+    """A slot's age is geometric, so the mean of 4,000 dependent ages is off by a fifth at most."""
+    history, ages, length = built(batches=4, steps=steps), [], 400 * steps
+    step_of = tf.function(lambda images, masks, step: history(images, masks, step=step)[0][:, 0, 0, 0])
+    images, masks = (tf.ones((ROWS, 4, 4, 3)), tf.ones((ROWS, 2, 2, 1)))
+    for step in range(length):
+        age = step - step_of(images * step, masks, tf.constant(step, tf.int64)).numpy()
+        if step > length // 4:
+            ages.extend(age[age > 0])
+    assert np.mean(ages) == pytest.approx(4 * steps, rel=0.2)
+    assert np.max(ages) > 3 * 4 * steps  # the tail
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_past_images_of_the_presets_are_hundreds_of_steps_old(name: str) -> None:
+    game = preset(name).game
+    assert game.history_batches == 0 or 100 < game.history_batches * game.history_steps < 1000
+
+
+def test_no_operation_makes_a_copy_of_the_buffer() -> None:
+    """A slot is written in place: whatever a step computes is as large as a slot at most."""
+    history = built(batches=3)
+    step_of = tf.function(lambda images, masks, step: history(images, masks, step=step))
+    graph = step_of.get_concrete_function(*map(tf.constant, batch(0)), tf.constant(0, tf.int64)).graph
+    size = {op.type for op in graph.get_operations() for out in op.outputs if out.shape == history.images.shape}
+    assert size == {"ReadVariableOp"}  # hands the memory on
+
+
+def test_compiled_by_xla_it_stores_and_gives_the_same() -> None:
+    plain, compiled = built(), built()
+    step_of = tf.function(lambda images, masks, step: compiled(images, masks, step=step), jit_compile=True)
+    for step in range(1, 12):
+        images, masks = batch(step)
+        with trial(jit_compile=True):
+            found = step_of(images, masks, tf.constant(step, tf.int64))
+        for ours, theirs in zip(found, plain(images, masks, step=step), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(compiled.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_past_images_come_from_all_slots() -> None:

@@ -125,7 +125,10 @@ def test_repair_block_sees_the_mask_as_last_channel() -> None:
     assert tuple(block.first.conv.kernel.shape) == (3, 3, 4, 3) and tuple(block.second.kernel.shape) == (3, 3, 3, 3)
     shaken(block)
     x, mask = noise(1, 4, 4, 3), np.zeros((1, 4, 4, 1), "float32")
-    residual = block.second(block.first(np.concatenate([x, mask], -1)))
+    joined = ConvBlock(3, 3, **NORM)
+    joined.build((None, 4, 4, 4))
+    joined.set_weights(block.first.get_weights())
+    residual = block.second(joined(np.concatenate([x, mask], -1)))
     np.testing.assert_allclose(block(x, mask), x + residual.numpy(), atol=1e-5)
 
 

@@ -362,9 +362,9 @@ def test_saving_weights_keeps_everything(trained: Trained, tmp_path: Path) -> No
 def test_every_setting_survives_the_config() -> None:
     settings = {
         "drop_rate": 0.3, "fill": "noise", "gated": False, "zero_residual": True, "real_images": "original",
-        "history_batches": 3, "batch_size": BATCH, "adversarial_loss": "minimax", "adversarial_halves": "both",
-        "mask_targets": "both", "mask_weight": 0.7, "kept_weight": 2.0, "repair_mask_loss": True,
-        "weight_decay": 0.2, "seed": 7,
+        "history_batches": 3, "history_steps": 5, "batch_size": BATCH, "adversarial_loss": "minimax",
+        "adversarial_halves": "both", "mask_targets": "both", "mask_weight": 0.7, "kept_weight": 2.0,
+        "repair_mask_loss": True, "weight_decay": 0.2, "seed": 7,
     }  # fmt: skip
     spotter = make(**settings)
     again = ArtifactSpotter.from_config(spotter.get_config())
@@ -372,4 +372,5 @@ def test_every_setting_survives_the_config() -> None:
     for name in set(settings) & set(vars(again)):
         assert getattr(again, name) == settings[name]
     assert (again.damage.drop_rate, again.damage.fill, again.damage.seed, again.past.seed) == (0.3, "noise", 7, 7)
-    assert not again.repair.blocks[0].gated and again.repair.blocks[0].zero_residual and again.past.batches == 3
+    assert not again.repair.blocks[0].gated and again.repair.blocks[0].zero_residual
+    assert (again.past.batches, again.past.steps) == (3, 5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,12 +12,19 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.commands.doctor import examine
-from tf_spot.ops import convolutions
-from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled, upsample
+from tf_spot.ops import convolutions, hardware
+from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled, convolve_with_mask, upsample
 
 # Where bfloat16 is emulated, sums are rounded to it on the way, term by term: TensorFlow's own gradients are then off
 # by up to 0.06 of the largest value.
 ROUNDING = {"float32": 1e-5, "bfloat16": 2**-7 if examine()["bfloat16"] else 2**-6}
+
+
+@pytest.fixture(autouse=True)
+def form_of_cpus() -> Iterator[None]:
+    """Whatever runs these tests."""
+    with hardware.trial(**dataclasses.asdict(hardware.CPU)):
+        yield
 
 
 def noise(*shape: int, seed: int = 0, dtype: str = "float32") -> tf.Tensor:
@@ -110,6 +118,9 @@ def test_the_layer_equals_keras(groups: int, strides: int, use_bias: bool, train
         layer.build(images.shape)
         layer.set_weights([noise(*weight.shape, seed=3) for weight in layer.weights])
     np.testing.assert_allclose(ours(images, training=training), theirs(images), atol=1e-5)
+    ours.activation = theirs.activation = keras.activations.linear
+    rectified = ours(images, training=training, relu=True)
+    np.testing.assert_allclose(rectified, tf.nn.relu(theirs(images)), atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)
@@ -150,3 +161,52 @@ def test_convolution_of_the_upsampled(name: str, dtype: str, monkeypatch: pytest
         assert a.dtype == dtype
         assert tf.norm(tf.cast(a, tf.float32) - b) < ROUNDING[dtype] * tf.norm(b)
     assert bool(enlarged) is not before
+
+
+@pytest.mark.parametrize("own_gradients", [False, True])
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("size", [6, 16])
+def test_a_mask_apart_adds_what_it_adds_as_a_channel(size: int, dtype: str, own_gradients: bool) -> None:
+    inputs, kernel = noise(2, size, size, 8, dtype=dtype), noise(3, 3, 9, 5, seed=1, dtype=dtype)
+    mask = tf.cast(noise(2, size, size, 1, seed=2) > 0, dtype)
+
+    def function(apart: bool, mask: tf.Tensor) -> Callable[..., tf.Tensor]:
+        def convolved(x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+            with hardware.trial(mask_apart=apart, own_gradients=own_gradients):
+                return convolve_with_mask(x, mask, k, training=True)
+
+        return convolved
+
+    ours, joined = (with_gradients(function(apart, mask), inputs, kernel) for apart in (True, False))
+    exact = with_gradients(function(False, tf.cast(mask, tf.float32)), *single(inputs, kernel))
+    for a, b, wanted in zip(ours, joined, exact, strict=True):
+        assert a.dtype == b.dtype == dtype and a.shape == b.shape
+        # Two rounded sums, where one operation rounds once.
+        np.testing.assert_allclose(
+            tf.cast(a, tf.float32), wanted, rtol=0, atol=2 * ROUNDING[dtype] * float(tf.reduce_max(abs(wanted)))
+        )
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_groups_at_once_are_the_groups_one_by_one(training: bool, compiled: bool) -> None:
+    layer, images = Conv2D(8, 3, groups=2, padding="same"), noise(2, 9, 9, 4)
+    layer.build(images.shape)
+
+    def found(at_once: bool) -> list[tf.Tensor]:
+        @tf.function(jit_compile=compiled)
+        def gradients(images: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = layer(images, training=training)
+                score = tf.reduce_sum(tf.sin(outputs))
+            return [outputs, *tape.gradient(score, [images, layer.kernel.value])]
+
+        with hardware.trial(groups_at_once=at_once, own_gradients=False):
+            graph = gradients.get_concrete_function(images).graph
+            convolutions = sum(operation.type == "Conv2D" for operation in graph.get_operations())
+            assert convolutions == (1 if at_once and training else 2)
+            return gradients(images)
+
+    for a, b in zip(found(True), found(False), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

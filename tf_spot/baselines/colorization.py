@@ -93,7 +93,8 @@ def rarity(bins: tf.Tensor) -> tf.Tensor:
     Returns:
         float32, like `bins`, with mean 1.
     """
-    counts = tf.math.bincount(tf.reshape(bins, (-1,)), minlength=BINS**2, maxlength=BINS**2, dtype=tf.float32)
+    # Not `tf.math.bincount`, which no GPU computes deterministically.
+    counts = tf.reduce_sum(tf.one_hot(tf.reshape(bins, (-1,)), BINS**2), axis=0)  # (cells, BINS^2) to (BINS^2,)
     frequency = counts / tf.reduce_sum(counts)  # (BINS^2,)
     weights = tf.gather(1 / ((1 - SMOOTHING) * frequency + SMOOTHING / BINS**2), bins)
     return weights / tf.reduce_mean(weights)

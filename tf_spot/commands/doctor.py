@@ -19,6 +19,7 @@ CORE = ("tensorflow", "keras", "numpy", "scikit-learn", "scikit-image", "tensorf
 # Flags of processors that compute in bfloat16 fast; a GPU does from compute capability 8 (Ampere) on.
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 BFLOAT16_CAPABILITY = 8
+DRIVER = Path("/proc/driver/nvidia/version")  # there on Linux while NVIDIA's driver is loaded
 EXTRA = re.compile(r'extra == "([^"]+)"')  # as `packaging` writes a marker, with double quotes always
 
 
@@ -43,8 +44,9 @@ def examine(folder: str | Path = ".") -> dict[str, Any]:
 
     Returns:
         "python", "platform", "versions" {package: version or None}, "cpu_cores" (those this process may use),
-        "memory_gib", "devices" (TensorFlow's, by type), "bfloat16" (devices that compute in it fast),
-        "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems" [lines].
+        "memory_gib", "devices" (TensorFlow's, by type), "gpus" (their names), "bfloat16" (devices that compute in it
+        fast), "disk_free_gib", "extras" {extra: {"missing": [packages], "install": command or None}}, "problems"
+        [lines].
     """
     versions = {name: version_of(name) for name in CORE}
     findings: dict[str, Any] = {
@@ -60,29 +62,39 @@ def examine(folder: str | Path = ".") -> dict[str, Any]:
     problems = [f"{name} is not installed: pip install tf-spot" for name, version in versions.items() if not version]
     if findings["disk_free_gib"] < 1:
         problems.append(f"less than 1 GiB is free in {folder}: a run needs some hundred MiB per checkpoint")
-    findings["problems"] = problems
     if versions["tensorflow"] and versions["keras"]:
         findings |= _devices()
-    return findings
+        problems += _unseen_gpu(findings["devices"]["GPU"])
+    return findings | {"problems": problems}
+
+
+def _unseen_gpu(seen: int) -> list[str]:
+    """Return the problem of a GPU that is there and that TensorFlow does not see."""
+    if seen or not DRIVER.is_file() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return []
+    return ["NVIDIA's driver is loaded, but TensorFlow sees no GPU: pip install tf-spot[gpu]"]
 
 
 def _devices() -> dict[str, Any]:
-    """Return "devices" and "bfloat16" of `examine`."""
+    """Return "devices", "gpus" and "bfloat16" of `examine`."""
     import tensorflow as tf
 
-    from tf_spot.ops.cpu_features import processor_flags
+    from tf_spot.ops.hardware import processor_flags
 
     physical = tf.config.list_physical_devices()
     devices = {kind: sum(device.device_type == kind for device in physical) for kind in ("CPU", "GPU", "TPU")}
     gpus = [tf.config.experimental.get_device_details(device) for device in physical if device.device_type == "GPU"]
-    fast = [
-        gpu.get("device_name", "GPU") for gpu in gpus if gpu.get("compute_capability", (0,))[0] >= BFLOAT16_CAPABILITY
-    ]
-    return {"devices": devices, "bfloat16": fast + sorted(BFLOAT16_FLAGS & processor_flags())}
+    names = [gpu.get("device_name", "GPU") for gpu in gpus]
+    able = [gpu.get("compute_capability", (0,))[0] >= BFLOAT16_CAPABILITY for gpu in gpus]
+    fast = [name for name, is_able in zip(names, able, strict=True) if is_able]
+    return {"devices": devices, "gpus": names, "bfloat16": fast + sorted(BFLOAT16_FLAGS & processor_flags())}
 
 
 def extras_of(distribution: str) -> dict[str, list[str]]:
-    """Return {extra: required packages} of an installed distribution; {} if it is not installed."""
+    """Return {extra: required packages} of an installed distribution; {} if it is not installed.
+
+    Where a package is asked for with an extra of its own, as in `tensorflow[and-cuda]`, what that needs counts too.
+    """
     # Imported here: both together take a sixth of the time of `tf-spot --help`.
     import importlib.metadata
 
@@ -95,7 +107,9 @@ def extras_of(distribution: str) -> dict[str, list[str]]:
     extras: dict[str, list[str]] = {}
     for requirement in map(Requirement, requirements):
         for extra in EXTRA.findall(str(requirement.marker)):  # "None" without a marker
-            extras.setdefault(extra, []).append(requirement.name)
+            inner = extras_of(requirement.name) if requirement.extras else {}
+            further = [name for asked in sorted(requirement.extras) for name in inner.get(asked, [])]
+            extras.setdefault(extra, []).extend([requirement.name, *further])
     return extras
 
 
@@ -117,6 +131,7 @@ def format_findings(findings: Mapping[str, Any]) -> str:
     rows |= {name: version or "not installed" for name, version in findings["versions"].items()}
     rows |= {"CPU cores": findings["cpu_cores"], "memory": f"{findings['memory_gib']} GiB"}
     if "devices" in findings:
+        rows |= {f"GPU {number}": name for number, name in enumerate(findings["gpus"])}
         rows["devices"] = ", ".join(f"{count} {kind}" for kind, count in findings["devices"].items() if count)
         rows["fast bfloat16"] = ", ".join(findings["bfloat16"]) or "none: slower than float32"
     rows["free disk"] = f"{findings['disk_free_gib']} GiB"

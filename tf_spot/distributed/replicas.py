@@ -97,8 +97,11 @@ def global_uniform(seed: int, salt: int, step: int | tf.Tensor, rows: int, shape
     Returns:
         float32 (rows, *shape).
     """
-    key = tf.random.experimental.stateless_fold_in((seed, salt), tf.cast(step, tf.int64))
-    return tf.random.stateless_uniform((rows, *shape), key)
+    key = tf.random.experimental.stateless_fold_in((seed, salt), tf.cast(step, tf.int64), alg="philox")
+    # XLA draws the same bits and makes other floats of them than TensorFlow does; these are TensorFlow's.
+    bits = tf.random.stateless_uniform((rows, *shape), key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    one_to_two = tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(bits, 0x7FFFFF), 0x3F800000)  # 23 bits of a float32
+    return tf.bitcast(one_to_two, tf.float32) - 1.0
 
 
 def example_uniform(seed: int, salt: int, step: int | tf.Tensor, rows: int, shape: Sequence[int]) -> tf.Tensor:

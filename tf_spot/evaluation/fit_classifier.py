@@ -18,7 +18,7 @@ from tf_spot.evaluation.beside_random import copied
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.classifier import Classifier
 from tf_spot.models.data_dependent_init import unit_variance
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 
 OnShare = Callable[[float], None]  # called with the share of a training that is done, such as `WorkProgress.share_done`
 
@@ -78,7 +78,7 @@ def fit_classifier(
     steps = len(learned) // batch_size
     classifier = _started(backbone, photos, class_names, recipe, learned, seed)
     if reuse is None:  # a new graph is traced, which takes longer than some folds' training
-        classifier.compile(_adam(recipe, steps), goal.loss, metrics=list(goal.metrics), jit_compile=JIT_COMPILE)
+        classifier.compile(_adam(recipe, steps), goal.loss, metrics=list(goal.metrics), jit_compile=form().jit_compile)
     else:
         classifier = _restarted(reuse, classifier)
     best = keras.callbacks.EarlyStopping(

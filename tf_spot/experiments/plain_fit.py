@@ -18,7 +18,7 @@ from tf_spot.features.pooling import Extractor
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import adam, build_autoencoder, build_discriminator
 from tf_spot.models.networks import Encoder
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
 from tf_spot.training.callbacks import CountSteps, FiniteLoss, MetricsLog, ReportProgress
@@ -111,7 +111,7 @@ def build_model(method: str, config: Config, source: Source, steps: int) -> kera
         weight_decay=config.game.weight_decay,
         seed=config.training.seed,
     )
-    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=JIT_COMPILE)
+    model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=form().jit_compile)
     return model
 
 

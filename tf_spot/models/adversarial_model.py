@@ -18,7 +18,7 @@ from tf_spot.models.autoencoder import default_optimizer
 from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInput, images_of, refuse_ignored
 from tf_spot.models.history_buffer import History
 from tf_spot.models.image_range import check_images
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.ops.registry import LayerOptions
 
 
@@ -79,7 +79,7 @@ class AdversarialModel(keras.Model):
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(training.repair_learning_rate))
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=first, **dict(jit_compile=JIT_COMPILE) | kwargs)
+            super().compile(optimizer=first, **dict(jit_compile=form().jit_compile) | kwargs)
             self.optimizer_of_repair = second if self.repair.trainable_variables else None
             for optimizer, network in ((first, self.discriminator), (second, self.repair)):
                 if not optimizer.built and network.trainable_variables:

@@ -17,8 +17,8 @@ from tf_spot.models.gradient_accumulation import MicroBatches
 from tf_spot.models.image_range import check_images
 from tf_spot.models.losses import reconstruction_loss, weight_penalty
 from tf_spot.models.networks import Decoder, Encoder, encoder_channels
-from tf_spot.ops.cpu_features import JIT_COMPILE
 from tf_spot.ops.fused_adam import FusedAdam
+from tf_spot.ops.hardware import form
 from tf_spot.ops.registry import LayerOptions, TrainingData, register
 
 
@@ -118,7 +118,7 @@ class Autoencoder(keras.Model):
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer or default_optimizer(PAPER.training.autoencoder_learning_rate))
             check_compile(self, [optimizer], kwargs.get("steps_per_execution", 1), micro_batches)
-            super().compile(optimizer=optimizer, **dict(jit_compile=JIT_COMPILE) | kwargs)
+            super().compile(optimizer=optimizer, **dict(jit_compile=form().jit_compile) | kwargs)
             self.optimizer.build(self.trainable_variables)
         self.micro_batches, self.decoder.recompute = micro_batches, recompute
 

@@ -52,6 +52,7 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
         zero_residual=game.zero_residual,
         real_images=game.real_images,
         history_batches=game.history_batches,
+        history_steps=game.history_steps,
         batch_size=training.batch_size,
         update=game.update,
         adversarial_loss=game.adversarial_loss,

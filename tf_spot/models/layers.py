@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.distributed.replicas import example_uniform, global_sum, num_replicas
-from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled
+from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled, convolve_with_mask
 from tf_spot.ops.registry import InputShape, LayerOptions, register
 
 # Truncated normal, variance 2 / fan average: the authors' initialisation of encoder, decoder and repair network.
@@ -133,7 +133,7 @@ class ConvBlock(keras.layers.Layer):
         self.norm.build((*input_shape[:-1], self.filters))
 
     def call(self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
-        inputs = tf.cast(inputs, self.compute_dtype)
+        inputs = tf.nest.map_structure(lambda x: tf.cast(x, self.compute_dtype), inputs)
         if training:
             outputs = self.convolve(inputs, tf.cast(self.conv.kernel, self.compute_dtype), training)
             outputs = self.norm(outputs, training=True, update_statistics=update_statistics)
@@ -161,6 +161,15 @@ class UpConv(ConvBlock):
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
         """Upsample (batch, height, width, channels) by 2 and convolve: (batch, 2 height, 2 width, filters)."""
         return convolve_upsampled(inputs, kernel)
+
+
+@register
+class MaskedConv(ConvBlock):
+    """A `ConvBlock` of (inputs, keep_mask), the mask as one more input channel: the first layer of a repair block."""
+
+    def convolve(self, inputs: tuple[tf.Tensor, tf.Tensor], kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        """Convolve (batch, height, width, channels) and a mask with a kernel (size, size, channels + 1, filters)."""
+        return convolve_with_mask(*inputs, kernel, training)
 
 
 @register
@@ -201,7 +210,7 @@ class RepairBlock(keras.layers.Layer):
 
     def build(self, input_shape: InputShape) -> None:
         *batch_and_size, channels = input_shape
-        self.first = ConvBlock(
+        self.first = MaskedConv(
             channels,
             3,
             negative_slope=self.negative_slope,
@@ -221,10 +230,7 @@ class RepairBlock(keras.layers.Layer):
         self, inputs: tf.Tensor, keep_mask: tf.Tensor, training: bool = False, update_statistics: bool = True
     ) -> tf.Tensor:
         inputs, keep_mask = (tf.cast(x, self.compute_dtype) for x in (inputs, keep_mask))
-        # (batch, height, width, channels + 1): the mask is one more input channel
-        first = self.first(
-            tf.concat([inputs, keep_mask], axis=-1), training=training, update_statistics=update_statistics
-        )
+        first = self.first((inputs, keep_mask), training=training, update_statistics=update_statistics)
         residual = self.second(first, training=training)  # (batch, height, width, channels)
         # The gate broadcasts over channels: kept cells pass as they are.
         return inputs + (1 - keep_mask) * residual if self.gated else inputs + residual

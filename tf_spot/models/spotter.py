@@ -47,6 +47,7 @@ class ArtifactSpotter(AdversarialModel):
         gated, zero_residual: see `RepairBlock`.
         real_images: `decoded`: autoencoded images are the class "real"; `original`: the photos are (ablation (a)).
         history_batches: past corrupted images kept for each index of the batch; 0: none.
+        history_steps: between two of them that are stored, see `History`.
         batch_size: images in a training batch over all replicas; needed at construction only to load a saved history.
         update: `alternating`: the discriminator first, then the repair network through the discriminator as just
             updated; `simultaneous`: both from one forward pass (the authors' code).
@@ -78,6 +79,7 @@ class ArtifactSpotter(AdversarialModel):
         zero_residual: bool = PAPER.game.zero_residual,
         real_images: str = PAPER.game.real_images,
         history_batches: int = PAPER.game.history_batches,
+        history_steps: int = PAPER.game.history_steps,
         batch_size: int | None = None,
         update: str = PAPER.game.update,
         adversarial_loss: str = PAPER.game.adversarial_loss,
@@ -93,8 +95,8 @@ class ArtifactSpotter(AdversarialModel):
         super().__init__(LOGS, **kwargs)
         self._settings: dict[str, Any] = {
             "drop_rate": drop_rate, "fill": fill, "repair": repair, "gated": gated, "zero_residual": zero_residual,
-            "real_images": real_images, "history_batches": history_batches, "update": update,
-            "adversarial_loss": adversarial_loss, "adversarial_halves": adversarial_halves,
+            "real_images": real_images, "history_batches": history_batches, "history_steps": history_steps,
+            "update": update, "adversarial_loss": adversarial_loss, "adversarial_halves": adversarial_halves,
             "mask_targets": mask_targets, "mask_weight": mask_weight, "kept_weight": kept_weight,
             "repair_mask_loss": repair_mask_loss, "weight_decay": weight_decay, "seed": seed,
         }  # fmt: skip
@@ -111,7 +113,7 @@ class ArtifactSpotter(AdversarialModel):
         self.adversarial_loss, self.adversarial_halves = adversarial_loss, adversarial_halves
         self.mask_targets, self.mask_weight, self.kept_weight = mask_targets, mask_weight, kept_weight
         self.repair_mask_loss, self.weight_decay = repair_mask_loss, weight_decay
-        self.past = History(history_batches, seed, dtype="float32") if history_batches else None
+        self.past = History(history_batches, seed, history_steps, dtype="float32") if history_batches else None
         if batch_size:
             self.prepare_history(batch_size)
         self.built = True
@@ -368,8 +370,9 @@ class ArtifactSpotter(AdversarialModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, object] | None = None) -> ArtifactSpotter:
         names = ("autoencoder", "discriminator")
-        config = {"adversarial_halves": "both"} | config  # files of before there was a choice
-        return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in names})
+        # Files of before there was a choice.
+        earlier: dict[str, Any] = {"adversarial_halves": "both", "history_steps": 2}
+        return cls(**earlier | config | {name: keras.saving.deserialize_keras_object(config[name]) for name in names})
 
 
 def _share(flags: tf.Tensor) -> tf.Tensor:

@@ -1,1 +1,1 @@
-"""Operations that TensorFlow lacks or has in a slower form, and what is known of the processor."""
+"""Operations that TensorFlow lacks or has in a slower form, and what is chosen for the hardware."""

@@ -1,9 +1,11 @@
-"""Convolution and upsampling in the form that is fastest on a CPU; the numbers are the same.
+"""Convolution and upsampling in the form that is fastest on the hardware; the numbers are the same.
 
-oneDNN takes the gradient of a convolution at a third of the speed of the convolution itself where the image has three
-channels and the stride is large, and, in bfloat16 or without AVX-512, where maps are small and channels many or the
-stride is the kernel's size. Each of these gradients is also another, ordinary convolution or a matrix product. A
-convolution of an upsampled map does each of its products four times over; they can be done before the upsampling.
+`hardware.Form` says which forms those are. oneDNN takes the gradient of a convolution at a third of the speed of the
+convolution itself where the image has three channels and the stride is large, and, in bfloat16 or without AVX-512,
+where maps are small and channels many or the stride is the kernel's size. Each of these gradients is also another,
+ordinary convolution or a matrix product. A convolution of an upsampled map does each of its products four times over;
+they can be done before the upsampling. The tensor cores of a GPU want channels in multiples of 8, which maps lack once
+a mask has joined them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.ops.cpu_features import narrow_vectors, on_cpu
+from tf_spot.ops.hardware import form, narrow_vectors
 
 SMALL_MAP = 12  # cells a side
 
@@ -24,18 +26,28 @@ class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without dilation: same weights, same numbers, fast on a CPU.
 
     In training its gradients are those of `convolve`. Groups are split, convolved and concatenated: Keras'
-    own form forces XLA compilation, which is slow on a CPU and which TF Serving and ONNX refuse.
+    own form forces XLA compilation, which is slow on a CPU and which TF Serving and ONNX refuse. A grouped operation
+    of TensorFlow's, `Form.groups_at_once`, is for training alone, as those refuse it too.
+
+    Each group adds its bias and takes its ReLU before they are concatenated: TensorFlow then makes one operation of
+    the three.
 
     Call arguments:
         inputs: (batch, height, width, channels).
         training: gradients will be asked for.
+        relu: return the ReLU of the outputs.
     """
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        parts = zip(tf.split(inputs, self.groups, axis=-1), tf.split(self.kernel, self.groups, axis=-1), strict=True)
-        form = convolve if training else tf.nn.conv2d
-        outputs = tf.concat([form(x, kernel, self.strides[0], self.padding.upper()) for x, kernel in parts], axis=-1)
-        return self.activation(outputs + self.bias if self.use_bias else outputs)
+    def call(self, inputs: tf.Tensor, training: bool = False, relu: bool = False) -> tf.Tensor:
+        count = 1 if training and form().groups_at_once else self.groups
+        parts = zip(tf.split(inputs, count, axis=-1), tf.split(self.kernel, count, axis=-1), strict=True)
+        function = convolve if training else tf.nn.conv2d
+        outputs = [function(x, kernel, self.strides[0], self.padding.upper()) for x, kernel in parts]
+        if self.use_bias:
+            outputs = [tf.nn.bias_add(x, b) for x, b in zip(outputs, tf.split(self.bias, count), strict=True)]
+        if relu:
+            outputs = [tf.nn.relu(x) for x in outputs]
+        return self.activation(tf.concat(outputs, axis=-1))
 
 
 def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str = "SAME") -> tf.Tensor:
@@ -50,7 +62,7 @@ def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str = "
     size, slow_by_kernel = kernel.shape[0], inputs.dtype == tf.bfloat16 or narrow_vectors()
     sides = inputs.shape[1:3]
     by_inputs, by_kernel = _by_inputs, _by_kernel
-    if on_cpu() and padding == "SAME" and None not in sides and all(side % stride == 0 for side in sides):
+    if form().own_gradients and padding == "SAME" and None not in sides and all(side % stride == 0 for side in sides):
         if inputs.shape[-1] == 3 and size > stride > 1:
             by_inputs = _by_pixels
         if slow_by_kernel and stride == 1 and max(sides) <= SMALL_MAP:
@@ -108,6 +120,24 @@ def _by_kernel_of_patches(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Ten
     return tf.reshape(product, kernel.shape)
 
 
+def convolve_with_mask(inputs: tf.Tensor, keep_mask: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+    """Convolve maps and a mask that are joined along the channels, stride 1, `SAME` padding.
+
+    Args:
+        inputs: (batch, height, width, channels).
+        keep_mask: (batch, height, width, 1).
+        kernel: (size, size, channels + 1, filters), the mask's last.
+        training: gradients will be asked for.
+
+    Returns:
+        (batch, height, width, filters).
+    """
+    function = convolve if training else tf.nn.conv2d
+    if not form().mask_apart:
+        return function(tf.concat([inputs, keep_mask], axis=-1), kernel, 1, "SAME")
+    return function(inputs, kernel[:, :, :-1], 1, "SAME") + tf.nn.conv2d(keep_mask, kernel[:, :, -1:], 1, "SAME")
+
+
 def convolve_upsampled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """`convolve` of `upsample`, stride 1, `SAME` padding.
 
@@ -123,7 +153,7 @@ def convolve_upsampled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """
     _, height, width, channels = inputs.shape
     size, _, _, filters = kernel.shape
-    if not on_cpu() or not _upsampling_last_pays(height, width, channels, size):
+    if not form().kernel_before_upsampling or not _upsampling_last_pays(height, width, channels, size):
         return convolve(upsample(inputs), kernel, 1)
     taps = tf.reshape(tf.transpose(kernel, (2, 1, 0, 3)), (channels, -1))  # (channels, column * row * filter)
     products = tf.matmul(tf.reshape(inputs, (-1, channels)), taps)  # every tap of every cell, before upsampling
@@ -146,10 +176,10 @@ def _upsampling_last_pays(height: int, width: int, channels: int, size: int) -> 
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
     """Double height and width, bilinear with half-pixel centres: (batch, h, w, channels) to (batch, 2h, 2w, channels).
 
-    In bfloat16 as two matrix products: TensorFlow's resizing computes in float32 alone.
+    In bfloat16 also as two matrix products: TensorFlow's resizing computes in float32 alone.
     """
     batch, height, width, channels = inputs.shape
-    if inputs.dtype != tf.bfloat16 or not on_cpu():
+    if inputs.dtype != tf.bfloat16 or not form().upsample_by_products:
         return tf.cast(tf.image.resize(inputs, (2 * height, 2 * width)), inputs.dtype)
     rows, columns = (tf.constant(_weights(side), inputs.dtype) for side in (height, width))
     taller = tf.matmul(rows, tf.reshape(inputs, (-1, height, width * channels)))

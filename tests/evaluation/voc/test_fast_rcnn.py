@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_spot.evaluation.voc import fast_rcnn
 from tf_spot.evaluation.voc.fast_rcnn import CELLS, SPREAD, Detector, detection_loss, moved, offsets_to, pool_regions
 from tf_spot.models.backbones import AlexNet
 
@@ -26,6 +27,33 @@ def test_regions_are_pooled_where_they_are() -> None:
         assert np.ptp(pooled[region], axis=1).max() < 1e-4
     ones = pool_regions(np.ones((1, 1, 1, 2), np.float32), np.float32([[0, 0, 1, 1]]), np.int32([0]))
     np.testing.assert_allclose(ones, 1)  # no zeros from beyond the edges, on a map of a single value too
+
+
+def test_the_gradient_by_the_maps_is_that_of_the_sampling() -> None:
+    """Regions that overlap, touch the edges and lie across values of two maps, beside TensorFlow's own gradient."""
+    rng = np.random.default_rng(0)
+    maps = tf.constant(rng.normal(size=(2, 5, 7, 3)), tf.float32)
+    corners = rng.uniform(0, 0.6, (9, 2))
+    boxes = tf.constant(np.concatenate([corners, corners + rng.uniform(0.1, 0.4, (9, 2))], axis=1), tf.float32)
+    boxes = tf.concat([boxes, [[0.0, 0, 1, 1]]], axis=0)
+    owners = tf.constant([0, 1] * 5)
+
+    @tf.function
+    def gradient(maps: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            score = tf.reduce_sum(tf.sin(pool_regions(maps, boxes, owners)))
+        return tape.gradient(score, maps)
+
+    kinds = {operation.type for operation in gradient.get_concrete_function(maps).graph.get_operations()}
+    assert "CropAndResize" in kinds and not {kind for kind in kinds if kind.startswith("CropAndResizeGrad")}
+    plain = fast_rcnn._sampled.__wrapped__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_rcnn, "_sampled", lambda *arguments: plain(*arguments)[0])
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            score = tf.reduce_sum(tf.sin(pool_regions(maps, boxes, owners)))
+    np.testing.assert_allclose(gradient(maps), tape.gradient(score, maps), atol=1e-4)  # sums of 144 samples a region
 
 
 def test_offsets_turn_boxes_into_objects() -> None:

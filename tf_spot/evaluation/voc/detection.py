@@ -25,7 +25,7 @@ from tf_spot.evaluation.voc.regions import TrainingRegions, joined, scaled, side
 from tf_spot.evaluation.work_progress import WorkProgress
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.data_dependent_init import unit_variance
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.progress import Progress
 from tf_spot.storage.files import write_file
 
@@ -169,7 +169,7 @@ def fit_detector(
 ) -> dict[str, Any]:
     """Train a detector and write its weights; return the epochs and the mean loss of the last one."""
     rate = cosine(recipe, regions.steps)
-    model.compile(keras.optimizers.Adam(rate), jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.Adam(rate), jit_compile=form().jit_compile)
     history = keras.callbacks.History()
     epochs = fit_silently(
         model,

@@ -6,6 +6,7 @@ Source: Girshick, "Fast R-CNN", ICCV 2015.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from tf_spot.models.backbones import Backbone
 
 NAMES = ("background", *CLASSES)
 CELLS = 6  # per side of a pooled region, as AlexNet's last pooling gives
+SAMPLES = 2 * CELLS  # per side of a region before pooling
 DROPOUT = 0.5  # after each large layer. Source: AlexNet
 SPREAD = (0.1, 0.1, 0.2, 0.2)  # of the four offsets, so that all are about as large as 1
 
@@ -86,17 +88,52 @@ def pool_regions(maps: tf.Tensor, boxes: tf.Tensor, owners: tf.Tensor) -> tf.Ten
     Returns:
         (regions, CELLS, CELLS, channels).
     """
-    samples = 2 * CELLS
     size = tf.cast(tf.shape(maps)[1:3], tf.float32)  # (2,): h, w
     corner, end = boxes[:, :2] * size, boxes[:, 2:] * size
-    step = (end - corner) / samples  # (regions, 2)
+    step = (end - corner) / SAMPLES  # (regions, 2)
     first = corner + step / 2 - 0.5  # the centre of the first sample, where the centre of the map's first value is 0
+    return tf.nn.max_pool2d(_sampled(maps, first, step, owners), 2, 2, "VALID")
+
+
+@tf.custom_gradient
+def _sampled(
+    maps: tf.Tensor, first: tf.Tensor, step: tf.Tensor, owners: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+    """Sample each region bilinearly: (regions, SAMPLES, SAMPLES, channels); differentiable by the maps alone.
+
+    The gradient of `tf.image.crop_and_resize` is not deterministic on a GPU; this one is made of matrix products.
+
+    Args:
+        maps: (images, h, w, channels).
+        first, step: (regions, 2), the centre of the first sample and the distance to the next, in values of the map.
+        owners: (regions,).
+    """
     # One value is repeated at each edge: beyond the edges of the map itself `crop_and_resize` would read zeros.
     padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     # (regions, 4): the centres of the first and the last sample, as shares of the padded map
-    corners = tf.concat([first + 1, first + 1 + step * (samples - 1)], axis=1) / tf.tile(size + 1, [2])
-    crops = tf.image.crop_and_resize(padded, corners, owners, (samples, samples))
-    return tf.nn.max_pool2d(crops, 2, 2, "VALID")
+    corners = tf.concat([first + 1, first + 1 + step * (SAMPLES - 1)], axis=1)
+    corners /= tf.tile(tf.cast(tf.shape(maps)[1:3], tf.float32) + 1, [2])
+    crops = tf.image.crop_and_resize(padded, corners, owners, (SAMPLES, SAMPLES))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        images, height, width, channels = tf.unstack(tf.shape(maps))
+        rows, columns = _weights(first[:, 0], step[:, 0], height), _weights(first[:, 1], step[:, 1], width)
+        # (regions, SAMPLES, SAMPLES, channels) to (regions, SAMPLES, w, channels), then to the map of each one's owner
+        wide = tf.einsum("rxw,ryxc->rywc", columns, upstream)
+        owned = tf.einsum("ryh,ri->ryih", rows, tf.one_hot(owners, images))
+        summed = tf.matmul(
+            tf.reshape(owned, (-1, images * height)), tf.reshape(wide, (-1, width * channels)), transpose_a=True
+        )
+        return tf.reshape(summed, (images, height, width, channels)), None, None, None
+
+    return crops, gradient
+
+
+def _weights(first: tf.Tensor, step: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return what each value of a line of `size` adds to each sample of a region: (regions, SAMPLES, size)."""
+    centres = first[:, None] + step[:, None] * tf.range(SAMPLES, dtype=tf.float32)  # (regions, SAMPLES)
+    centres = tf.clip_by_value(centres, 0.0, tf.cast(size - 1, tf.float32))
+    return tf.maximum(0.0, 1.0 - tf.abs(centres[..., None] - tf.range(size, dtype=tf.float32)))
 
 
 def detection_loss(classes: tf.Tensor, targets: tf.Tensor, logits: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,7 @@ from tf_spot.evaluation.voc.masks import save_mask
 from tf_spot.evaluation.voc.metrics import confusion, unions
 from tf_spot.evaluation.work_progress import WorkProgress
 from tf_spot.models.backbones import Backbone
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.progress import Progress
 
 BORDER = 255  # pixels of no class
@@ -160,7 +160,7 @@ def _fit(
     steps, side = len(learned) // batch_size, photos.shape[1] // 2
     keras.utils.set_random_seed(seed)
     model = Segmenter(start, recipe.norms)
-    model.compile(keras.optimizers.Adam(cosine(recipe, steps)), pixel_loss, jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.Adam(cosine(recipe, steps)), pixel_loss, jit_compile=form().jit_compile)
     best = keras.callbacks.EarlyStopping("val_loss", mode="min", patience=recipe.patience, restore_best_weights=True)
 
     def varied(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -108,10 +108,9 @@ class AlexNet(Backbone):
         xs = [tf.cast(part, tf.float32) - mean for part in parts]  # in float32: bfloat16 has 1 in 256 for 200
         maps = {}
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            xs = [conv(x, training=training) for x in xs]
+            xs = [conv(x, training=training, relu=norm is None) for x in xs]
             if norm is not None:  # it mixes images
-                xs = [norm(_joined(xs), training=training, update_statistics=update_statistics)]
-            xs = [tf.nn.relu(x) for x in xs]
+                xs = [tf.nn.relu(norm(_joined(xs), training=training, update_statistics=update_statistics))]
             maps[f"conv{i}"] = tf.cast(_joined(xs), tf.float32)
             if i <= 2:
                 xs = [tf.nn.max_pool2d(x, 3, 2, "SAME") for x in xs]

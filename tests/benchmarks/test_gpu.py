@@ -1,0 +1,118 @@
+"""The measurements for a GPU: ratios, shares, what no time was left for, and every part of our own on the CPU."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
+
+
+class Told:
+    """A contestant that answers at once; `broken` is the stage that it cannot compute."""
+
+    def __init__(self, rate: float, broken: str = "") -> None:
+        self.rate, self.broken, self.lines = rate, broken, []
+
+    def ask(self, line: str) -> dict[str, Any]:
+        described = json.loads(line)
+        self.lines.append(described)
+        if described["stage"] == self.broken:
+            return {"error": "it does not run here"}
+        first = {"first_seconds": 1.0, "gflop": 2.0} if described["seconds"] == 0 else {}
+        return first | {"images_per_second": self.rate}
+
+
+def session_of(module: ModuleType, contestants: dict[str, Told], seconds_left: float = 60.0) -> Any:
+    options = argparse.Namespace(rounds=3, seconds=0.1, dry_run=True)
+    return module.Session(options, contestants, time.monotonic() + seconds_left, Path(), {})
+
+
+def test_variants_take_turns_and_those_that_fail_are_named(load: Any) -> None:
+    one, other = Told(8.0), Told(4.0, broken="b")
+    variants = {name: (who, {"stage": name}) for name, who in {"a": "one", "b": "other", "c": "other"}.items()}
+    variants["d"] = ("absent", {"stage": "d"})
+    found = session_of(load("gpu_session"), {"one": one, "other": other}).turns(variants)
+    assert found["images_per_second"] == {"a": 8.0, "c": 4.0} and found["runs"]["a"] == [8.0] * 3
+    assert found["variants"]["a"] == {"first_seconds": 1.0, "gflop": 2.0}
+    assert found["missing"] == {"b": "it does not run here"}
+    assert len(other.lines) == 2 + 3  # both prepared, then one in three rounds
+
+
+def test_without_time_only_the_first_variant_is_measured(load: Any) -> None:
+    variants = {name: ("one", {"stage": name}) for name in "ab"}
+    found = session_of(load("gpu_session"), {"one": Told(8.0)}, seconds_left=-1.0).turns(variants)
+    assert found["images_per_second"] == {"a": 8.0} and found["missing"] == {"b": "no time was left"}
+
+
+def test_our_best_is_compared_with_the_best_of_pytorch_and_determinism_has_a_price(load: Any) -> None:
+    runs = {
+        "ours, bfloat16": [10.0], "ours, bfloat16, XLA": [12.0], "ours, bfloat16, deterministic": [8.0],
+        "ours, bfloat16, XLA, deterministic": [20.0], "torch, bfloat16": [6.0],
+        "torch, bfloat16, channels last, compiled": [10.0], "torch, float32": [5.0], "product, bfloat16": [9.0],
+    }  # fmt: skip
+    assert load("gpu_steps").ratios(runs) == {
+        "ours, bfloat16 / torch, bfloat16": 1.2,
+        "bfloat16: XLA / without": 1.2,
+        "bfloat16: deterministic / without": 0.8,
+    }
+
+
+def test_shares_of_the_card_are_work_per_second_over_what_it_can_do(load: Any) -> None:
+    """Two steps of 8 images a second, 3 GFLOP and 0.5 GB each; the card does 60 GFLOP and 4 GB."""
+    said = {"ours, bfloat16": {"gflop": 3.0, "gigabytes": 0.5}, "product, bfloat16": {"gflop": 30.0},
+            "copy": {"gigabytes": 2.0}}  # fmt: skip
+    rates = {"ours, bfloat16": 16.0, "product, bfloat16": 2.0, "copy": 2.0, "ours, float32": 9.0}
+    assert load("gpu_steps").used(rates, said, 8) == {"ours, bfloat16": {"matrix rate": 0.1, "bandwidth": 0.25}}
+
+
+def test_a_training_is_compared_with_its_step(load: Any) -> None:
+    known = {"spotter": {"images_per_second": {"ours, bfloat16": 200.0}}}
+    trained = {"spotter, shards": 180.0, "autoencoder, shards": 300.0}
+    assert load("gpu_commands").shares_of_step(trained, known) == {"spotter, shards / its step": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA A100-SXM4-40GB", "a100"), ("CPU", "cpu"), ("GPU X", "gpu-x")],
+)
+def test_the_folder_is_named_after_the_card(load: Any, device: str, name: str) -> None:
+    assert load("gpu").card(device) == name
+
+
+def test_pytorch_gets_no_paths_of_ours(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/ours")
+    gpu = load("gpu")
+    assert "LD_LIBRARY_PATH" not in gpu.environment("torch")
+    assert gpu.environment("ours")["LD_LIBRARY_PATH"] == "/ours"
+
+
+@pytest.mark.slow
+def test_every_part_of_ours_runs_small_on_the_cpu(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--dry-run", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    assert set(found) == {"spotter", "autoencoder", "backbone", "train", "evaluation", "forms", "memory"}
+    for part in ("spotter", "autoencoder", "backbone"):
+        rates = found[part]["images_per_second"]
+        assert len(rates) == 8 + 3 and min(rates.values()) > 0 and found[part]["missing"] == {}
+        assert set(found[part]["used"]) == {"ours, bfloat16", "ours, float32"}
+    assert set(found["train"]["seconds"]) == {"JPEG files", "shards"} and found["train"]["missing"] == {}
+    assert found["evaluation"]["seconds"]["linear"] > 0 and found["spotter"]["dry_run"] is True
+    assert set(found["forms"]["ratios"]) >= {"mask_apart", "all"} and found["forms"]["missing"] == {}
