@@ -4,13 +4,18 @@ import logging
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.grey_photos import open_folder, write
 from tests.support.toy_stage import BATCH, STEPS_PER_EPOCH, TOTAL, Toy, ToyStage
-from tf_spot.config import preset
+from tf_spot.config import PAPER, preset
+from tf_spot.data.photo_cache import decode_all
+from tf_spot.ops.registry import images_of
 from tf_spot.runs.run import Run
 from tf_spot.training import stage as module
+from tf_spot.training.callbacks import CountSteps
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.position import Position
 from tf_spot.training.stage import Session
@@ -24,6 +29,7 @@ class Photos:
     def __init__(self, held_out=3):
         self.blank = tf.data.Dataset.from_tensors(tf.zeros((8, 8, 3)))
         self.number, self.opened = held_out, []
+        self.views = SimpleNamespace(cache=None)
 
     def held_out(self, batch_size):
         return self.blank.repeat(self.number).take(self.number).batch(batch_size)
@@ -175,3 +181,36 @@ def test_another_worker_resumes_but_leaves_the_folder_to_the_chief(tmp_path):
     at = position()
     module._resume(session(trained.run, strategy=Worker(1)), at, toy())
     assert at.step == 9 and trained.saved() == [9, 10] and len(trained.lines()) == 3
+
+
+# --- photos on the device ---------------------------------------------------------------------------------------------
+
+
+class Weighed(keras.Model):
+    """One weight, the sum of all images that it was trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight(shape=(8, 8, 3), initializer="zeros", name="weight")
+        self.to_images = images_of
+        self.built = True
+
+    def train_step(self, data):
+        self.weight.assign_add(tf.reduce_sum(self.to_images(data), axis=0))
+        return {"sum": tf.reduce_sum(self.weight)}
+
+
+def test_photos_on_the_device_train_like_those_of_files(run, tmp_path):
+    """From a step in the middle of an epoch on."""
+    write(tmp_path / "photos", *range(0, 240, 20))
+    weights = {}
+    for place in (None, "host", "device"):
+        source = open_folder(tmp_path / "photos", config=PAPER.data)
+        source.views.cache = decode_all(source.views.split, place, 1 << 20) if place else None
+        model, at = Weighed(), position(step=3)
+        model.compile(jit_compile=False)
+        module._fit(session(run, source=source), model, at, [CountSteps(at)])
+        weights[place] = model.weight.numpy()
+    assert weights[None].all()
+    np.testing.assert_array_equal(weights["host"], weights[None])
+    np.testing.assert_array_equal(weights["device"], weights[None])

@@ -138,7 +138,7 @@ def test_photos_are_opened_once_and_parameters_counted_on_the_networks_that_are_
     steps = {stage: [f"{stage} {step}" for step in range(1, 6)] for stage in ("autoencoder", "spotter")}
     assert len(opened) == 1 and len(built) == 2
     assert events[0]["photos"] > 0 and events[0]["spotter_steps"] == 5
-    assert events[1:] == [
+    assert events[1]["cache"].startswith("host: ") and events[2:] == [
         {"autoencoder_parameters": autoencoder},
         *steps["autoencoder"],
         {"discriminator_parameters": discriminator},

@@ -17,7 +17,7 @@ from tf_spot.distributed.replicas import per_replica, step_logs
 from tf_spot.models.autoencoder import default_optimizer
 from tf_spot.models.history_buffer import History
 from tf_spot.ops.cpu_features import JIT_COMPILE
-from tf_spot.ops.registry import LayerOptions
+from tf_spot.ops.registry import LayerOptions, images_of
 
 
 class AdversarialModel(keras.Model):
@@ -27,6 +27,7 @@ class AdversarialModel(keras.Model):
         discriminator: trained by `optimizer`, so that Keras' callbacks see its rate and its steps.
         repair: trained by `optimizer_of_repair`, which is None where there is nothing to train.
         micro_batches: see `compile`.
+        to_images: makes the images of a training batch of what the stream gives.
         trackers: the means of an epoch by name.
         weight_decay: times half the squared norm of the kernels.
         past: the history of corrupt images, None without one.
@@ -45,6 +46,7 @@ class AdversarialModel(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in log_names}
         self.micro_batches = 1
         self.batch_size: int | None = None
+        self.to_images = images_of
 
     def compile(
         self,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_spot.data.random_views import DeviceViews
 from tf_spot.data.source import Source
 from tf_spot.distributed.strategies import agree, is_chief, of_all_workers, training_stream
 from tf_spot.progress import Progress
@@ -81,13 +82,12 @@ def _fit(
 
     The data stream is a function of the step, so each `fit` opens it where the last one ended.
     """
-    seed = session.run.config.training.seed
     while position.step < position.total_steps:
         epoch, done = divmod(position.step, position.steps_per_epoch)
         left = position.total_steps - position.step
         whole = 0 if done else left // position.steps_per_epoch
         model.fit(
-            training_stream(session.strategy, session.source, position.batch_size, seed, position.step),
+            _stream(session, model, position),
             initial_epoch=epoch,
             epochs=epoch + max(1, whole),
             steps_per_epoch=min(position.steps_per_epoch - done, left),
@@ -95,6 +95,18 @@ def _fit(
             shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
             verbose=0,
         )
+
+
+def _stream(
+    session: Session, model: keras.Model, position: Position
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Return the batches from the position on: images or, for photos on the device, what the model makes them of."""
+    seed, views = session.run.config.training.seed, session.source.views
+    if views.cache is None or views.cache.place != "device":
+        return training_stream(session.strategy, session.source, position.batch_size, seed, position.step)
+    on_device = DeviceViews(views, views.cache)
+    model.to_images = on_device.images
+    return on_device.recipes(position.batch_size, seed, position.step)
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------
