@@ -133,6 +133,8 @@ class TrainingConfig:
     seed: CountOrZero = 0  # of every random draw: weights, batches, damage, dropout
     deterministic: bool = True  # same seed, same weights, bit for bit, on one device
     steps_per_epoch: Count = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
+    save_history: bool = True  # ours: checkpoints hold the history buffer; False: small ones, resumed with an empty one
+    steps_per_execution: Count = 1  # ours: steps in one loop of the graph, at most: docs/precision-and-memory.md
     checkpoint_steps: Count = 781  # steps between two checkpoints
     keep_checkpoints: Count = 2  # the newest ones of a stage
     picture_epochs: Count = 10  # epochs between two picture grids

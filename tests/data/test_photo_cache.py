@@ -73,7 +73,7 @@ def test_photos_that_do_not_fit_are_refused_before_or_while_they_are_read() -> N
 def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int, str]] = []
     decode_all(ImageSplit(Levels(40), None, {}), "host", ROOM, on_progress=lambda *words: told.append(words))
-    assert told == [], "nothing within the first second"
+    assert told == [], "nothing within the first seconds"
     monkeypatch.setattr(photo_cache, "SECONDS_BETWEEN_REPORTS", 0.0)
     decode_all(ImageSplit(Levels(40), None, {}), "host", ROOM, on_progress=lambda *words: told.append(words))
     assert [words[:2] for words in told] == [(16, 40), (32, 40), (40, 40)]

@@ -15,7 +15,7 @@ from tf_spot.data.photo_cache import decode_all
 from tf_spot.ops.registry import images_of
 from tf_spot.runs.run import Run
 from tf_spot.training import stage as module
-from tf_spot.training.callbacks import CountSteps
+from tf_spot.training.callbacks import Checkpoints, CountSteps
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.position import Position
 from tf_spot.training.stage import Session
@@ -63,13 +63,17 @@ def position(stage="spotter", step=0):
     return Position(stage, TOTAL, STEPS_PER_EPOCH, BATCH, step=step)
 
 
+def callbacks_of(given, at):
+    return module._callbacks(given, at, Checkpoints(at, given.run.checkpoints(at.stage), 2))
+
+
 def names(callbacks):
     return [type(callback).__name__ for callback in callbacks]
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------
 
-COUNT, RECORD, SAVE = ["CountSteps", "FiniteLoss"], ["PictureGrid", "MetricsLog"], ["CheckpointEverySteps"]
+COUNT, RECORD, SAVE = ["CountSteps", "FiniteLoss"], ["PictureGrid", "MetricsLog"], ["Checkpoints"]
 
 
 @pytest.mark.parametrize(
@@ -86,34 +90,48 @@ def test_measures_come_before_records_and_saving_and_stopping_last(run, stage, h
         return [watcher]
 
     given = session(run, callbacks=of_stage, on_progress=lambda *_: None)
-    callbacks = module._callbacks(given, position(stage), None)
+    callbacks = callbacks_of(given, position(stage))
     assert names(callbacks) == [*COUNT, *health, *RECORD, "Callback", "ReportProgress", *SAVE, "StopOnSignal"]
     assert asked == [stage] and watcher in callbacks
-    listed = module._callbacks(session(run, callbacks=[watcher]), position(stage), None)
+    listed = callbacks_of(session(run, callbacks=[watcher]), position(stage))
     assert watcher in listed and "ReportProgress" not in names(listed)
 
 
 def test_only_the_chief_records_and_writes(run):
     def callbacks(worker):
         given = session(run, strategy=Worker(worker), callbacks=[keras.callbacks.Callback()])
-        return module._callbacks(given, position("autoencoder"), None)
+        return callbacks_of(given, position("autoencoder"))
 
     assert names(callbacks(1)) == [*COUNT, *SAVE, "StopOnSignal"]
     assert names(callbacks(0)) == [*COUNT, "HeldOutReconstruction", *RECORD, "Callback", *SAVE, "StopOnSignal"]
-    assert [callbacks(worker)[-2].writes for worker in (0, 1)] == [True, False]
 
 
 def test_without_held_out_photos_there_are_no_health_signals(run, caplog):
     with caplog.at_level(logging.WARNING, "tf_spot"):
-        callbacks = module._callbacks(session(run, source=Photos(held_out=0)), position(), None)
+        callbacks = callbacks_of(session(run, source=Photos(held_out=0)), position())
     assert names(callbacks) == [*COUNT, *RECORD, *SAVE, "StopOnSignal"]
     assert "folder:blank is too small to hold photos out of training" in caplog.text
 
 
-def test_a_checkpoint_comes_as_the_recipe_says(run):
-    checkpoint = module._callbacks(session(run), position(), {"value": [1.0]})[-2]
+@pytest.mark.parametrize("worker", [0, 1])
+def test_checkpoints_come_as_the_recipe_says_and_from_the_chief(run, monkeypatch, worker):
+    made = []
+
+    def stop(_, model, at, callbacks):
+        made.append((at, callbacks[-2]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_fit", stop)
+    monkeypatch.setattr(module, "agree", lambda *_: None)
+    monkeypatch.setattr(module, "_resume", lambda *_: {"means": {"value": [1.0]}})
+    with pytest.raises(KeyboardInterrupt):
+        module.train_stage(session(run, strategy=Worker(worker)), "spotter", None)
+    ((at, checkpoint),) = made
     training = run.config.training
-    assert (checkpoint.every, checkpoint.keep) == (training.checkpoint_steps, training.keep_checkpoints)
+    assert (at.checkpoint_steps, at.check_steps, at.total_steps) == (
+        training.checkpoint_steps, module.CHECK_STEPS, training.spotter_steps,
+    )  # fmt: skip
+    assert (checkpoint.keep, checkpoint.writes) == (training.keep_checkpoints, worker == 0)
     assert checkpoint.means == {"value": [1.0]} and checkpoint.folder == run.checkpoints("spotter")
 
 
@@ -137,7 +155,8 @@ def test_a_broken_off_epoch_is_finished_then_whole_ones_then_the_rest(run, first
         calls.append((initial_epoch, epochs, steps_per_epoch))
         at.step += (epochs - initial_epoch) * steps_per_epoch
 
-    module._fit(session(run, source=source), SimpleNamespace(fit=fit), at, [])
+    model = SimpleNamespace(fit=fit, steps_per_execution=1, distribute_strategy=tf.distribute.get_strategy())
+    module._fit(session(run, source=source), model, at, [])
     assert calls == expected and at.step == TOTAL
     opened = [first_step for _, _, first_step in source.opened]
     assert opened == [first, *([8] if first < 8 else [])][: len(expected)], "where the last one ended"

@@ -111,7 +111,7 @@ def test_resuming_a_finished_run_trains_nothing(trained, spec):
 def test_a_loss_that_stops_being_finite_stops_the_run_and_names_the_step(spec, tmp_path):
     """A rate so large that the first update throws the weights out of range."""
     config = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e38})
-    with pytest.raises(NonFiniteLoss, match=r"at step [123] of stage autoencoder"):
+    with pytest.raises(NonFiniteLoss, match=r"at one of steps 1 to 2 of stage autoencoder|at step 2 of"):
         training.train(config, spec, tmp_path / "run")
     assert not (tmp_path / "run" / "autoencoder.keras").exists()
 

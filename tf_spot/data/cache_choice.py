@@ -37,7 +37,7 @@ def keep_photos(
         num_images: images that the training makes of the photos.
         replicas: devices that share a batch.
         has_gpu: whether the device is a GPU.
-        on_progress: called every second with (photos done, photos, text).
+        on_progress: called every five seconds with (photos done, photos, text).
 
     Raises:
         UserError: another `cache`, several replicas for `device`, or photos that do not fit.

@@ -20,7 +20,7 @@ Place = Literal["device", "host"]
 FILL = np.array((8, 8, 1), np.int64)
 BATCH = 16  # photos that are taken over at a time
 SHAPE_BYTES = 24  # three int64
-SECONDS_BETWEEN_REPORTS = 1.0
+SECONDS_BETWEEN_REPORTS = 5.0
 MIB = 2**20
 
 
@@ -57,7 +57,7 @@ def decode_all(
         place: `host`; or `device`, the first GPU if there is one.
         most_bytes: that they may take.
         estimate: bytes; if it is above `most_bytes`, nothing is read.
-        on_progress: called every second with (photos done, photos, text).
+        on_progress: called every five seconds with (photos done, photos, text).
 
     Raises:
         DoesNotFit: they take more.

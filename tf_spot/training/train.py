@@ -63,7 +63,7 @@ def train(
         callbacks: Keras callbacks of both stages, or a function that returns those of a stage by its name. They see the
             logs of each epoch with the health signals. They may watch, not stop: `model.stop_training` is ignored.
         on_progress: called with (steps done, steps, text) after every step, and with (photos done, photos, text) every
-            second while photos are decoded into the cache.
+            five seconds while photos are decoded into the cache.
         on_plan: called with what the training is going to do, in numbers by name: before it starts, and again when
             the parameters of a network are known.
 
