@@ -24,10 +24,13 @@ def test_the_smaller_of_what_the_machine_and_the_container_have_is_free(
     assert free_host_bytes(tmp_path / "meminfo", ((str(tmp_path / "max"), str(tmp_path / "current")),)) == free
 
 
-def test_half_of_the_free_memory_may_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(free_memory, "free_host_bytes", lambda: 1000)
-    assert most_bytes("host") == 500
-    assert most_bytes("device") == 500, "without a GPU the device's memory is the host's"
+@pytest.mark.parametrize(("free", "most"), [(1000, 250), (2**34, 2**33 - 2**31)])
+def test_half_of_the_free_memory_may_be_taken_the_copy_included(
+    monkeypatch: pytest.MonkeyPatch, free: int, most: int
+) -> None:
+    monkeypatch.setattr(free_memory, "free_host_bytes", lambda: free)
+    assert most_bytes("host") == most
+    assert most_bytes("device") == most, "without a GPU the device's memory is the host's"
 
 
 def test_a_quarter_of_a_gpu_may_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:

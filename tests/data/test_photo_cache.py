@@ -80,8 +80,8 @@ def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {words[2].split()[0] for words in told} == {"photos"}
 
 
-def test_the_memory_is_that_of_the_photos_and_freed_with_the_cache() -> None:
-    """A copy, or one left behind, would be 200 MB each."""
+def test_the_memory_is_that_of_the_photos_and_of_one_copy() -> None:
+    """`tf.data` makes that one, of up to 2 GB; another one, or a cache that is not freed, would be 200 MB more."""
 
     class Large(Levels):
         def read(self, index: int) -> np.ndarray:
@@ -98,12 +98,12 @@ def test_the_memory_is_that_of_the_photos_and_freed_with_the_cache() -> None:
         stream = tf.data.Dataset.range(256).map(lambda index: cache.photo(index)[0, 0, 0])
         assert list(stream.as_numpy_iterator()) == list(range(256))
         kept = int(cache.pixels.shape[0])
-        assert kept <= resident() - before < 1.5 * kept
+        assert kept <= resident() - before < 2.5 * kept
         return kept
 
     kept = read_through(decode_all(split, "host", 1 << 30))
     gc.collect()
-    assert resident() - before < 0.5 * kept
+    assert resident() - before < 1.5 * kept
 
 
 def test_the_mean_size_is_estimated_from_readable_photos() -> None:

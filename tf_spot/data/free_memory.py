@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.client import device_lib  # the public interface does not tell how much memory a GPU has
 
 HOST_SHARE = 0.5  # of the memory that is free: training and the system's file cache need the rest
+COPIED = 2**31  # bytes: `tf.data` keeps a copy of a tensor that its functions use, unless it is larger
 DEVICE_SHARE = 0.25  # of a GPU's memory: networks and their gradients need the rest
 LIMITS = (  # of a container: the most that it may use, and what it uses
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -21,7 +22,8 @@ def most_bytes(place: str) -> int:
     gpus = tf.config.list_logical_devices("GPU")
     if place == "device" and gpus:
         return int(DEVICE_SHARE * gpu_bytes())
-    return int(HOST_SHARE * free_host_bytes())
+    room = int(HOST_SHARE * free_host_bytes())
+    return max(room // 2, room - COPIED)
 
 
 def gpu_bytes() -> int:

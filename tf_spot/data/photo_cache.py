@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ class PhotoCache(NamedTuple):
     """All photos of a split. One that cannot be read is the next one that can, as in the stream of files."""
 
     place: Place
-    pixels: tf.Tensor | tf.Variable  # uint8 (bytes,): photo after photo, each with its sides filled up
+    pixels: tf.Tensor  # uint8 (bytes,): photo after photo, each with its sides filled up
     offsets: tf.Tensor  # int64 (photos,): where each photo begins in `pixels`, in bytes
     shapes: tf.Tensor  # int64 (photos, 3): height, width and channels, as it was decoded
 
@@ -85,17 +84,15 @@ def _aligned(num_bytes: int) -> np.ndarray:
     return room[-room.ctypes.data % 64 :][:num_bytes]
 
 
-def _pixels(room: np.ndarray, place: Place) -> tf.Tensor | tf.Variable:
+def _pixels(room: np.ndarray, place: Place) -> tf.Tensor:
     """Return the bytes in `room`, in the memory of the place."""
     gpus = tf.config.list_logical_devices("GPU")
     if place == "device" and gpus:
         with tf.device(gpus[0].name):
             return tf.constant(room)
-    # A variable over the same memory: `tf.data` copies a tensor that it is given. It is made in a thread of its own,
-    # where no strategy's scope is open that would make copies of it.
-    with ThreadPoolExecutor(1) as thread:
-        tensor = tf.experimental.dlpack.from_dlpack(room.__dlpack__())
-        return thread.submit(tf.Variable, tensor, trainable=False).result()
+    # A tensor over the same memory. Not a variable, though `tf.data` copies none of them: reading one counts as an
+    # operation with a state, and under op determinism photos would be taken one after the other.
+    return tf.experimental.dlpack.from_dlpack(room.__dlpack__())
 
 
 def _photos(split: Split, on_progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
