@@ -13,6 +13,7 @@ from tf_spot.config import PAPER
 from tf_spot.data import Source, load
 from tf_spot.data.photo_cache import PhotoCache, decode_all
 from tf_spot.data.random_views import DeviceViews
+from tf_spot.distributed.strategies import make_strategy, training_stream
 
 BATCH, STEPS, SEED = 6, 5, 5
 ROOM = 1 << 22
@@ -60,6 +61,17 @@ def test_workers_share_the_batches_of_a_cache(source: Source) -> None:
     source.views.cache = kept(source, "host")
     shares = [images(source, share=(i, 3)) for i in range(3)]
     np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
+def test_two_replicas_share_the_batches_of_a_cache(source: Source) -> None:
+    whole, strategy = images(source), make_strategy("mirrored")
+    assert strategy.num_replicas_in_sync == 2
+    source.views.cache = kept(source, "host")
+    with strategy.scope():
+        stream = iter(training_stream(strategy, source, BATCH, SEED, 0))
+    for batch in whole:
+        of_replicas = [part.numpy() for part in strategy.experimental_local_results(next(stream))]
+        np.testing.assert_array_equal(np.concatenate(of_replicas), batch)
 
 
 def test_a_source_with_photos_on_the_device_still_gives_images(source: Source) -> None:
