@@ -33,6 +33,8 @@ Update = Literal["alternating", "simultaneous"]
 FinetuneNorms = Literal["adapt", "frozen"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Stride = Literal[1, 2, 4, 8]
+Cache = Literal["auto", "device", "host", "none"]  # an option of `train`: the weights are the same with each
+CACHES: tuple[str, ...] = typing.get_args(Cache)
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
 Count = Annotated[int, Range("(0, inf)")]
 AtLeastTwo = Annotated[int, Range("[2, inf)")]
@@ -135,6 +137,8 @@ class TrainingConfig:
     seed: CountOrZero = 0  # of every random draw: weights, batches, damage, dropout
     deterministic: bool = True  # same seed, same weights, bit for bit, on one device
     steps_per_epoch: Count = 781  # steps between two lines of metrics (code: one pass over 100,000 at 128)
+    save_history: bool = True  # ours: checkpoints hold the history buffer; False: small ones, resumed with an empty one
+    steps_per_execution: Count = 1  # ours: steps in one loop of the graph, at most: docs/precision-and-memory.md
     checkpoint_steps: Count = 781  # steps between two checkpoints
     keep_checkpoints: Count = 2  # the newest ones of a stage
     picture_epochs: Count = 10  # epochs between two picture grids

@@ -60,9 +60,10 @@ def test_the_plan_is_printed_as_it_becomes_known_and_whole_in_json(
 
 def test_options_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:
     words = ["--set", "game.drop_rate=0.3", "--recompute", "--strict", "--autoencoder", "other", "--strategy", "none"]
+    words += ["--cache", "host"]
     assert main(["train", "--data", "photos", "--out", str(tmp_path / "run"), "--preset", "tiny", *words]) == 0
     assert asked["config"] == preset("tiny").replace(**{"game.drop_rate": 0.3, "training.recompute": True})
-    assert (asked["spec"], asked["strict"], asked["resume"]) == ("photos", True, False)
+    assert (asked["spec"], asked["strict"], asked["resume"], asked["cache"]) == ("photos", True, False, "host")
     assert asked["autoencoder"] == Path("other") and asked["strategy"].num_replicas_in_sync == 1
 
 

@@ -106,12 +106,12 @@ def test_saturation():
 def test_colours_equal_tensorflows_own(shift_first):
     """Values that leave [0, 1] on the way included."""
     images = np.random.default_rng(0).uniform(0, 255, (6, 5, 5, 3)).astype(np.float32)
-    draws = np.random.default_rng(1).uniform(size=(6, 4)).astype(np.float32)
-    draws[:, 0], draws[:, 3] = 0.9, 0.1 if shift_first else 0.9
+    draws = np.random.default_rng(1).uniform(size=(6, 3)).astype(np.float32)
+    draws[:, 2] = 0.1 if shift_first else 0.9
     config = dataclasses.replace(PAPER.data, brightness=0.4, saturation=0.9)
     result = recolour(images, draws, config)
     for image, draw, got in zip(images / 255, draws, result, strict=True):
-        shift, factor = (2 * draw[1] - 1) * 0.4, 1 + (2 * draw[2] - 1) * 0.9
+        shift, factor = (2 * draw[0] - 1) * 0.4, 1 + (2 * draw[1] - 1) * 0.9
         if shift_first:
             wanted = tf.image.adjust_saturation(image + shift, factor)
         else:
@@ -121,9 +121,9 @@ def test_colours_equal_tensorflows_own(shift_first):
 
 def test_both_orders_of_colour_changes_come_up():
     _, draws = of_seeds(lambda seed: crop(RAMP, seed, 16, STILL), 200)
-    assert draws.shape == (200, 4)
-    assert 70 < (draws[:, 3] < 0.5).sum() < 130
-    assert np.abs(np.corrcoef(draws.T) - np.eye(4)).max() < 0.3  # one draw does not decide another
+    assert draws.shape == (200, 3)
+    assert 70 < (draws[:, 2] < 0.5).sum() < 130
+    assert np.abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.3  # one draw does not decide another
 
 
 def test_test_view_is_the_middle():

@@ -57,6 +57,7 @@ FIELDS = {  # field: (a value that is not the default, where it must arrive)
     "training.precision": ("mixed_bfloat16", lambda s: s.backbone.convs[0].dtype_policy.name),
     "training.micro_batches": (2, lambda s: s.micro_batches),
     "training.recompute": (True, lambda s: s.repair.recompute),
+    "training.save_history": (False, lambda s: s.past.saved),
     "training.seed": (5, lambda s: s.damage.seed),
     "training.discriminator_learning_rate": (0.5, lambda s: float(s.optimizer.learning_rate)),
     "training.repair_learning_rate": (0.5, lambda s: float(s.optimizer_of_repair.learning_rate)),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -129,3 +133,25 @@ def test_history_is_a_function_of_seed_and_step() -> None:
     same, again, other = run(built(), 20), run(built(), 20), run(built(seed=1), 20)
     np.testing.assert_array_equal(same, again)
     assert np.any(np.array(same) != np.array(other))
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_slots_may_be_left_out_of_a_file(tmp_path: Path, saved: bool) -> None:
+    """A model resumed without them begins with an empty history; whatever it had before is its own."""
+    path, models = tmp_path / "model.weights.h5", []
+    for _ in range(2):
+        history = built()
+        history.saved = saved
+        models.append(keras.Sequential([history]))
+        models[-1].built = True
+    run(models[0].layers[0], 5)
+    models[0].save_weights(path)
+    models[1].load_weights(path)
+    before, after = (model.layers[0] for model in models)
+    assert np.abs(before.images).max() > 0
+    np.testing.assert_array_equal(after.images, before.images if saved else np.zeros_like(before.images))
+    np.testing.assert_array_equal(after.stored, before.stored if saved else [0] * ROWS)
+    arrays: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, entry: arrays.append(name) if isinstance(entry, h5py.Dataset) else None)
+    assert len(arrays) == (3 if saved else 0)

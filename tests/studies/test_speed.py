@@ -33,3 +33,13 @@ def test_rows_of_a_growth_table_hold_the_other_quantities_constant() -> None:
     varied = SPEED["varied"](result)
     assert [row["size"] for row in varied["size"]] == [32, 64]
     assert [row["batch"] for row in varied["batch"]] == [4, 16]
+
+
+def test_the_table_of_the_pipeline_has_the_rates_there_are() -> None:
+    result = {
+        "libjpeg_turbo_images_per_core_second": 4000.0, "pipeline_images_per_core_second": 1000.0,
+        "share_of_time_waiting": 0.01,
+    }  # fmt: skip
+    assert len(SPEED["pipeline"](result).splitlines()) == 3
+    lines = SPEED["pipeline"](result | {"cached_pipeline_images_per_core_second": 3000.0}).splitlines()
+    assert lines[2].split()[-4:] == ["3,000", "images", "per", "core-second"] and lines[3].endswith("1.0 %")

@@ -2,14 +2,16 @@
 
     python runner.py PHOTOS RUN [SIGNAL STAGE STEP]
 
-`KILL spotter 7` sends itself SIGKILL after step 7 of stage 2. `KILL write 8` does so while a checkpoint of stage 2, of
-step 8 or later, is being written. The environment variable PRECISION sets `training.precision`.
+`KILL spotter 7` sends itself SIGKILL after step 7 of stage 2, once the last checkpoint that was due is written. `KILL
+write 8` does so while a checkpoint of stage 2, of step 8 or later, is being written. The environment variable PRECISION
+sets `training.precision`.
 """
 
 import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from tf_spot.config import Config, preset
@@ -42,6 +44,14 @@ def kill_during_write(folder: Path, step: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def wait_for_checkpoint(folder: Path, step: int) -> None:
+    """Wait until the last checkpoint before a step is there: it is written beside the training."""
+    every = CONFIG.training.checkpoint_steps
+    due = (step - 1) // every * every
+    while due and not (folder / f"step-{due:08d}").exists():
+        time.sleep(0.001)
+
+
 def main(photos: str, out: str, name: str = "KILL", stage: str = "never", step: str = "0") -> None:
     from tf_spot.training.interrupts import Interrupted
     from tf_spot.training.train import train
@@ -51,8 +61,12 @@ def main(photos: str, out: str, name: str = "KILL", stage: str = "never", step: 
         threading.Thread(target=kill_during_write, args=arguments, daemon=True).start()
 
     def on_progress(done: int, total: int, text: str) -> None:
+        if text.startswith("photos"):  # told of on a busy machine only
+            return
         print(text.split()[0], done, flush=True)
         if text.startswith(stage) and done == int(step):
+            if name == "KILL":
+                wait_for_checkpoint(Path(out) / "checkpoints" / stage, done)
             os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
 
     try:

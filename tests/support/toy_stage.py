@@ -37,15 +37,18 @@ class Toy(keras.Model):
 class ToyStage:
     """A run, a toy and the callbacks of a stage, fed with the values 1, 2, 3, ..."""
 
-    def __init__(self, path, *, every=100, rate=1.0, values=None):
+    def __init__(self, path, *, every=100, rate=1.0, values=None, check_steps=1):
         self.run = Run.create(path / "run", preset("tiny"), {"spec": "s", "fingerprint": "f", "counts": {}})
         self.folder = self.run.checkpoints("spotter")
         self.values = np.arange(1, TOTAL + 1) if values is None else np.asarray(values)
-        self.every, self.rate = every, rate
+        self.every, self.rate, self.check_steps = every, rate, check_steps
 
     def fit(self, extra=(), first=0, means=None, signals=None, of_all=lambda number: [number]):
-        position = Position("spotter", TOTAL, STEPS_PER_EPOCH, BATCH, step=first)
-        checkpoint = cb.CheckpointEverySteps(position, self.folder, self.every, keep=2, means=means)
+        position = Position(
+            "spotter", TOTAL, STEPS_PER_EPOCH, BATCH, step=first, check_steps=self.check_steps,
+            checkpoint_steps=self.every,
+        )  # fmt: skip
+        self.checkpoint = checkpoint = cb.Checkpoints(position, self.folder, keep=2, means=means)
         writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
         callbacks = [
             cb.CountSteps(position),
@@ -61,11 +64,14 @@ class ToyStage:
         images = np.repeat(self.values[first:], BATCH).astype(np.float32).reshape(-1, 1)
         data = tf.data.Dataset.from_tensor_slices(images).batch(BATCH)
         done = first % STEPS_PER_EPOCH
-        while position.step < TOTAL:
-            steps = min(STEPS_PER_EPOCH - done, TOTAL - position.step)
-            stream = data.skip(position.step - first)
-            self.model.fit(stream, steps_per_epoch=steps, callbacks=callbacks, shuffle=False, verbose=0)
-            done = 0
+        try:
+            while position.step < TOTAL:
+                steps = min(STEPS_PER_EPOCH - done, TOTAL - position.step)
+                stream = data.skip(position.step - first)
+                self.model.fit(stream, steps_per_epoch=steps, callbacks=callbacks, shuffle=False, verbose=0)
+                done = 0
+        finally:
+            checkpoint.wait()
         return position
 
     def lines(self):

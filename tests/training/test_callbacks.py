@@ -2,12 +2,16 @@
 
 import json
 import math
+import threading
+import time
 
+import h5py
 import keras
 import pytest
 import tensorflow as tf
 
 from tests.support.toy_stage import TOTAL, ToyStage
+from tf_spot.errors import UserError
 from tf_spot.runs import checkpoints
 from tf_spot.training import callbacks as cb
 from tf_spot.training.position import Position
@@ -40,6 +44,7 @@ def test_checkpoints_come_every_so_many_steps_and_at_the_end(tmp_path):
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
+            stage.checkpoint.wait()
             steps.append(stage.saved())
 
     stage = ToyStage(tmp_path, every=3)
@@ -54,6 +59,7 @@ def test_a_checkpoint_at_the_end_of_an_epoch_comes_after_its_line(tmp_path):
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
+            stage.checkpoint.wait()
             seen.append((len(stage.lines()), stage.saved()))
 
     stage = ToyStage(tmp_path, every=4)
@@ -78,15 +84,96 @@ def test_an_epoch_gone_on_with_keeps_what_it_had_summed_up(tmp_path):
 def test_a_loss_that_is_not_finite_stops_at_its_step_with_the_last_good_checkpoint(tmp_path):
     values = [1, 2, 3, 4, 5, math.nan, 7, 8, 9, 10]
     stage = ToyStage(tmp_path, every=1, values=values)
-    with pytest.raises(cb.NonFiniteLoss, match=r"step 6 of stage spotter: value = nan.*step-00000005") as error:
+    with pytest.raises(cb.NonFiniteLoss, match=r"at step 6 of stage spotter: value = nan.*step-0000000[45]") as error:
         stage.fit()
     assert "learning rate" in str(error.value)
     assert stage.saved() == [4, 5]
 
 
+@pytest.mark.parametrize(
+    ("every", "found"),
+    [
+        (100, "one of steps 5 to 8"),  # at the end of the epoch
+        (7, "one of steps 5 to 7"),  # before the next checkpoint
+        (6, "one of steps 5 to 6"),
+    ],
+)
+def test_a_loss_looked_at_now_and_then_stops_before_anything_is_saved(tmp_path, every, found):
+    values = [1, 2, 3, 4, 5, math.inf, 7, 8, 9, 10]
+    stage = ToyStage(tmp_path, every=every, values=values, check_steps=100)
+    with pytest.raises(cb.NonFiniteLoss, match=f"received at {found} of stage spotter: value = inf"):
+        stage.fit()
+    assert stage.saved() == [] and [line[1] for line in stage.lines()] == [4]
+
+
+def test_losses_are_fetched_at_every_look_and_no_more_often(tmp_path):
+    asked = []
+
+    class Counted(float):
+        def __float__(self):
+            asked.append(position.step)
+            return 1.0
+
+    position = Position("spotter", 30, 15, 2, check_steps=10)
+    count = cb.CountSteps(position)
+    for batch in range(30):
+        count.on_train_batch_begin(batch % 15)
+        count.on_train_batch_end(batch % 15, {"value": Counted()})
+    assert asked == [1, 10, 15, 20, 30], "the first, every tenth, and at the end of an epoch"
+    assert position.step == 30 and position.rate > 0 and position.seconds > 0
+
+
+def test_what_went_wrong_with_a_checkpoint_is_raised_at_the_next_step(tmp_path, monkeypatch):
+    def full(*_):
+        raise UserError("a checkpoint needs 8 bytes")
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    stage = ToyStage(tmp_path, every=2)
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                while not stage.checkpoint._writing.done():
+                    time.sleep(0.001)
+
+    with pytest.raises(UserError, match="a checkpoint needs 8 bytes"):
+        stage.fit([Look()])
+    assert stage.model.optimizer.iterations == 3
+
+
+def test_training_goes_on_while_a_checkpoint_of_an_earlier_step_is_written(tmp_path, monkeypatch):
+    """The file has the weight of step 3, though it is written after step 5 was done."""
+    begun, go = threading.Event(), threading.Event()
+    write = checkpoints.write
+
+    def slowly(*arguments):
+        begun.set()
+        assert go.wait(20)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoints, "write", slowly)
+    stage = ToyStage(tmp_path, every=3)
+    weights = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights.append(float(stage.model.weight))
+            if len(weights) == 5:
+                assert begun.is_set() and stage.saved() == []
+                go.set()
+                stage.checkpoint.wait()
+                with h5py.File(stage.folder / "step-00000003" / "model.weights.h5") as file:
+                    arrays = []
+                    file.visititems(lambda _, entry: arrays.append(entry[()]) if hasattr(entry, "shape") else None)
+                assert 6.0 in arrays and weights[-1] == 15.0
+
+    stage.fit([Look()])
+    assert len(weights) == TOTAL and stage.saved() == [9, 10]
+
+
 def test_weights_that_are_not_finite_are_never_saved_though_the_loss_is(tmp_path):
     stage = ToyStage(tmp_path, every=2, rate=math.inf)
-    with pytest.raises(cb.NonFiniteLoss, match="step 2 .*weight is not finite.*none yet"):
+    with pytest.raises(cb.NonFiniteLoss, match="at step 2 .*weight is not finite.*none yet"):
         stage.fit()
     assert stage.saved() == []
 

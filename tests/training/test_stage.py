@@ -4,13 +4,18 @@ import logging
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.grey_photos import open_folder, write
 from tests.support.toy_stage import BATCH, STEPS_PER_EPOCH, TOTAL, Toy, ToyStage
-from tf_spot.config import preset
+from tf_spot.config import PAPER, preset
+from tf_spot.data.photo_cache import decode_all
+from tf_spot.ops.registry import training_images
 from tf_spot.runs.run import Run
 from tf_spot.training import stage as module
+from tf_spot.training.callbacks import Checkpoints, CountSteps
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.position import Position
 from tf_spot.training.stage import Session
@@ -24,6 +29,7 @@ class Photos:
     def __init__(self, held_out=3):
         self.blank = tf.data.Dataset.from_tensors(tf.zeros((8, 8, 3)))
         self.number, self.opened = held_out, []
+        self.views = SimpleNamespace(cache=None)
 
     def held_out(self, batch_size):
         return self.blank.repeat(self.number).take(self.number).batch(batch_size)
@@ -57,13 +63,17 @@ def position(stage="spotter", step=0):
     return Position(stage, TOTAL, STEPS_PER_EPOCH, BATCH, step=step)
 
 
+def callbacks_of(given, at):
+    return module._callbacks(given, at, Checkpoints(at, given.run.checkpoints(at.stage), 2))
+
+
 def names(callbacks):
     return [type(callback).__name__ for callback in callbacks]
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------
 
-COUNT, RECORD, SAVE = ["CountSteps", "FiniteLoss"], ["PictureGrid", "MetricsLog"], ["CheckpointEverySteps"]
+COUNT, RECORD, SAVE = ["CountSteps", "FiniteLoss"], ["PictureGrid", "MetricsLog"], ["Checkpoints"]
 
 
 @pytest.mark.parametrize(
@@ -80,34 +90,48 @@ def test_measures_come_before_records_and_saving_and_stopping_last(run, stage, h
         return [watcher]
 
     given = session(run, callbacks=of_stage, on_progress=lambda *_: None)
-    callbacks = module._callbacks(given, position(stage), None)
+    callbacks = callbacks_of(given, position(stage))
     assert names(callbacks) == [*COUNT, *health, *RECORD, "Callback", "ReportProgress", *SAVE, "StopOnSignal"]
     assert asked == [stage] and watcher in callbacks
-    listed = module._callbacks(session(run, callbacks=[watcher]), position(stage), None)
+    listed = callbacks_of(session(run, callbacks=[watcher]), position(stage))
     assert watcher in listed and "ReportProgress" not in names(listed)
 
 
 def test_only_the_chief_records_and_writes(run):
     def callbacks(worker):
         given = session(run, strategy=Worker(worker), callbacks=[keras.callbacks.Callback()])
-        return module._callbacks(given, position("autoencoder"), None)
+        return callbacks_of(given, position("autoencoder"))
 
     assert names(callbacks(1)) == [*COUNT, *SAVE, "StopOnSignal"]
     assert names(callbacks(0)) == [*COUNT, "HeldOutReconstruction", *RECORD, "Callback", *SAVE, "StopOnSignal"]
-    assert [callbacks(worker)[-2].writes for worker in (0, 1)] == [True, False]
 
 
 def test_without_held_out_photos_there_are_no_health_signals(run, caplog):
     with caplog.at_level(logging.WARNING, "tf_spot"):
-        callbacks = module._callbacks(session(run, source=Photos(held_out=0)), position(), None)
+        callbacks = callbacks_of(session(run, source=Photos(held_out=0)), position())
     assert names(callbacks) == [*COUNT, *RECORD, *SAVE, "StopOnSignal"]
     assert "folder:blank is too small to hold photos out of training" in caplog.text
 
 
-def test_a_checkpoint_comes_as_the_recipe_says(run):
-    checkpoint = module._callbacks(session(run), position(), {"value": [1.0]})[-2]
+@pytest.mark.parametrize("worker", [0, 1])
+def test_checkpoints_come_as_the_recipe_says_and_from_the_chief(run, monkeypatch, worker):
+    made = []
+
+    def stop(_, model, at, callbacks):
+        made.append((at, callbacks[-2]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_fit", stop)
+    monkeypatch.setattr(module, "agree", lambda *_: None)
+    monkeypatch.setattr(module, "_resume", lambda *_: {"means": {"value": [1.0]}})
+    with pytest.raises(KeyboardInterrupt):
+        module.train_stage(session(run, strategy=Worker(worker)), "spotter", None)
+    ((at, checkpoint),) = made
     training = run.config.training
-    assert (checkpoint.every, checkpoint.keep) == (training.checkpoint_steps, training.keep_checkpoints)
+    assert (at.checkpoint_steps, at.check_steps, at.total_steps) == (
+        training.checkpoint_steps, module.CHECK_STEPS, training.spotter_steps,
+    )  # fmt: skip
+    assert (checkpoint.keep, checkpoint.writes) == (training.keep_checkpoints, worker == 0)
     assert checkpoint.means == {"value": [1.0]} and checkpoint.folder == run.checkpoints("spotter")
 
 
@@ -131,7 +155,8 @@ def test_a_broken_off_epoch_is_finished_then_whole_ones_then_the_rest(run, first
         calls.append((initial_epoch, epochs, steps_per_epoch))
         at.step += (epochs - initial_epoch) * steps_per_epoch
 
-    module._fit(session(run, source=source), SimpleNamespace(fit=fit), at, [])
+    model = SimpleNamespace(fit=fit, steps_per_execution=1, distribute_strategy=tf.distribute.get_strategy())
+    module._fit(session(run, source=source), model, at, [])
     assert calls == expected and at.step == TOTAL
     opened = [first_step for _, _, first_step in source.opened]
     assert opened == [first, *([8] if first < 8 else [])][: len(expected)], "where the last one ended"
@@ -175,3 +200,36 @@ def test_another_worker_resumes_but_leaves_the_folder_to_the_chief(tmp_path):
     at = position()
     module._resume(session(trained.run, strategy=Worker(1)), at, toy())
     assert at.step == 9 and trained.saved() == [9, 10] and len(trained.lines()) == 3
+
+
+# --- photos on the device ---------------------------------------------------------------------------------------------
+
+
+class Weighed(keras.Model):
+    """One weight, the sum of all images that it was trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight(shape=(8, 8, 3), initializer="zeros", name="weight")
+        self.to_images = training_images
+        self.built = True
+
+    def train_step(self, data):
+        self.weight.assign_add(tf.reduce_sum(self.to_images(data), axis=0))
+        return {"sum": tf.reduce_sum(self.weight)}
+
+
+def test_photos_on_the_device_train_like_those_of_files(run, tmp_path):
+    """From a step in the middle of an epoch on."""
+    write(tmp_path / "photos", *range(0, 240, 20))
+    weights = {}
+    for place in (None, "host", "device"):
+        source = open_folder(tmp_path / "photos", config=PAPER.data)
+        source.views.cache = decode_all(source.views.split, place, 1 << 20) if place else None
+        model, at = Weighed(), position(step=3)
+        model.compile(jit_compile=False)
+        module._fit(session(run, source=source), model, at, [CountSteps(at)])
+        weights[place] = model.weight.numpy()
+    assert weights[None].all()
+    np.testing.assert_array_equal(weights["host"], weights[None])
+    np.testing.assert_array_equal(weights["device"], weights[None])

@@ -113,7 +113,7 @@ def test_resuming_a_finished_run_trains_nothing(trained, spec):
 def test_a_loss_that_stops_being_finite_stops_the_run_and_names_the_step(spec, tmp_path):
     """A rate so large that the first update throws the weights out of range."""
     config = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e38})
-    with pytest.raises(NonFiniteLoss, match=r"at step [123] of stage autoencoder"):
+    with pytest.raises(NonFiniteLoss, match=r"at one of steps 1 to 2 of stage autoencoder|at step 2 of"):
         training.train(config, spec, tmp_path / "run")
     assert not (tmp_path / "run" / "autoencoder.keras").exists()
 
@@ -140,7 +140,7 @@ def test_photos_are_opened_once_and_parameters_counted_on_the_networks_that_are_
     steps = {stage: [f"{stage} {step}" for step in range(1, 6)] for stage in ("autoencoder", "spotter")}
     assert len(opened) == 1 and len(built) == 2
     assert events[0]["photos"] > 0 and events[0]["spotter_steps"] == 5
-    assert events[1:] == [
+    assert events[1]["cache"].startswith("host: ") and events[2:] == [
         {"autoencoder_parameters": autoencoder},
         *steps["autoencoder"],
         {"discriminator_parameters": discriminator},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
-from tf_spot.config import PRESETS, Config, preset
+from tf_spot.config import CACHES, PRESETS, Config, preset
 from tf_spot.errors import UserError
 
 
@@ -38,6 +38,12 @@ def add(subcommands: Subcommands) -> None:
     )
     parser.add_argument(
         "--recompute", action="store_true", help="less memory for more time: --set training.recompute=true"
+    )
+    parser.add_argument(
+        "--cache",
+        choices=CACHES,
+        default="auto",
+        help="keep the decoded photos in the GPU's memory, in the host's or nowhere (default: where they fit)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN")
     parser.add_argument(
@@ -72,6 +78,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             autoencoder=options.autoencoder,
             init_from=options.init_from,
             strategy=strategy,
+            cache=options.cache,
             on_progress=on_progress,
             on_plan=show_plan,
         )

@@ -10,13 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import DataConfig
-from tf_spot.data.augmentation import center, crop, recolour
+from tf_spot.data.augmentation import center
 from tf_spot.data.hold_out import image_splits
 from tf_spot.data.images import Images
+from tf_spot.data.random_views import PREFETCH, RandomViews
 from tf_spot.data.split import Batch, Share, Split, whole_batches
 from tf_spot.errors import UserError
-
-PREFETCH = 2  # batches ready ahead of training
 
 
 class DataRecord(TypedDict):
@@ -50,6 +49,7 @@ class Source:
 
     Attributes:
         name, spec, image_size, config, fingerprint, class_names, seed: as given.
+        views: of the photos of `unlabelled`; a cache that it is given serves every stream of them.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Source:
         self.image_size, self.config, self.seed = image_size, config, seed
         # Private: what other rooms need of a split has a method here, so that they do not depend on its kind.
         self._splits, self._read_folds, self._pools = splits, read_folds, pools
+        self.views = RandomViews(splits["unlabelled"], image_size, config)
 
     @classmethod
     def from_images(
@@ -214,21 +215,11 @@ class Source:
                 f"training needs at least one batch of photos; batch size {batch_size}; received {count} photos from "
                 f"{self.spec}; lower training.batch_size"
             )
-        key = self.seed if seed is None else seed
         number, parts = share
         # Consecutive examples: the parts of all workers, one after the other, are the whole batch.
         own = Share(batch_size, batch_size // parts * number, batch_size // parts)
-
-        def view(photo: tf.Tensor, stream_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return crop(photo, tf.stack([tf.constant(key, tf.int64), stream_index]), self.image_size, self.config)
-
-        batches = (
-            self._splits["unlabelled"]
-            .shuffled(key, first_step, own, view)  # one photo at a time: (size, size, 3) and its draws
-            .batch(own.size, drop_remainder=True)  # the stream is endless: it only makes the batch's size known
-            .map(lambda images, draws: recolour(images, draws, self.config))
-        )
-        return (batches if num_steps is None else batches.take(num_steps)).prefetch(PREFETCH)
+        batches = self.views.images(self.seed if seed is None else seed, first_step, own)
+        return batches if num_steps is None else batches.take(num_steps)
 
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Return each readable photo of a split once, in order, centred, with its label.

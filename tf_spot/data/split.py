@@ -19,9 +19,11 @@ from tf_spot.data.plain_jpeg import read_plain
 from tf_spot.errors import UserError
 
 READERS = min(16, os.cpu_count() or 1)  # photos read at the same time; a fixed number keeps memory constant
+SAMPLE = 64  # photos that the size of all is estimated from
 
 Transform = Callable[[tf.Tensor], tf.Tensor]  # a photo, uint8 (height, width, 3), to an image
-RandomTransform = Callable[[tf.Tensor, tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]  # (photo, stream_index) to a view
+# (photo or its index, stream_index) to a view
+RandomTransform = Callable[[tf.Tensor, tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]
 
 
 class Share(NamedTuple):
@@ -77,6 +79,14 @@ class Split(Protocol):
             transform: makes a random view of a photo, uint8 RGB (height, width, 3).
         """
 
+    def shuffled_indices(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Return `transform(index, stream_index)` for ever: like `shuffled`, of photos that need not be decoded.
+
+        Args:
+            seed, first_step, share: see `shuffled`.
+            transform: makes a random view of the photo at an index, int64 scalar.
+        """
+
     def ordered(self, transform: Transform) -> tf.data.Dataset:
         """Return (`transform(photo)`, label int32) of every readable photo once; -1 where there is no label."""
 
@@ -86,11 +96,15 @@ class Split(Protocol):
         """Yield the batches of every `chunk_size` photos from index `first` on: each readable photo once, in any order.
 
         Args:
-            transform: makes an image of a photo, uint8 RGB (height, width, 3).
+            transform: makes an image of a photo, uint8 RGB (height, width, 3). Where images differ in size, those of a
+                batch are filled up with zeros to the largest.
             batch_size: photos of a batch, at most.
             chunk_size: photos, a whole number of batches.
             first: index of a photo.
         """
+
+    def mean_bytes(self) -> float:
+        """Estimate the decoded size of a photo from some of them."""
 
     def name(self, index: int) -> str:
         """Return the photo's name."""
@@ -117,21 +131,30 @@ class ImageSplit:
         return len(self.indices)
 
     def shuffled(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
-        """Return every epoch as a permutation of its own, computed index by index.
+        """See `Split`. A photo that cannot be read is replaced by the next one that can."""
 
-        A photo that cannot be read is replaced by the next one that can.
-        """
+        def view(index: tf.Tensor, stream_index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+            return transform(self._decoded(index), stream_index)
+
+        return self.shuffled_indices(seed, first_step, share, view)
+
+    def shuffled_indices(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Return every epoch as a permutation of its own, computed index by index."""
         count = len(self)
 
-        def read(own_index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+        def view(own_index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
             stream_index = share.stream_index(own_index)
             key = tf.stack([tf.constant(seed, tf.int64), stream_index // count])  # (seed, epoch)
             # A permutation evaluated at one index: no table of the epoch's order, and a late start costs nothing.
             index = tf.random.experimental.index_shuffle(stream_index % count, seed=key, max_index=count - 1)
-            photo = tf.numpy_function(self._read_this_or_next, [index], tf.uint8, stateful=False)
-            return transform(tf.ensure_shape(photo, (None, None, 3)), stream_index)
+            return transform(index, stream_index)
 
-        return tf.data.Dataset.counter(start=first_step * share.size).map(read, num_parallel_calls=READERS)
+        return tf.data.Dataset.counter(start=first_step * share.size).map(view, num_parallel_calls=READERS)
+
+    def _decoded(self, index: tf.Tensor) -> tf.Tensor:
+        """Return a photo, or the next readable one: uint8 (height, width, 3)."""
+        photo = tf.numpy_function(self._read_this_or_next, [index], tf.uint8, stateful=False)
+        return tf.ensure_shape(photo, (None, None, 3))
 
     def ordered(self, transform: Transform) -> tf.data.Dataset:
         examples = self._at(tf.data.Dataset.range(len(self)), transform)
@@ -155,15 +178,20 @@ class ImageSplit:
 
             files = tf.data.Dataset.from_tensor_slices((paths, indices))
             plain = files.map(read, num_parallel_calls=READERS).ignore_errors()  # what is not plain comes below
-            for images, these in plain.batch(batch_size).prefetch(2).as_numpy_iterator():
+            for images, these in batches_of(plain, batch_size).as_numpy_iterator():
                 left[these - indices[0]] = False  # `indices` are consecutive
                 yield Batch(images, self._labels(these), these)
         if not left.any():
             return
         others = self._at(tf.data.Dataset.from_tensor_slices(indices[left]), transform)
-        for images, labels, these, good in others.batch(batch_size).prefetch(2).as_numpy_iterator():
+        for images, labels, these, good in batches_of(others, batch_size).as_numpy_iterator():
             if good.any():
                 yield Batch(images[good], labels[good], these[good])
+
+    def mean_bytes(self) -> float:
+        some = np.unique(np.linspace(0, len(self) - 1, SAMPLE).astype(int))
+        sizes = [photo.nbytes for photo in map(self.read, some) if photo is not None]
+        return float(np.mean(sizes)) if sizes else 0.0
 
     def name(self, index: int) -> str:
         return self.images.name(int(self.indices[index]))
@@ -212,6 +240,12 @@ class ImageSplit:
         """Return labels, int32, like `indices`; -1 where there are none."""
         labels = self.images.labels
         return np.full_like(indices, -1, np.int32) if labels is None else labels[self.indices[indices]]
+
+
+def batches_of(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Return batches of tuples that begin with an image; images of different sizes are filled up with zeros."""
+    alike = examples.element_spec[0].shape.is_fully_defined()
+    return (examples.batch if alike else examples.padded_batch)(batch_size).prefetch(2)
 
 
 def whole_batches(photos: int, batch_size: int) -> int:

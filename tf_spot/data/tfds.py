@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_spot.config import DataConfig
 from tf_spot.data.source import Source
-from tf_spot.data.split import READERS, Batch, RandomTransform, Share, Split, Transform
+from tf_spot.data.split import READERS, SAMPLE, Batch, RandomTransform, Share, Split, Transform, batches_of
 from tf_spot.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,12 +43,25 @@ class RecordSplit:
 
     def shuffled(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
         """Shuffle every epoch within blocks; a late start in an epoch skips its records without decoding them."""
-        first = first_step * share.batch_size  # stream index
-        images = self.records.map(lambda image, _: image)
 
-        def shuffle(epoch: tf.Tensor, block: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+        def view(encoded: tf.Tensor, stream_index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+            return transform(self._decode(encoded), stream_index)
+
+        return self._shuffled(self.records.map(lambda image, _: image), seed, first_step, share, view)
+
+    def shuffled_indices(self, seed: int, first_step: int, share: Share, transform: RandomTransform) -> tf.data.Dataset:
+        """Shuffle the indices as `shuffled` does the records: the order follows from their number."""
+        return self._shuffled(tf.data.Dataset.range(len(self)), seed, first_step, share, transform)
+
+    def _shuffled(
+        self, images: tf.data.Dataset, seed: int, first_step: int, share: Share, transform: RandomTransform
+    ) -> tf.data.Dataset:
+        """Return `transform(image, stream_index)` for ever, of one of `images` each."""
+        first = first_step * share.batch_size  # stream index
+
+        def shuffle(epoch: tf.Tensor, block: tf.Tensor, these: tf.Tensor) -> tf.Tensor:
             key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), block)
-            return tf.random.experimental.stateless_shuffle(encoded, key)
+            return tf.random.experimental.stateless_shuffle(these, key)
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             return images.batch(BLOCK).enumerate().map(lambda block, part: shuffle(epoch, block, part)).unbatch()
@@ -58,9 +71,7 @@ class RecordSplit:
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(start=first), epochs)
         # Records of the other workers are read all the same, as a stream has no index, but not decoded.
         own = numbered.filter(lambda stream_index, _: share.contains(stream_index))
-        return own.map(
-            lambda stream_index, image: transform(self._decode(image), stream_index), num_parallel_calls=READERS
-        )
+        return own.map(lambda stream_index, image: transform(image, stream_index), num_parallel_calls=READERS)
 
     def ordered(self, transform: Transform) -> tf.data.Dataset:
         return self.records.map(
@@ -75,11 +86,15 @@ class RecordSplit:
             lambda index, record: (transform(self._decode(record[0])), tf.cast(record[1], tf.int32), index),
             num_parallel_calls=READERS,
         )  # fmt: skip
-        batches = map(Batch._make, numbered.batch(batch_size).prefetch(2).as_numpy_iterator())
+        batches = map(Batch._make, batches_of(numbered, batch_size).as_numpy_iterator())
         for _ in range(first, len(self), chunk_size):
             these = islice(batches, chunk_size // batch_size)
             yield these
             deque(these, maxlen=0)  # what the caller did not take: the next chunk begins after it
+
+    def mean_bytes(self) -> float:
+        sizes = [int(size) for size, _ in self.ordered(tf.size).take(SAMPLE)]
+        return float(np.mean(sizes)) if sizes else 0.0
 
     def name(self, index: int) -> str:
         return str(index)

@@ -32,7 +32,7 @@ from tf_spot.evaluation.work_progress import WorkProgress
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.classifier import Classifier
 from tf_spot.models.losses import weight_penalty
-from tf_spot.ops.cpu_features import JIT_COMPILE
+from tf_spot.ops.hardware import form
 from tf_spot.progress import Progress
 
 BATCH = 256  # photos at a time in the test
@@ -151,7 +151,7 @@ def train_classifier(
     )
     classifier.train_layers(trained_layers)
     optimizer = transfer_adam(recipe, recipe.epochs * steps)
-    classifier.compile(optimizer, penalised_loss(classifier, recipe.weight_decay), jit_compile=JIT_COMPILE)
+    classifier.compile(optimizer, penalised_loss(classifier, recipe.weight_decay), jit_compile=form().jit_compile)
     batches = photos.stream(batch_size, seed=seed, indices=indices)
     fit_silently(classifier, batches, None, epochs=recipe.epochs, steps=steps, callbacks=[], on_share=on_share)
     return classifier

@@ -19,7 +19,7 @@ from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInp
 from tf_spot.models.history_buffer import History
 from tf_spot.models.image_range import check_images
 from tf_spot.ops.hardware import form
-from tf_spot.ops.registry import LayerOptions
+from tf_spot.ops.registry import LayerOptions, training_images
 
 
 class AdversarialModel(keras.Model):
@@ -29,6 +29,7 @@ class AdversarialModel(keras.Model):
         discriminator: trained by `optimizer`, so that Keras' callbacks see its rate and its steps.
         repair: trained by `optimizer_of_repair`, which is None where there is nothing to train.
         micro_batches: see `compile`.
+        to_images: makes the images of a training batch of what the stream gives.
         trackers: the means of an epoch by name.
         weight_decay: times half the squared norm of the kernels.
         past: the history of corrupt images, None without one.
@@ -47,6 +48,7 @@ class AdversarialModel(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in log_names}
         self.micro_batches = 1
         self.batch_size: int | None = None
+        self.to_images = training_images
 
     def compile(
         self,
@@ -99,7 +101,7 @@ class AdversarialModel(keras.Model):
         """
         refuse_ignored(kwargs, IGNORED_BY_FIT)
         given = FitInput(x, batch_size, kwargs.get("validation_split", 0.0))
-        if given.first is not None:
+        if given.first is not None and self.to_images is training_images:
             check_images(given.first, "x", self.image_shape)
         fixed = fixed_batch(self, x, batch_size)
         if self.past is not None:

@@ -19,7 +19,7 @@ from tf_spot.models.losses import reconstruction_loss, weight_penalty
 from tf_spot.models.networks import Decoder, Encoder, encoder_channels
 from tf_spot.ops.fused_adam import FusedAdam
 from tf_spot.ops.hardware import form
-from tf_spot.ops.registry import LayerOptions, TrainingData, register
+from tf_spot.ops.registry import LayerOptions, TrainingData, register, training_images
 
 
 def default_optimizer(
@@ -87,6 +87,7 @@ class Autoencoder(keras.Model):
         self.decoder = Decoder(levels, width, encoding_channels=self.encoding_channels, **norm)
         self.reconstruction = keras.metrics.Mean(name="reconstruction_loss")
         self.micro_batches = 1
+        self.to_images = training_images
         self.built = True
 
     @property
@@ -133,7 +134,7 @@ class Autoencoder(keras.Model):
         """
         refuse_ignored(kwargs, IGNORED_BY_FIT)
         given = FitInput(x, batch_size)
-        if given.first is not None:
+        if given.first is not None and self.to_images is training_images:
             check_images(given.first, "x")
         fixed_batch(self, x, batch_size)
         return super().fit(given.x, y, batch_size, *args, **kwargs)
@@ -148,7 +149,7 @@ class Autoencoder(keras.Model):
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Update once, and return the epoch's mean loss so far, a scalar."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = self.to_images(data)
         # One update from all micro batches; batch norm has taken its moments over each.
         gradients, reconstruction = MicroBatches(self.micro_batches).mean(self._gradients, images)
         self.optimizer.apply(gradients, self.trainable_variables)

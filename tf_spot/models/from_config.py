@@ -65,6 +65,8 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
         seed=training.seed,
         dtype=training.precision,
     )
+    if spotter.past is not None:
+        spotter.past.saved = training.save_history
     spotter.compile(
         adam(config, training.discriminator_learning_rate, training.spotter_steps),
         adam(config, training.repair_learning_rate, training.spotter_steps),

@@ -5,6 +5,7 @@ Source: paper (row (j) of Table 1) after Shrivastava et al., CVPR 2017: half of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Unpack
 
 import keras
@@ -41,6 +42,10 @@ class History(keras.layers.Layer):
         keep_mask: their masks (batch, h, w, 1).
         step: scalar integer.
 
+    Attributes:
+        saved: whether files of weights have the slots, most of what a checkpoint holds; a training that is resumed
+            without them begins with an empty history.
+
     Returns:
         images and masks like the arguments, half of them past ones once there are any.
 
@@ -53,6 +58,7 @@ class History(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.batches, self.seed, self.steps = batches, seed, steps
+        self.saved = True
 
     def build(self, input_shape: InputShape, mask_shape: InputShape) -> None:
         """Make the slots for batches of these full shapes, the batch size over all replicas included."""
@@ -97,6 +103,16 @@ class History(keras.layers.Layer):
         random = tf.cast(uniform * self.batches, tf.int64)
         filling = free < self.batches
         return tf.where(filling, free, random), filling | (step % self.steps < 2)
+
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
+        """Save the slots, unless they are left out."""
+        if self.saved:
+            super().save_own_variables(store)
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Load the slots; if they were left out, begin with empty ones."""
+        if len(store):
+            super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"batches": self.batches, "seed": self.seed, "steps": self.steps}

@@ -122,7 +122,7 @@ class ArtifactSpotter(AdversarialModel):
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Update the discriminator once and the repair network once; return the epoch's means so far, scalars."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = self.to_images(data)
         simultaneous = self.update == "simultaneous" and self.optimizer_of_repair is not None
         train = self._train_simultaneously if simultaneous else self._train_alternately
         return self.epoch_means(train(images, self.step))

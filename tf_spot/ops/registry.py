@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import keras
 import tensorflow as tf
@@ -12,7 +12,13 @@ register = keras.saving.register_keras_serializable("tf_spot")
 
 
 # What Keras hands a `train_step`: images (batch, height, width, 3), alone or with labels and weights.
-TrainingData = tf.Tensor | tuple[tf.Tensor, ...]
+TrainingData: TypeAlias = tf.Tensor | tuple[tf.Tensor, ...]
+
+
+def training_images(data: TrainingData) -> tf.Tensor:
+    """Return the images (batch, height, width, 3) of a training batch, without labels and weights."""
+    images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return images
 
 
 InputShape = tuple[Any, ...]  # sizes, the batch's first; None where a size is open

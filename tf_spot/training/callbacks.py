@@ -6,9 +6,11 @@ an epoch's line of metrics; so a resumed run neither repeats nor loses a line.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ import tensorflow as tf
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
 from tf_spot.runs import checkpoints
-from tf_spot.runs.load import optimizers
 from tf_spot.runs.run import Run
+from tf_spot.runs.snapshot import Snapshot
 from tf_spot.training.position import Position
 
-_RECENT_STEPS = 50  # whose median gives the rate
+_RECENT = 50  # measured times whose median gives the rate
 
 
 class NonFiniteLoss(UserError):
@@ -31,53 +33,81 @@ class NonFiniteLoss(UserError):
 
 
 class CountSteps(keras.callbacks.Callback):
-    """Advance the position. First in the list, so that the others see the step just done."""
+    """Advance the position. First in the list, so that the others see the step just done.
+
+    A GPU computes while the host goes on, so times are taken where the losses are looked at, which waits for it.
+    """
 
     def __init__(self, position: Position) -> None:
         super().__init__()
         self.position = position
-        self._started = 0.0
-        self._recent: list[float] = []
+        self._first, self._started = 0, 0.0  # step of the epoch that an execution begins with; when it began
+        self._steps, self._seconds = 0, 0.0  # since the last look at the losses
+        self._recent: list[float] = []  # seconds per step
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._started = time.perf_counter()
+        self._first, self._started = batch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        at = self.position
+        at.executed = batch - self._first + 1
+        at.step += at.executed
+        check = at.at_check
+        if check:
+            for value in (logs or {}).values():
+                float(value)
         took = time.perf_counter() - self._started
-        self._recent = [*self._recent[1 - _RECENT_STEPS :], took]
-        self.position.step += 1
-        self.position.seconds += took
-        # The median, as the first step traces the graph and takes far longer than the others.
-        self.position.rate = self.position.batch_size / float(np.median(self._recent))
+        at.seconds += took
+        self._steps, self._seconds = self._steps + at.executed, self._seconds + took
+        if check:
+            self._recent = [*self._recent[1 - _RECENT :], self._seconds / self._steps]
+            self._steps, self._seconds = 0, 0.0
+            # The median, as the first step traces the graph and takes far longer than the others.
+            at.rate = at.batch_size / float(np.median(self._recent))
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Stop at the first loss that is NaN or infinite, before anything is saved.
+    """Stop at a loss that is NaN or infinite, before anything is saved.
+
+    The logs are the means of an epoch so far, which stay not finite once they are: looking at them now and then is
+    enough.
 
     Args:
-        position: of the stage.
+        position: of the stage; says when to look.
         folder: the stage's checkpoints, for the message.
 
     Raises:
-        NonFiniteLoss: names stage, step and loss.
+        NonFiniteLoss: names stage, steps and loss.
     """
 
     def __init__(self, position: Position, folder: Path) -> None:
         super().__init__()
         self.position, self.folder = position, folder
+        self._checked = position.step
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if not self.position.at_check:
+            return
         wrong = {name: value for name, value in (logs or {}).items() if not math.isfinite(value)}
         if wrong:
             what = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-            raise non_finite(what, self.position, self.folder)
+            raise non_finite(what, self.position, self.folder, self._checked + 1)
+        self._checked = self.position.step
 
 
-def non_finite(what: str, position: Position, folder: Path) -> NonFiniteLoss:
-    """Return the error that names what is not finite, the step, and the last good checkpoint in `folder`."""
+def non_finite(what: str, position: Position, folder: Path, first: int | None = None) -> NonFiniteLoss:
+    """Return the error that names what is not finite, where, and the last good checkpoint.
+
+    Args:
+        what: in words.
+        position: where it was found.
+        folder: the stage's checkpoints.
+        first: the first step that it may have happened at; None: that of the position.
+    """
+    steps = f"step {position.step}" if first in (None, position.step) else f"one of steps {first} to {position.step}"
     good = sorted(folder.glob("step-*"))
     return NonFiniteLoss(
-        f"losses and weights must stay finite; received at step {position.step} of stage {position.stage}: {what}; "
+        f"losses and weights must stay finite; received at {steps} of stage {position.stage}: {what}; "
         f"last good checkpoint: {good[-1] if good else 'none yet'}; try a lower learning rate"
     )
 
@@ -102,30 +132,35 @@ class SafePoint(keras.callbacks.Callback):
         self.at_safe_point()
 
 
-class CheckpointEverySteps(SafePoint):
-    """Write a checkpoint every `every` steps and at the end of the stage.
+class Checkpoints(SafePoint):
+    """Write a checkpoint wherever the position says that one is due, beside the training.
+
+    The values are taken at once, and written by a thread while the training goes on; the next checkpoint waits for it.
 
     Args:
         position: of the stage.
         folder: the stage's checkpoints.
-        every: steps between two.
         keep: number of newest checkpoints that stay.
         means: for a run resumed inside an epoch, the sums of that epoch's metrics, from `state`.
         writes: whether this process keeps what it saves; of several workers only the chief does.
+
+    Raises:
+        NonFiniteLoss: a weight is not finite, though the losses before it were; nothing of that step is kept.
     """
 
     def __init__(
         self,
         position: Position,
         folder: Path,
-        every: int,
         keep: int,
         means: dict[str, list[float]] | None = None,
         writes: bool = True,
     ) -> None:
         super().__init__(position)
-        self.folder, self.every, self.keep, self.means, self.writes = folder, every, keep, means, writes
+        self.folder, self.keep, self.means, self.writes = folder, keep, means, writes
         self.saved_step = position.step
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Restore the means of an epoch that is resumed; Keras has just reset them."""
@@ -136,45 +171,39 @@ class CheckpointEverySteps(SafePoint):
         self.means = None
 
     def at_safe_point(self) -> None:
-        if self.position.step % self.every == 0 or self.position.step == self.position.total_steps:
+        if self._writing is not None and self._writing.done():
+            self.wait()  # raises what went wrong
+        if self.position.at_checkpoint:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint of this step unless there is one.
-
-        Raises:
-            NonFiniteLoss: a weight is not finite, though the loss before it was.
-        """
+        """Begin to write a checkpoint of this step unless there is one; `wait` waits for it."""
         if self.saved_step == self.position.step:  # resumed here, or a signal came at a step that was due
             return
-        self._check_weights()
-        state = self.state()
+        self.wait()
+        # Reading the metrics' variables is a collective operation: a worker that does not write takes part in it.
+        state, snapshot = self.state(), Snapshot(self.model)
         if self.writes:
-            checkpoints.write(self.folder, self.position.step, state, self.model.save_weights, self.keep, self._size())
-        else:
-            # Reading the metrics' variables is a collective operation: this worker must take part in it.
-            checkpoints.save_and_discard(self.model.save_weights, checkpoints.WEIGHTS)
+            at = dataclasses.replace(self.position)  # of now: the training goes on
+            self._writing = self._thread.submit(self._write, at, state, snapshot)
         self.saved_step = self.position.step
+
+    def wait(self) -> None:
+        """Wait until what was begun is written, and raise what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, at: Position, state: Mapping[str, object], snapshot: Snapshot) -> None:
+        wrong = snapshot.first_not_finite()
+        if wrong is not None:
+            raise non_finite(f"{wrong} is not finite", at, self.folder)
+        checkpoints.write(self.folder, at.step, state, snapshot.save_weights, self.keep, snapshot.file_size)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside the weights; JSON."""
         means = {metric.name: [float(v.numpy()) for v in metric.variables] for metric in self.model.metrics}
         return {"stage": self.position.stage, "seconds": self.position.seconds, "means": means}
-
-    def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *(v for o in optimizers(self.model) for v in o.variables)]
-
-    def _size(self) -> int:
-        """Bytes of the weights on disk, with room for what HDF5 records about each array."""
-        variables = self._variables()
-        return sum(v.value.dtype.size * math.prod(v.shape) + 4096 for v in variables) + 100_000
-
-    def _check_weights(self) -> None:
-        for variable in self._variables():
-            value = tf.convert_to_tensor(variable)
-            # Counters are integers, which is_finite does not accept.
-            if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
-                raise non_finite(f"{variable.path} is not finite", self.position, self.folder)
 
 
 class MetricsLog(keras.callbacks.Callback):

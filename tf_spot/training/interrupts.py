@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from tf_spot.training.callbacks import CheckpointEverySteps, SafePoint
+from tf_spot.training.callbacks import Checkpoints, SafePoint
 from tf_spot.training.position import Position
 
 
@@ -77,7 +77,7 @@ class StopOnSignal(SafePoint):
         self,
         position: Position,
         signals: Signals,
-        checkpoint: CheckpointEverySteps,
+        checkpoint: Checkpoints,
         of_all: Callable[[int], list[int]] = lambda number: [number],
     ) -> None:
         super().__init__(position)
@@ -88,4 +88,5 @@ class StopOnSignal(SafePoint):
         received = max(self.of_all(self.signals.received or 0))
         if received:
             self.checkpoint.save()
+            self.checkpoint.wait()
             raise Interrupted(received)

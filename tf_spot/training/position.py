@@ -17,6 +17,9 @@ class Position:
     step: int = 0  # steps done
     seconds: float = 0.0  # spent in steps, over all sessions
     rate: float = math.nan  # images per second, over the last steps
+    executed: int = 1  # steps that the last execution did: several, if they are a loop in the graph
+    check_steps: int = 1  # steps between two looks at the losses, each of which waits for the device
+    checkpoint_steps: int | None = None  # steps between two checkpoints; None: there are none
 
     @property
     def epoch(self) -> int:
@@ -27,6 +30,18 @@ class Position:
     def at_epoch_end(self) -> bool:
         """True after the last step of an epoch; the last epoch may be shorter than the others."""
         return self.step % self.steps_per_epoch == 0 or self.step == self.total_steps
+
+    @property
+    def at_checkpoint(self) -> bool:
+        """True after a step whose checkpoint is due: every so many steps, and at the end."""
+        every = self.checkpoint_steps
+        return every is not None and (self.step % every == 0 or self.step == self.total_steps)
+
+    @property
+    def at_check(self) -> bool:
+        """True if the losses are to be looked at: every so many steps, and before a checkpoint or the epoch's end."""
+        passed = self.step // self.check_steps > (self.step - self.executed) // self.check_steps
+        return passed or math.isnan(self.rate) or self.at_epoch_end or self.at_checkpoint
 
     def every(self, epochs: int) -> bool:
         """True if the epoch that has just ended is one of every `epochs`, or the last."""

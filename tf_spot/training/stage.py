@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_spot.data.random_views import DeviceViews
 from tf_spot.data.source import Source
 from tf_spot.distributed.strategies import agree, is_chief, of_all_workers, training_stream
 from tf_spot.progress import Progress
@@ -24,9 +25,11 @@ from tf_spot.training.interrupts import Signals, StopOnSignal
 from tf_spot.training.picture_grid import PictureGrid
 from tf_spot.training.position import Position
 from tf_spot.training.repair_signals import RepairSignals
+from tf_spot.training.step_loop import UnfetchedLogs, execute_together, in_one_execution
 from tf_spot.training.tensorboard_projector import Projector
 
 log = logging.getLogger("tf_spot")
+CHECK_STEPS = 10  # steps between two looks at the losses
 
 # Callbacks of both stages, or a function that returns those of a stage by its name.
 Callbacks = Sequence[keras.callbacks.Callback] | Callable[[str], Sequence[keras.callbacks.Callback]]
@@ -58,16 +61,27 @@ def train_stage(session: Session, stage: str, model: keras.Model) -> None:
     """
     run, strategy, signals = session.run, session.strategy, session.signals
     training = run.config.training
-    position = Position(stage, getattr(training, f"{stage}_steps"), training.steps_per_epoch, training.batch_size)
+    position = Position(
+        stage,
+        getattr(training, f"{stage}_steps"),
+        training.steps_per_epoch,
+        training.batch_size,
+        check_steps=CHECK_STEPS,
+        checkpoint_steps=training.checkpoint_steps,
+    )
     state = _resume(session, position, model)
     # Workers that see different folders would restore different weights and still train on.
     agree(strategy, position.step, f"newest checkpoint of stage {stage}")
-    callbacks = _callbacks(session, position, state.get("means"))
+    checkpoint = cb.Checkpoints(
+        position, run.checkpoints(stage), training.keep_checkpoints, state.get("means"), writes=session.is_chief
+    )
+    callbacks = _callbacks(session, position, checkpoint)
     signals.training = True
     try:
         _fit(session, model, position, callbacks)
     finally:
         signals.training = False
+        checkpoint.wait()  # also after an error: what was begun before it is good
     if session.is_chief:
         write_file(run.model_path(stage), model.save)
     else:
@@ -82,40 +96,51 @@ def _fit(
 
     The data stream is a function of the step, so each `fit` opens it where the last one ended.
     """
-    seed = session.run.config.training.seed
+    training = session.run.config.training
     while position.step < position.total_steps:
         epoch, done = divmod(position.step, position.steps_per_epoch)
         left = position.total_steps - position.step
         whole = 0 if done else left // position.steps_per_epoch
+        steps = min(position.steps_per_epoch - done, left)
+        stream = _stream(session, model, position)
+        execute_together(model, in_one_execution(training.steps_per_execution, position, steps))
         model.fit(
-            training_stream(session.strategy, session.source, position.batch_size, seed, position.step),
+            stream,
             initial_epoch=epoch,
             epochs=epoch + max(1, whole),
-            steps_per_epoch=min(position.steps_per_epoch - done, left),
-            callbacks=callbacks,
+            steps_per_epoch=steps,
+            callbacks=UnfetchedLogs(
+                callbacks, add_history=True, model=model, epochs=epoch + max(1, whole), steps=steps
+            ),
             shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
             verbose=0,
         )
 
 
+def _stream(
+    session: Session, model: keras.Model, position: Position
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Return the batches from the position on: images or, for photos on the device, what the model makes them of."""
+    seed, views = session.run.config.training.seed, session.source.views
+    if views.cache is None or views.cache.place != "device":
+        return training_stream(session.strategy, session.source, position.batch_size, seed, position.step)
+    on_device = DeviceViews(views, views.cache)
+    model.to_images = on_device.images
+    return on_device.recipes(position.batch_size, seed, position.step)
+
+
 # --- callbacks --------------------------------------------------------------------------------------------------------
 
 
-def _callbacks(
-    session: Session, position: Position, means: dict[str, list[float]] | None
-) -> list[keras.callbacks.Callback]:
+def _callbacks(session: Session, position: Position, checkpoint: cb.Checkpoints) -> list[keras.callbacks.Callback]:
     """Return them in the order in which they must act: count, guard, measure, record, save, stop.
 
     Only the chief measures and records.
     """
-    training, folder = session.run.config.training, session.run.checkpoints(position.stage)
     chief, on_progress = session.is_chief, session.on_progress
-    checkpoint = cb.CheckpointEverySteps(
-        position, folder, training.checkpoint_steps, training.keep_checkpoints, means, writes=chief
-    )
     return [
         cb.CountSteps(position),
-        cb.FiniteLoss(position, folder),
+        cb.FiniteLoss(position, checkpoint.folder),
         *([*_records(session, position), *_of_user(session.callbacks, position.stage)] if chief else []),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
         checkpoint,

@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from tf_spot.config import Config
 from tf_spot.data import Source, open_source
+from tf_spot.data.cache_choice import keep_photos
 from tf_spot.data.source import DataRecord
 from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.ops.cpu_features import on_cpu
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.lock import sole_writer
@@ -43,6 +45,7 @@ def train(
     autoencoder: str | Path | None = None,
     init_from: str | Path | None = None,
     strategy: str | tf.distribute.Strategy = "auto",
+    cache: str = "auto",
     callbacks: Callbacks = (),
     on_progress: Progress | None = None,
     on_plan: OnPlan | None = None,
@@ -62,9 +65,12 @@ def train(
         init_from: another run, or a name of `load_pretrained`: the networks begin with its weights, as far as they fit.
         strategy: the devices that share the training: a name, see `strategies.make_strategy`, or a
             `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
+        cache: where the photos are kept decoded, `auto`, `device`, `host` or `none`, see `data.cache_choice`. The
+            images are the same everywhere.
         callbacks: Keras callbacks of both stages, or a function that returns those of a stage by its name. They see the
             logs of each epoch with the health signals. They may watch, not stop: `model.stop_training` is ignored.
-        on_progress: called with (steps done, steps, text) after every step.
+        on_progress: called with (steps done, steps, text) after every step, and with (photos done, photos, text) every
+            five seconds while photos are decoded into the cache.
         on_plan: called with what the training is going to do, in numbers by name: before it starts, and again when
             the parameters of a network are known.
 
@@ -88,7 +94,7 @@ def train(
         begin = _Beginning(out, config, source.record(), resume, extend, init_from, plan)
         with _opened_run(strategy, begin) as run:
             try:
-                _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan)
+                _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan, cache)
             finally:
                 if is_chief(strategy):  # also after an error or a signal: photos are read as training goes
                     write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
@@ -151,7 +157,7 @@ def _refuse_extension(extend: int, resume: bool, out: str | Path) -> None:
         raise UserError(f"--extend goes on with a run and needs --resume; received: {out}; train it first")
 
 
-def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
+def _train_stages(session: Session, other: Run | None, plan: Plan, cache: str) -> None:
     """Train what is not finished of both stages. Models are made inside the strategy's scope."""
     run, strategy, config = session.run, session.strategy, session.run.config
     if other and session.is_chief and not run.model_path("autoencoder").exists():
@@ -159,6 +165,8 @@ def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
     agree(strategy, 1, "autoencoder")  # the others wait for it
     finished = [stage for stage in STAGES if run.model_path(stage).exists()]
     agree(strategy, len(finished), "number of finished stages")
+    if len(finished) < len(STAGES):
+        plan.add({"cache": _keep_photos(session, cache, [stage for stage in STAGES if stage not in finished])})
     if "autoencoder" not in finished:
         with strategy.scope():
             autoencoder = build_autoencoder(config)
@@ -172,6 +180,19 @@ def _train_stages(session: Session, other: Run | None, plan: Plan) -> None:
         plan.count("autoencoder", spotter.autoencoder)
         plan.count("discriminator", spotter.discriminator)
         train_stage(session, "spotter", spotter)
+
+
+def _keep_photos(session: Session, cache: str, stages: list[str]) -> str:
+    """Decode the photos of a training, if that is wanted; return where they are kept, for the plan."""
+    training = session.run.config.training
+    return keep_photos(
+        session.source.views,
+        cache,
+        num_images=training.batch_size * sum(getattr(training, f"{stage}_steps") for stage in stages),
+        replicas=session.strategy.num_replicas_in_sync,
+        has_gpu=not on_cpu(),
+        on_progress=session.on_progress,
+    )
 
 
 # --- the autoencoder of another run -----------------------------------------------------------------------------------
