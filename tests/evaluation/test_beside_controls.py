@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.support.evaluation_data import SIZE, Stripes
 from tf_spot.errors import UserError
-from tf_spot.evaluation import evaluate_task
+from tf_spot.evaluation import beside_controls, evaluate_task
 from tf_spot.evaluation.beside_controls import control_extractors
 from tf_spot.evaluation.result_cache import ResultCache
 from tf_spot.features.pooling import Pooling
@@ -78,7 +78,14 @@ def test_what_is_finished_is_not_done_again_after_a_stop(networks: dict[str, Any
     assert told[-1][0] == told[-1][1]
 
 
-def test_adapted_norms_are_probed_beside_frozen_ones(networks: dict[str, Any]) -> None:
+def test_adapted_norms_are_probed_beside_frozen_ones(networks: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapted network is known here by its maps, one value each; it is made from the training photos."""
+
+    def one_value(network: Any, photos: np.ndarray) -> Any:
+        assert photos.shape == (60, SIZE, SIZE, 3)
+        return lambda images: {name: np.asarray(images)[:, :1, :1, :1] for name in ("conv4", "conv5")}
+
+    monkeypatch.setattr(beside_controls, "adapted", one_value)
     words = {"source": Stripes(), "num_values": 50, "layers": ["conv4", "conv5"]} | networks
     frozen, result = evaluate_task("knn", **words), evaluate_task("knn", norms="adapt", **words)
     assert (frozen["method"], frozen["norms"]) == ("spot", "frozen")
@@ -86,7 +93,9 @@ def test_adapted_norms_are_probed_beside_frozen_ones(networks: dict[str, Any]) -
     assert list(result["rivals"]) == ["random, adapted", "spot", "random", "encoding", "pixels"]
     for name in ("random", "encoding", "pixels"):
         assert result["rivals"][name] == frozen["rivals"][name], "what was frozen stays as it is"
-    assert result["rivals"]["spot"]["by_layer"] == frozen["by_layer"] != result["by_layer"]
+    assert result["rivals"]["spot"]["by_layer"] == frozen["by_layer"]
+    one = {"conv4": 1, "conv5": 1}
+    assert result["num_values"] == result["rivals"]["random, adapted"]["num_values"] == one != frozen["num_values"]
     with pytest.raises(UserError, match="--norms must be adapt or frozen; received: warm"):
         evaluate_task("knn", norms="warm", **words)
 
