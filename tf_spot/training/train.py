@@ -18,7 +18,7 @@ from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, 
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
-from tf_spot.ops.cpu_features import on_cpu
+from tf_spot.ops.hardware import on_cpu
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.lock import sole_writer
