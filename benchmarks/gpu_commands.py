@@ -67,5 +67,6 @@ def evaluation(session: Session) -> dict[str, Any]:
     data = f"folder:{session.options.photos}" if session.options.photos else "photos"
     began = time.monotonic()
     words = ["evaluate", str(run), "--data", data, "--task", "linear", "--json"]
+    words += ["--num-values", "50"] if session.options.dry_run else []
     told = json.loads(session.command([sys.executable, "-m", "tf_spot", *words]).splitlines()[-1])
     return {"seconds": {"linear": round(time.monotonic() - began, 1)}, "data": told["data"]}
