@@ -84,3 +84,14 @@ def test_classes_are_numbered_and_a_fifth_is_held_out_by_the_seed() -> None:
     assert np.array_equal(first.held_out, again.held_out) and not np.array_equal(first.held_out, other.held_out)
     seen = [(images.shape, rows) for images, rows in first.batches("test")]
     assert seen == [((50, 8, 8, 3), slice(0, 50))]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_photos_in_another_range_are_refused_at_the_first_batch(split: str) -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (20, 4, 4, 3)).astype(np.float32)
+    labels = np.arange(20) % 2
+    both = {"train": [(images / 127.5 - 1, labels)], "test": [(images / 127.5 - 1, labels)]}
+    Examples(both["train"], both["test"])
+    for wrong in (images, images.astype(np.uint8)):
+        with pytest.raises(UserError, match=rf"images of {split}_ds must be float32 in \[-1, 1\]; received"):
+            Examples(**{f"{name}_ds": [(wrong, labels)] if name == split else both[name] for name in both})

@@ -171,8 +171,8 @@ def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:
     for batch in dataset:
         if not isinstance(batch, tuple) or len(batch) != 2:
             raise UserError(f"{split}_ds must give (images, labels); received elements without labels")
-        if not batches:
-            check_images(batch[0], f"images of {split}_ds", image_shape=(None, None, None))
+        if not batches and batch[0].shape[-1:] == (3,):  # anything else than colours is of any range
+            check_images(batch[0], f"images of {split}_ds")
         batches.append(np.asarray(batch[1]))
     if not batches:
         raise UserError(f"{split}_ds must hold examples; received none")
