@@ -113,7 +113,6 @@ models["fine-tuned"].save(folder / "model.keras")
 np.save(folder / "photos.npy", test_photos[:8])
 code = f"""
 import tf_spot
-tf_spot.feature_extractor
 import keras, numpy
 model = keras.saving.load_model("{folder}/model.keras")
 print(model.predict(numpy.load("{folder}/photos.npy"), verbose=0).argmax(1))

@@ -116,7 +116,6 @@ def test_in_bfloat16_of_the_user_the_features_stay_float32(run):
 LOAD = """
 import sys
 import tf_spot
-tf_spot.feature_extractor  # loads the classes
 import keras, numpy as np
 model = keras.saving.load_model(sys.argv[1])
 photos = np.random.default_rng(1).integers(0, 256, (6, 16, 16, 3), np.uint8)
