@@ -132,7 +132,7 @@ def test_draws_of_the_parts_are_those_of_the_batch() -> None:
 
 
 def test_batches_that_do_not_divide_are_refused() -> None:
-    config = preset("tiny")
+    config = preset("tiny").replace(**{"training.batch_size": 32})
     with pytest.raises(UserError, match="must divide training.batch_size; received: 5 micro batches of 32 images"):
         config.replace(**{"training.micro_batches": 5})
     with pytest.raises(UserError, match="training.micro_batches must be above 0"):
