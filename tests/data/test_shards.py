@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tf_spot.data import load
 from tf_spot.data.shard_writer import pack
+from tf_spot.data.shards import FORMAT, INDEX
 from tf_spot.errors import UserError
 
 
@@ -144,4 +146,26 @@ def test_what_is_no_finished_pack_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "index.json").write_text(content)
     with pytest.raises(UserError, match="index.json"):
+        load(f"shards:{tmp_path}", image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda index: index["shards"][0].update(bytes="9"),
+            r"shards\[0\].bytes must be a whole number, not text",
+        ),
+        (lambda index: index["shards"][0].pop("places"), r"which lacks shards\[0\].places"),
+        (lambda index: index.update(splits=[]), "where splits must be an object, not a list"),
+        (lambda index: index.update(class_names=3), "where class_names must be a list or null"),
+    ],
+)
+def test_an_index_of_another_form_is_named(tmp_path, change, says):
+    entry = dict.fromkeys(("name", "split", "sha256", "places", "places_sha256"), "x")
+    index = {"format": FORMAT, "source": "x", "class_names": None, "splits": {"train": 1}}
+    index["shards"] = [entry | {"bytes": 1, "places_bytes": 1}]
+    change(index)
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(UserError, match=f"received: .*index.json, .*{says}"):
         load(f"shards:{tmp_path}", image_size=8)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from pathlib import Path
 
 from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.storage.spec import FORMS, parse_spec
 
-# Kind of source: its form. Each has a module of its own, imported when it is needed.
-FORMS = {
-    "photos": "photos",
-    "folder": "folder:PATH",
-    "stl10": "stl10:PATH",
-    "places": "places:PATH",
-    "tfds": "tfds:NAME",
-    "shards": "shards:PATH",
-}
+log = logging.getLogger("tf_spot")
 
 
 def open_source(spec: str | Source, config: Config, *, strict: bool = False) -> Source:
@@ -62,9 +57,11 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
     Raises:
         UserError: the form is unknown, or the source is missing, empty or unreadable.
     """
-    kind, _, location = spec.partition(":")
-    if kind not in FORMS or bool(location) != (kind != "photos"):
-        raise UserError(f"unknown data source; allowed: {', '.join(FORMS.values())}; received: {spec!r}")
+    kind, location = parse_spec(spec)
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+        raise UserError(f"image_size must be a whole number of pixels, 1 or more; received: {image_size!r}")
+    if kind == "photos" and Path("photos").is_dir():
+        log.warning("--data photos is the bundled set; the folder photos/ here is folder:photos")
     module = importlib.import_module(f"tf_spot.data.{'bundled_photos' if kind == 'photos' else kind}")
     arguments = (location,) if location else ()
     source: Source = getattr(module, f"open_{kind}")(*arguments, image_size=image_size, config=config, seed=seed)
@@ -73,4 +70,4 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
     return source
 
 
-__all__ = ["Source", "load", "open_source"]
+__all__ = ["FORMS", "Source", "load", "open_source"]
