@@ -95,7 +95,10 @@ def extras_of(distribution: str) -> dict[str, list[str]]:
     extras: dict[str, list[str]] = {}
     for requirement in map(Requirement, requirements):
         for extra in EXTRA.findall(str(requirement.marker)):  # "None" without a marker
-            extras.setdefault(extra, []).append(requirement.name)
+            needed = extras.setdefault(extra, [])
+            needed.append(requirement.name)
+            # `tensorflow[and-cuda]` is there only with what that extra of its own asks for.
+            needed += [name for inner in requirement.extras for name in extras_of(requirement.name).get(inner, ())]
     return extras
 
 
