@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from tf_spot import fields
 from tf_spot.errors import UserError
 from tf_spot.fields import Range
+from tf_spot.storage.json_files import interpreting, read_json
 
 Fill = Literal["avg3", "global", "zero", "noise"]
 Norm = Literal["response", "batch"]
@@ -207,7 +208,7 @@ class Config:
                 nested[group][leaf] = value
             else:
                 known = [f"{g}.{k}" for g, v in nested.items() if isinstance(v, dict) for k in v]
-                raise UserError(f"unknown field; allowed: {', '.join(known)}; received: {name}; see tf_spot/config.py")
+                raise fields.unknown(name, known)
         return Config.from_dict(nested)
 
     def override(self, assignments: typing.Sequence[str]) -> Config:
@@ -234,14 +235,17 @@ class Config:
     def load(path: str | Path) -> Config:
         """Read what `to_json` wrote; a field that did not exist then has the value that it would have had."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            values = read_json(Path(path))
         except OSError as error:
             raise UserError(
                 f"a recipe is a file such as RUN/config.json; received: {path} ({error.strerror})"
             ) from None
-        values = json.loads(text)
-        _add_later_fields(values)
-        return Config.from_dict(values)
+        with interpreting(Path(path)):
+            _add_later_fields(values)
+        try:
+            return Config.from_dict(values)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
 
 def _add_later_fields(values: dict[str, Any]) -> None:

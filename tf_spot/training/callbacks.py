@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
 from tf_spot.runs import checkpoints
@@ -175,6 +176,25 @@ class CheckpointEverySteps(SafePoint):
             # Counters are integers, which is_finite does not accept.
             if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
                 raise non_finite(f"{variable.path} is not finite", self.position, self.folder)
+
+
+class RecordBadFiles(SafePoint):
+    """List the unreadable photos before every checkpoint: after a kill, photos read before it are not read again.
+
+    Args:
+        position: of the stage.
+        every: steps between two checkpoints.
+        run: has the list.
+        source: of the photos.
+    """
+
+    def __init__(self, position: Position, every: int, run: Run, source: Source) -> None:
+        super().__init__(position)
+        self.every, self.run, self.source = every, run, source
+
+    def at_safe_point(self) -> None:
+        if self.position.step % self.every == 0 or self.position.step == self.position.total_steps:
+            self.run.add_bad_files(self.source.bad_files)
 
 
 class MetricsLog(keras.callbacks.Callback):
