@@ -10,12 +10,22 @@ import pytest
 from pyarrow import parquet
 
 from tf_spot.errors import UserError
-from tf_spot.inference.embedding_files import EmbeddingRows, check_file, count_rows, join_files
+from tf_spot.inference.embedding_files import (
+    COLUMNS,
+    EARLIER_COLUMNS,
+    EmbeddingRows,
+    check_file,
+    count_rows,
+    is_whole,
+    join_files,
+)
 
 ROWS = EmbeddingRows(
     np.array([0, 1, 3, 4, 5]),
     np.array(["a", "b", "münchen/longest.jpg", "d", "e"]),
     np.arange(15, dtype=np.float32).reshape(5, 3),
+    np.array(["train"] * 4 + ["test"]),
+    np.array([0, 1, 0, 1, -1], np.int32),
 )
 
 
@@ -29,9 +39,10 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_a_chunk_is_read_as_it_was_written(files: list[Path]) -> None:
-    for found, expected in zip(EmbeddingRows.load(files[2]), ROWS, strict=True):
-        np.testing.assert_array_equal(found, expected[2:])
-        assert found.dtype.kind == expected.dtype.kind
+    with np.load(files[2]) as found:
+        for name, expected in ROWS._asdict().items():
+            np.testing.assert_array_equal(found[name], expected[2:])
+            assert found[name].dtype.kind == expected.dtype.kind
     assert count_rows(files) == 5 and count_rows([]) == 0
 
 
@@ -39,10 +50,20 @@ def test_npz_is_what_numpy_would_have_written(files: list[Path], tmp_path: Path)
     """The paths get the type of the longest, though it is in the last chunk."""
     join_files(tmp_path / "all.npz", files, 3)
     with np.load(tmp_path / "all.npz") as found:
-        assert list(found) == ["id", "path", "embedding"]
+        assert list(found) == ["id", "path", "embedding", "split", "label"]
         for name, expected in ROWS._asdict().items():
             np.testing.assert_array_equal(found[name], expected)
             assert found[name].dtype == expected.dtype
+
+
+def test_columns_of_an_earlier_version_are_joined_as_they_are(tmp_path: Path) -> None:
+    ROWS.save(tmp_path / "0.npz", EARLIER_COLUMNS)
+    assert is_whole(tmp_path / "0.npz", EARLIER_COLUMNS) and not is_whole(tmp_path / "0.npz", COLUMNS)
+    join_files(tmp_path / "all.npz", [tmp_path / "0.npz"], 3)
+    with np.load(tmp_path / "all.npz") as found:
+        assert tuple(found) == EARLIER_COLUMNS
+    join_files(tmp_path / "all.parquet", [tmp_path / "0.npz"], 3)
+    assert tuple(parquet.read_schema(tmp_path / "all.parquet").names) == EARLIER_COLUMNS
 
 
 def test_parquet_has_a_row_group_for_every_chunk_with_rows(files: list[Path], tmp_path: Path) -> None:
@@ -50,7 +71,8 @@ def test_parquet_has_a_row_group_for_every_chunk_with_rows(files: list[Path], tm
     file = parquet.ParquetFile(tmp_path / "all.parquet")
     assert [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)] == [2, 3]
     table = file.read()
-    assert table["id"].to_pylist() == ROWS.id.tolist() and table["path"].to_pylist() == ROWS.path.tolist()
+    for name in ("id", "path", "split", "label"):
+        assert table[name].to_pylist() == getattr(ROWS, name).tolist()
     np.testing.assert_array_equal(table["embedding"].to_pylist(), ROWS.embedding)
 
 

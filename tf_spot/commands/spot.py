@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, USER_ERROR, Subcommands, add_subcommand
+from tf_spot.runs.run import Run
+from tf_spot.storage.names import printable
 
 
 def add(subcommands: Subcommands) -> None:
@@ -18,13 +20,14 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    opened = Run(options.run)
     from tf_spot.inference.heat_map import spot_files
     from tf_spot.runs.load import load_spotter
 
-    result = spot_files(load_spotter(options.run), options.images, options.out)
+    result = spot_files(load_spotter(opened), options.images, options.out)
     for entry in result["images"]:
-        print(f"score {entry['score']:.3f}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
+        print(f"score {entry['score']:.3f}  heat map {entry['heat_map_mean']:.3f}  {printable(entry['path'])}")
     for entry in result["failed"]:
-        print(f"tf-spot: {entry['path']} cannot be read: {entry['reason']}", file=sys.stderr)
+        print(f"tf-spot: {printable(entry['path'])} cannot be read: {printable(entry['reason'])}", file=sys.stderr)
     # One bad file does not stop the others, but a script must see that not all was done.
     return result, USER_ERROR if result["failed"] else DONE

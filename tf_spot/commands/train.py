@@ -10,6 +10,8 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.config import PRESETS, Config, preset
 from tf_spot.errors import UserError
+from tf_spot.runs.run import Run
+from tf_spot.storage.spec import parse_spec
 
 
 def add(subcommands: Subcommands) -> None:
@@ -37,9 +39,14 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = _config(options)
+    parse_spec(options.data)
+    if options.autoencoder is not None:
+        Run(options.autoencoder)
+    if not options.resume:
+        Run.check_new(options.out)
+    # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.distributed.strategies import make_strategy
     from tf_spot.progress import show_progress
-    from tf_spot.runs.run import Run
     from tf_spot.training.train import train
 
     plan: dict[str, str | int] = {}

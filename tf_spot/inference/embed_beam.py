@@ -56,8 +56,9 @@ class Job(NamedTuple):
         """Yield one row per readable photo of the chunk that begins at index `first`."""
         batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
         rows = rows_of(embedder, source, split, batches)
-        for photo_id, path, vector in zip(rows.id.tolist(), rows.path.tolist(), rows.embedding, strict=True):
-            yield {"id": photo_id, "path": path, "embedding": vector}
+        columns = {name: column if name == "embedding" else column.tolist() for name, column in rows._asdict().items()}
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
 
 
 def embed(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tf_spot.storage.files import write_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_KINDS = {"id": "<i8", "embedding": "<f4", "label": "<i4"}  # of columns that are not text
 ENDINGS = (".parquet", ".npz")
 
 
@@ -28,17 +29,17 @@ class EmbeddingRows(NamedTuple):
     id: np.ndarray  # int64 (photos,)
     path: np.ndarray  # text (photos,)
     embedding: np.ndarray  # float32 (photos, dim)
+    split: np.ndarray  # text (photos,)
+    label: np.ndarray  # int32 (photos,); -1: none
 
-    @classmethod
-    def load(cls, path: Path) -> EmbeddingRows:
-        """Read the rows of a chunk."""
-        with np.load(path) as columns:
-            return cls(*(columns[name] for name in cls._fields))
-
-    def save(self, path: Path) -> None:
-        """Write the rows of a chunk."""
+    def save(self, path: Path, columns: Sequence[str] | None = None) -> None:
+        """Write the rows of a chunk: these columns, by default all."""
         with path.open("wb") as file:  # given a path, NumPy would append .npz
-            np.savez(file, **self._asdict())
+            np.savez(file, **{name: getattr(self, name) for name in columns or self._fields})
+
+
+COLUMNS = EmbeddingRows._fields
+EARLIER_COLUMNS = ("id", "path", "embedding")  # of jobs that an earlier version began
 
 
 def check_file(out: Path) -> None:
@@ -47,6 +48,21 @@ def check_file(out: Path) -> None:
         raise UserError(f"--out must end in {' or '.join(ENDINGS)}; received: {out}")
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UserError("Parquet needs pyarrow, which is missing; run pip install tf-spot[embed], or write FILE.npz")
+
+
+def is_whole(file: Path, columns: Sequence[str]) -> bool:
+    """True for the file of a chunk with these columns that is there and as it was written."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            there = {f"{name}.npy" for name in columns} <= set(archive.namelist())
+            return there and archive.testzip() is None  # which compares the checksums
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def ids_of(files: list[Path]) -> np.ndarray:
+    """Return the ids of all chunks, int64 (rows,)."""
+    return np.concatenate(list(_column("id", files)))
 
 
 def count_rows(files: list[Path]) -> int:
@@ -60,12 +76,13 @@ def join_files(out: Path, files: list[Path], dim: int) -> None:
     write_file(out, lambda aside: join(aside, files, dim))
 
 
-def schema(dim: int) -> pa.Schema:
-    """Return the columns of a Parquet file: `id`, `path` and `embedding`, a list of `dim` numbers."""
+def schema(dim: int, columns: Sequence[str] = COLUMNS) -> pa.Schema:
+    """Return the columns of a Parquet file, as `EmbeddingRows` has them; a vector is a list of `dim` numbers."""
     import pyarrow as pa
 
     vectors = pa.list_(pa.float32(), dim)
-    return pa.schema([("id", pa.int64()), ("path", pa.string()), ("embedding", vectors)])
+    kinds = {"id": pa.int64(), "path": pa.string(), "embedding": vectors, "split": pa.string(), "label": pa.int32()}
+    return pa.schema([(name, kinds[name]) for name in columns])
 
 
 def _join_parquet(path: Path, files: list[Path], dim: int) -> None:
@@ -73,23 +90,26 @@ def _join_parquet(path: Path, files: list[Path], dim: int) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    layout = schema(dim)
+    names = _columns_of(files)
+    layout = schema(dim, names)
     with parquet.ParquetWriter(path, layout) as writer:
-        for rows in map(EmbeddingRows.load, files):
-            if len(rows.id):
+        for rows in (_load(file, names) for file in files):
+            if len(rows["id"]):
                 # (rows, dim) as one array of rows * dim values, cut every `dim`
-                embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows.embedding.ravel()), dim)
-                columns = [pa.array(rows.id), pa.array(rows.path.tolist(), pa.string()), embedding]
-                writer.write_table(pa.Table.from_arrays(columns, schema=layout), row_group_size=len(rows.id))
+                embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows["embedding"].ravel()), dim)
+                narrow = {name: column.tolist() for name, column in rows.items() if column.ndim == 1}
+                columns = {name: pa.array(values, layout.field(name).type) for name, values in narrow.items()}
+                table = pa.Table.from_pydict(columns | {"embedding": embedding}, schema=layout)
+                writer.write_table(table, row_group_size=len(rows["id"]))
 
 
 def _join_npz(path: Path, files: list[Path], dim: int) -> None:
     """Write array after array, chunk after chunk, as `np.savez` would from memory."""
     count = count_rows(files)
-    columns = {
-        "id": (np.dtype(np.int64), (count,)),
-        "path": (_longest_text(files), (count,)),
-        "embedding": (np.dtype("<f4"), (count, dim)),
+    kinds: dict[str, np.dtype[Any]] = {name: np.dtype(kind) for name, kind in _KINDS.items()}
+    columns: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+        name: (kinds.get(name) or _longest_text(name, files), (count, dim) if name == "embedding" else (count,))
+        for name in _columns_of(files)
     }
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, (kind, shape) in columns.items():
@@ -100,9 +120,20 @@ def _join_npz(path: Path, files: list[Path], dim: int) -> None:
                     file.write(column.astype(kind).tobytes())
 
 
-def _longest_text(files: list[Path]) -> np.dtype[np.str_]:
-    """Return the type that holds the longest path of all chunks: in an array all strings take the same room."""
-    kinds = [column.dtype for column in _column("path", files)]
+def _columns_of(files: list[Path]) -> list[str]:
+    """Return the columns that chunks have, in order."""
+    with np.load(files[0]) as columns:
+        return [name for name in COLUMNS if name in columns]
+
+
+def _load(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    with np.load(file) as columns:
+        return {name: columns[name] for name in names}
+
+
+def _longest_text(name: str, files: list[Path]) -> np.dtype[np.str_]:
+    """Return the type that holds the longest text of a column: in an array all strings take the same room."""
+    kinds = [column.dtype for column in _column(name, files)]
     return max([np.dtype("<U1"), *kinds], key=lambda kind: kind.itemsize)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -39,19 +39,35 @@ def splits_of(source: Source, split: str) -> list[str]:
     return [split]
 
 
-def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> EmbeddingRows:
+def rows_of(
+    embedder: Embedder,
+    source: Source,
+    split: str,
+    batches: Iterable[Batch],
+    path_of: Callable[[str, int], str] | None = None,
+) -> EmbeddingRows:
     """Embed some photos of a split; the rows are in the order of the photos' indices.
 
     Ids count the photos of `train` first and those of `test` after them.
+
+    Args:
+        embedder: images to vectors.
+        source: of the photos.
+        split: of the source.
+        batches: of the split.
+        path_of: split and index to what the row has as path; by default the path within the source.
     """
-    made = list(ahead(embedder, ((batch.images, batch.indices) for batch in batches)))
+    path_of = path_of or source.photo_path
+    made = list(ahead(embedder, ((batch.images, (batch.indices, batch.labels)) for batch in batches)))
     # NumPy cannot join nothing: of no batches at all an array without rows.
-    indices = np.concatenate([indices for _, indices in made] or [np.empty(0, np.int64)])
+    indices = np.concatenate([indices for _, (indices, _) in made] or [np.empty(0, np.int64)])
+    labels = np.concatenate([labels for _, (_, labels) in made] or [np.empty(0, np.int32)])
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
     order = np.argsort(indices)  # batches come in any order
-    paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
-    first = source.count("train") if split == "test" else 0
-    return EmbeddingRows(first + indices[order], np.array(paths, np.str_), vectors[order])
+    paths = [_utf8(path_of(split, index)) for index in indices[order].tolist()]
+    ids = indices[order] + (source.count("train") if split == "test" else 0)
+    splits = np.full(len(ids), split)
+    return EmbeddingRows(ids, np.array(paths, np.str_), vectors[order], splits, labels[order])
 
 
 def _utf8(name: str) -> str:
