@@ -14,6 +14,10 @@ class UserError(ValueError):
     """
 
 
+class NoSpace(UserError):
+    """A disk is full: what comes next would not fit either."""
+
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit on the size of files
 # {numbers of the system: (what must be, what to do)}
 _ADVICE: dict[tuple[int, ...], tuple[str, str]] = {

@@ -24,7 +24,7 @@ import numpy as np
 
 from tf_spot.config import Config
 from tf_spot.data.source import Source
-from tf_spot.errors import UserError
+from tf_spot.errors import NoSpace, UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.evaluation.evaluate_run import BATCH
 from tf_spot.features.pooling import Extractor
@@ -135,13 +135,14 @@ class Table:
 
         Raises:
             UserError: see `Row.finished`.
+            OSError, NoSpace: the machine does not let it write.
         """
         # Outside the guard below: a row of another command is the user's mistake, not a failed row.
         result = row.finished()
         if result is None:
             try:
                 result = row.result(work, self.on_progress)
-            except OSError:  # a full disk or a missing permission would stop every other row too
+            except (OSError, NoSpace):  # a full disk or a missing permission would stop every other row too
                 raise
             except Exception as error:
                 self.failed[row.label] = f"{type(error).__name__}: {error}"

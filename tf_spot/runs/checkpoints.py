@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_spot.errors import NO_SPACE, UserError
+from tf_spot.errors import NO_SPACE, NoSpace, UserError
 from tf_spot.storage.files import file_digest, flush
 from tf_spot.storage.json_files import Form, read_json
 
@@ -62,7 +62,7 @@ def write(
         the checkpoint's folder.
 
     Raises:
-        UserError: the disk is full; the earlier checkpoints are whole.
+        NoSpace: the disk is full; the earlier checkpoints are whole.
     """
     for left_over in folder.glob(_ASIDE + "*"):  # of an earlier process that was killed
         shutil.rmtree(left_over)
@@ -86,9 +86,9 @@ def write(
     return path
 
 
-def _no_space(folder: Path, step: int, size: int, error: OSError) -> UserError:
+def _no_space(folder: Path, step: int, size: int, error: OSError) -> NoSpace:
     earlier = _all(folder)
-    return UserError(
+    return NoSpace(
         f"a checkpoint needs {size} bytes; received: {os.strerror(error.errno or 0)}, in {folder}, at step {step}; "
         f"newest checkpoint, which is whole: {earlier[-1] if earlier else 'none yet'}; free some space and continue "
         "with --resume"
