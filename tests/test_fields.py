@@ -56,8 +56,9 @@ def test_build_makes_nested_groups_and_converts_ints_to_floats() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kin": 1}, "unknown field; allowed: name, kind, on, inner; received: kin"),
-        ({"inner": {"size": 1}}, "allowed: share, count; received: inner.size"),
+        ({"kin": 1}, "unknown field; allowed: kind, inner, on and 1 more; received: kin;"),
+        ({"inner": {"size": 1}}, "allowed: inner.share, inner.count; received: inner.size;"),
+        ({"inner": [1]}, r"inner must be fields by name; received: \[1\] \(list\)"),
         ({"kind": "c"}, "kind must be one of a, b; received: 'c'"),
         ({"inner": {"share": 1.0}}, r"inner.share must be in \[0, 1\); received: 1.0"),
         ({"inner": {"count": 0}}, "inner.count must be above 0; received: 0"),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -18,8 +20,8 @@ from types import FrameType
 from typing import NoReturn
 
 from tf_spot import __version__
-from tf_spot.commands.shared_options import INTERRUPTED, TERMINATED, USER_ERROR
-from tf_spot.errors import UserError
+from tf_spot.commands.shared_options import BROKEN_PIPE, INTERRUPTED, TERMINATED
+from tf_spot.faults import told_in_a_line
 from tf_spot.startup import QuietTensorFlow, require_tensorflow
 
 # Files of tf_spot/commands, in the order of --help.
@@ -50,30 +52,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows `tf-spot`; by default the arguments of the process.
 
     Returns:
-        the exit code: 0 done, 1 partly failed, 2 a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+        the exit code: 0 done, 1 partly failed, 2 a user's mistake or a fault of the machine, 130 after Ctrl-C, 141
+        when nobody reads the output any more, 143 after SIGTERM.
     """
-    options = build_parser().parse_args(arguments)
-    logging.basicConfig(format="%(name)s: %(message)s")
     previous = signal.signal(signal.SIGTERM, _terminate)
+    options = argparse.Namespace(debug=False)
+    _print_any_name()
     try:
-        require_tensorflow()
-        # Tests and notebooks may have imported it already: then there is nothing left to keep quiet.
-        if "tensorflow" not in sys.modules:
-            sys.meta_path.insert(0, QuietTensorFlow())
-        metrics, code = options.subcommand(options)
-    except UserError as error:
-        if options.debug:
-            traceback.print_exc()
-        print(f"tf-spot: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+        try:
+            options = build_parser().parse_args(arguments)
+            return _run(options)
+        finally:
+            sys.stdout.flush()  # here, where an error is still told
+    except BrokenPipeError:
+        _discard_output()
+        return BROKEN_PIPE
     except KeyboardInterrupt as stop:  # training's `Interrupted` too, which has the exit code of its signal
         print(f"tf-spot: {str(stop) or 'stopped by Ctrl-C'}", file=sys.stderr)
         return getattr(stop, "exit_code", INTERRUPTED)
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        told = told_in_a_line(error)
+        print(f"tf-spot: {told.line}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is the output's own disk that is full
+            _discard_output()
+        return told.code
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the subcommand and print its metrics if they are wanted; return the exit code."""
+    logging.basicConfig(format="%(name)s: %(message)s")
+    require_tensorflow()
+    # Tests and notebooks may have imported it already: then there is nothing left to keep quiet.
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, QuietTensorFlow())
+    metrics, code = options.subcommand(options)
     if options.json:
         print(json.dumps(metrics))
-    return code
+    return int(code)
+
+
+def _discard_output() -> None:
+    """Let what is left of the output go nowhere: Python writes it when it exits, and would tell the error again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_any_name() -> None:
+    """Let every name of a file be printed: what the terminal's encoding lacks is spelled out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from tf_spot import fields
 from tf_spot.errors import UserError
 from tf_spot.fields import Range
+from tf_spot.storage.json_files import DamagedFile, interpreting, read_json
 
 Fill = Literal["avg3", "global", "zero", "noise"]
 Norm = Literal["response", "batch"]
@@ -238,7 +239,7 @@ class Config:
                 nested[group][leaf] = value
             else:
                 known = [f"{g}.{k}" for g, v in nested.items() if isinstance(v, dict) for k in v]
-                raise UserError(f"unknown field; allowed: {', '.join(known)}; received: {name}; see tf_spot/config.py")
+                raise fields.unknown(name, known)
         return Config.from_dict(nested)
 
     def override(self, assignments: typing.Sequence[str]) -> Config:
@@ -265,12 +266,18 @@ class Config:
     def load(path: str | Path) -> Config:
         """Read what `to_json` wrote; a field that did not exist then has the value that it would have had."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            values = read_json(Path(path))
         except OSError as error:
             raise UserError(
                 f"a recipe is a file such as RUN/config.json; received: {path} ({error.strerror})"
             ) from None
-        return Config.from_record(json.loads(text))
+        try:
+            with interpreting(Path(path)):
+                return Config.from_record(values)
+        except DamagedFile:
+            raise
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
     @staticmethod
     def from_record(values: dict[str, Any]) -> Config:

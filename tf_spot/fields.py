@@ -8,10 +8,11 @@ Literals are choices, a nested dataclass is a group of fields.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from tf_spot.errors import UserError
@@ -78,9 +79,13 @@ def build(group: type[Group], values: Mapping[str, Any], prefix: str = "") -> Gr
         UserError: an unknown field, or a value of another type or out of its range.
     """
     known = hints(group)
-    unknown = set(values) - set(known)
-    if unknown:
-        raise UserError(f"unknown field; allowed: {', '.join(known)}; received: {prefix}{sorted(unknown)[0]}")
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"{prefix.strip('.') or 'a recipe'} must be fields by name; received: {values!r} ({type(values).__name__})"
+        )
+    others = sorted(set(values) - set(known), key=str)
+    if others:
+        raise unknown(f"{prefix}{others[0]}", [f"{prefix}{name}" for name in known])
     built: dict[str, Any] = {}
     for name, value in values.items():
         nested = dataclasses.is_dataclass(known[name])
@@ -88,6 +93,18 @@ def build(group: type[Group], values: Mapping[str, Any], prefix: str = "") -> Gr
             build(known[name], value, f"{prefix}{name}.") if nested else checked(f"{prefix}{name}", known[name], value)
         )
     return group(**built)
+
+
+def unknown(name: str, known: Sequence[str]) -> UserError:
+    """Return the error for a name that no field has; it names the nearest ones."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0)
+    # A name without its group, such as `drop_rate`, means the field of that name.
+    same = [field for field in known if field.rpartition(".")[2] == name.rpartition(".")[2]]
+    nearest = list(dict.fromkeys([*same, *near]))[:3]
+    more = f" and {len(known) - len(nearest)} more" if len(known) > len(nearest) else ""
+    return UserError(
+        f"unknown field; allowed: {', '.join(nearest)}{more}; received: {name}; docs/configuration.md lists them all"
+    )
 
 
 def check(group: object, prefix: str = "") -> None:

@@ -26,6 +26,14 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"folder:{folder}"
 
 
+@pytest.fixture
+def empty_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RUN in the current folder, which has nothing but a configuration: what is called with it is a stand-in."""
+    monkeypatch.chdir(tmp_path)
+    Path("RUN").mkdir()
+    Path("RUN", "config.json").write_text("{}")
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, spec: str) -> Path:
     """A run folder that `tf-spot train` wrote."""

@@ -24,6 +24,7 @@ def embed(monkeypatch) -> Recorder:
     return recorder
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_options_reach_the_job(embed, tmp_path, capsys) -> None:
     words = ["--layer", "conv3", "--split", "test", "--batch-size", "7", "--resume", "--strategy", "none", "--json"]
     assert main(["embed", "RUN", "--data", "photos", "--out", str(tmp_path / "x.npz"), *words]) == 0
@@ -32,6 +33,7 @@ def test_options_reach_the_job(embed, tmp_path, capsys) -> None:
     assert out.splitlines()[0].split() == ["rows", "12"] and last_line(out) == {"rows": 12, "dim": 256}
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_defaults(embed, tmp_path) -> None:
     assert main(["embed", "RUN", "--data", "photos", "--out", str(tmp_path / "x.npz"), "--strategy", "none"]) == 0
     assert embed.received("conv5", "all", 64, False)

@@ -57,6 +57,7 @@ RESULT: dict[str, Any] = {
     "task": "knn", "method": "spot", "data": "x", "metric": "accuracy", "unit": "percent", "stderr": 1.0,
     "train_images": 9, "test_images": 9, "by_layer": {"conv1": 5.0}, "value": 5.0, "mask_auc": None,
     "rivals": {"random": {"by_layer": {"conv1": 4.0}, "value": 4.0}},
+    "photos": {"train": 1_009, "test": 9}, "classes": 3, "unreadable": ["a.jpg: cut short"],
 }  # fmt: skip
 
 
@@ -75,13 +76,17 @@ def given(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
     return call
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_what_is_not_given_is_left_to_the_defaults(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert given(monkeypatch, "knn") == {
         "run": Path("RUN"), "spec": "photos", "task": "knn", "recipe": FinetuneConfig(), "seed": 0
     }  # fmt: skip
-    assert "mask AUC on test images: no mask head" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "mask AUC on test images: no mask head" in out
+    assert out.startswith("x: train 1,009 photos, test 9 photos, 3 classes, 1 unreadable\n")
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_every_option_arrives_as_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
     probe = ["--layers", "conv1,conv3", "--num-values", "40", "--pooling", "max", "--solver", "sgd", "--seed", "3"]
     call = given(monkeypatch, "linear", *probe, "--epochs", "7")
@@ -133,6 +138,7 @@ def test_words_that_cannot_be_read_end_with_2(words: list[str], says: str, capsy
     assert stop.value.code == 2 and says in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_options_of_other_tasks_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*BASE, "knn", "--patience", "3", "--strategy", "none"]) == 2
     assert "--patience goes with --task finetune" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from tf_spot.cli import main
 HITS = [{"path": "b.png", "similarity": 0.98765}, {"path": "c.png", "similarity": 0.5}]
 
 
+@pytest.mark.usefixtures("empty_run")
 def test_one_line_per_query(tmp_path, monkeypatch, capsys) -> None:
     search = Recorder({"queries": [{"query": "a.png", "learned": HITS, "random": []}]})
     monkeypatch.setattr("tf_spot.inference.neighbours.neighbours", search)

@@ -21,7 +21,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained spotter of 16 pixels in a run folder."""
     small = {"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
     config = preset("tiny").replace(**small)
-    run = Run.create(tmp_path_factory.mktemp("runs") / "run", config, {"spec": "none", "name": "none"})
+    data = {"spec": "none", "name": "none", "fingerprint": "", "counts": {}}
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", config, data)
     build_spotter(config, build_autoencoder(config)).save(run.model_path("spotter"))
     return run.path
 

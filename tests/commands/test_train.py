@@ -45,7 +45,7 @@ def test_the_plan_is_printed_as_it_becomes_known_and_whole_in_json(
     asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "run")
-    assert main(["train", "--data", "folder:mine", "--out", out, "--preset", "tiny", "--json"]) == 0
+    assert main(["train", "--data", f"folder:{tmp_path}", "--out", out, "--preset", "tiny", "--json"]) == 0
     printed = capsys.readouterr()
     assert [line.split(maxsplit=1) for line in printed.err.splitlines()] == [
         ["data", "mine (folder:mine)"],
@@ -59,12 +59,13 @@ def test_the_plan_is_printed_as_it_becomes_known_and_whole_in_json(
 
 
 def test_options_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:
-    words = ["--set", "game.drop_rate=0.3", "--recompute", "--strict", "--autoencoder", "other", "--strategy", "none"]
-    words += ["--cache", "host"]
+    other = Run.create(tmp_path / "other", preset("tiny"), {}).path
+    words = ["--set", "game.drop_rate=0.3", "--recompute", "--strict", "--autoencoder", str(other)]
+    words += ["--strategy", "none", "--cache", "host"]
     assert main(["train", "--data", "photos", "--out", str(tmp_path / "run"), "--preset", "tiny", *words]) == 0
     assert asked["config"] == preset("tiny").replace(**{"game.drop_rate": 0.3, "training.recompute": True})
     assert (asked["spec"], asked["strict"], asked["resume"], asked["cache"]) == ("photos", True, False, "host")
-    assert asked["autoencoder"] == Path("other") and asked["strategy"].num_replicas_in_sync == 1
+    assert asked["autoencoder"] == other and asked["strategy"].num_replicas_in_sync == 1
 
 
 def test_a_warm_start_and_an_extension_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from tf_spot.cli import main
 def test_metrics_are_printed(tmp_path, monkeypatch, capsys) -> None:
     verify = Recorder({"artifact": "model.onnx", "share": 0.123456789})
     monkeypatch.setattr("tf_spot.exporters.verify", verify)
+    (tmp_path / "manifest.json").touch()
     assert main(["verify", str(tmp_path), "--json"]) == 0
     assert verify.received(tmp_path)
     out = capsys.readouterr().out

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.odd_files import ODD
 from tf_spot.data import images
 from tf_spot.data.images import BadImage, read_image
+from tf_spot.data.memory_budget import MemoryBudget
 
 SIZE = 64
 RED, WHITE = (200, 40, 20), (255, 255, 255)
@@ -146,3 +148,75 @@ def test_any_damaged_byte_gives_a_photo_or_bad_image(tmp_path):
 
 def test_extensions_are_those_promised():
     assert {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"} <= set(images.EXTENSIONS)
+
+
+def test_formats_are_those_documented_whatever_the_name(tmp_path):
+    """Pillow would also read these, and start Ghostscript for EPS."""
+    picture = Image.new("RGB", (8, 6), RED)
+    for kind in ("TIFF", "PCX", "JPEG2000", "AVIF", "EPS", "PPM", "ICO"):
+        picture.save(tmp_path / "a.jpg", format=kind)
+        with pytest.raises(BadImage, match="cannot identify it as JPEG, PNG, GIF, BMP, WEBP"):
+            read_image(tmp_path / "a.jpg", SIZE)
+    assert {kind.lower() for kind in images.FORMATS} <= {name.strip(".") for name in images.EXTENSIONS}
+
+
+def test_a_photo_of_several_pictures_gives_its_first(tmp_path):
+    """MPO, which many phones and cameras write as .jpg."""
+    second = Image.new("RGB", (8, 6))
+    Image.new("RGB", (8, 6), RED).save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    assert np.abs(read_image(tmp_path / "a.jpg", SIZE).astype(int) - RED).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_is_bad_and_not_waited_for(kind, tmp_path):
+    ODD[kind](tmp_path / "x.jpg")
+    with pytest.raises(BadImage, match="not a regular file"):
+        read_image(tmp_path / "x.jpg", SIZE)
+
+
+def test_a_large_file_is_refused_unread(tmp_path):
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no room
+    with pytest.raises(BadImage, match="536,870,913 bytes, more than 536,870,912"):
+        read_image(tmp_path / "a.jpg", SIZE)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bytes_per_pixel"), [("L", 5), ("I;16", 6), ("RGB", 8), ("RGBA", 8), ("P", 5), ("1", 5)]
+)
+def test_what_decoding_takes_is_held(mode, bytes_per_pixel, tmp_path, monkeypatch):
+    budget = MemoryBudget(8 * 6 * bytes_per_pixel)
+    monkeypatch.setattr(images, "DECODING", budget)
+    save(tmp_path / "a.png", mode, 0 if mode not in ("RGB", "RGBA") else (0,) * len(mode))
+    held = []
+    monkeypatch.setattr(images, "_to_rgb", lambda image: held.append(budget._free) or image.convert("RGB"))
+    read_image(tmp_path / "a.png", SIZE)
+    assert held == [0] and budget._free == budget.total
+    monkeypatch.setattr(images, "DECODING", MemoryBudget(budget.total - 1))
+    with pytest.raises(BadImage, match=f"{budget.total:,} bytes of memory to decode, more than {budget.total - 1:,}"):
+        read_image(tmp_path / "a.png", SIZE)
+
+
+def test_what_the_decoders_hold_themselves_counts(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", progressive=True)
+    Image.new("RGB", (40, 30)).save(tmp_path / "b.jpg")
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.webp")
+    needed = {}
+    for name in ("a.jpg", "b.jpg", "a.webp"):
+        with Image.open(tmp_path / name) as opened:
+            needed[name] = images._decoder_bytes(opened)
+    assert needed == {"a.jpg": 6 * 1200, "b.jpg": 0, "a.webp": 12 * 1200}
+
+
+def test_strips_are_the_whole(tmp_path, monkeypatch):
+    """Conversions strip by strip change no pixel, wherever a strip ends."""
+    random = np.random.default_rng(0)
+    deep = Image.fromarray(random.integers(0, 2**16, (13, 7), np.uint16))
+    clear = Image.fromarray(random.integers(0, 256, (13, 7, 4), np.uint8), "RGBA")
+    palette = Image.fromarray(random.integers(0, 256, (13, 7, 3), np.uint8)).quantize(8)
+    for name, picture, options in (("16", deep, {}), ("a", clear, {}), ("p", palette, {"transparency": 3})):
+        picture.save(tmp_path / f"{name}.png", **options)
+        whole = read_image(tmp_path / f"{name}.png", SIZE)
+        monkeypatch.setattr(images, "_STRIP_PIXELS", 30)
+        np.testing.assert_array_equal(read_image(tmp_path / f"{name}.png", SIZE), whole)
+        monkeypatch.undo()

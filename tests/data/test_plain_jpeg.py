@@ -82,7 +82,7 @@ def test_missing_and_empty_files_are_left_to_pillow(tmp_path: Path) -> None:
 
 def test_too_many_pixels_are_left_to_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo().save(tmp_path / "a.jpg")
-    monkeypatch.setattr("tf_spot.data.plain_jpeg.MAX_PIXELS", 48 * 61 - 1)
+    monkeypatch.setattr("tf_spot.data.plain_jpeg.PLAIN_PIXELS", 48 * 61 - 1)
     assert quickly(tmp_path / "a.jpg") is None
 
 

@@ -98,3 +98,10 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         opened(f"{folder} + {folder}")
     with pytest.raises(UserError, match="unknown data source; .*list:FILE; received: 'nowhere'"):
         opened("nowhere")
+
+
+def test_paths_are_unique_over_both_splits(labelled: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a" / "mine" / "test" / "ant", 10)
+    source = opened(" + ".join(labelled))
+    assert source.photo_path("train", 0) == "train/mine-1/ant/010.png"
+    assert source.photo_path("test", 0) == "test/mine-1/ant/010.png"

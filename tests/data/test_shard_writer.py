@@ -262,3 +262,24 @@ def test_a_large_source_packs_and_trains_in_constant_memory(tmp_path):
         assert found == count
     growth = np.subtract(peaks[200_000], peaks[4_000])  # MiB, after packing and after training
     assert growth.max() < 200_000 * 200 / 2**20, peaks
+
+
+def test_a_second_pack_into_the_folder_is_refused(photos, tmp_path):
+    source, refused = opened(f"folder:{photos}"), []
+
+    def second(done, total, text):
+        with pytest.raises(UserError, match="only one pack at a time"):
+            pack(source, tmp_path / "out", workers=1)
+        refused.append(done)
+
+    index = pack(source, tmp_path / "out", shard_mb=0.004, workers=1, on_progress=second)
+    assert refused and not verify(tmp_path / "out") and index["splits"] == {"train": 20, "test": 6}
+    assert not (tmp_path / "out" / ".lock").exists()
+    assert opened(f"shards:{tmp_path / 'out'}").photo_path("test", 0).startswith("test/")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"name": 1}'])
+def test_a_damaged_record_of_a_shard_is_made_anew(photos, tmp_path, damage):
+    index = pack(opened(f"folder:{photos}"), tmp_path / "out")
+    (tmp_path / "out" / "train-00000-of-00001.json").write_text(damage)
+    assert pack(opened(f"folder:{photos}"), tmp_path / "out") == index

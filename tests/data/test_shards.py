@@ -13,6 +13,7 @@ from PIL import Image
 
 from tf_spot.data import load
 from tf_spot.data.shard_writer import pack, verify
+from tf_spot.data.shards import FORMAT, INDEX
 from tf_spot.errors import UserError
 
 
@@ -159,3 +160,25 @@ def test_an_index_that_names_files_elsewhere_is_refused(packed, tmp_path, field:
     for read in (lambda: load(f"shards:{copy}", image_size=8), lambda: verify(copy)):
         with pytest.raises(UserError, match="paths in index.json of .* stay inside it; received: .*" + path):
             read()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda index: index["shards"][0].update(bytes="9"),
+            r"shards\[0\].bytes must be a whole number, not text",
+        ),
+        (lambda index: index["shards"][0].pop("places"), r"which lacks shards\[0\].places"),
+        (lambda index: index.update(splits=[]), "where splits must be an object, not a list"),
+        (lambda index: index.update(class_names=3), "where class_names must be a list or null"),
+    ],
+)
+def test_an_index_of_another_form_is_named(tmp_path, change, says):
+    entry = dict.fromkeys(("name", "split", "sha256", "places", "places_sha256"), "x")
+    index = {"format": FORMAT, "source": "x", "class_names": None, "splits": {"train": 1}}
+    index["shards"] = [entry | {"bytes": 1, "places_bytes": 1}]
+    change(index)
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(UserError, match=f"received: .*index.json, .*{says}"):
+        load(f"shards:{tmp_path}", image_size=8)

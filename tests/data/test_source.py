@@ -19,7 +19,7 @@ from tf_spot.errors import UserError
 
 @pytest.mark.parametrize("spec", ["", "photo", "photos:x", "folder", "folder:", "zip:a"])
 def test_unknown_forms(spec):
-    forms = "photos, folder:PATH, stl10:PATH, places:PATH, tfds:NAME, shards:PATH"
+    forms = "photos, folder:PATH, stl10:PATH, places:PATH, tfds:NAME, shards:PATH, list:FILE"
     with pytest.raises(UserError, match=f"allowed: {forms}; received"):
         load(spec, image_size=8)
 
@@ -38,8 +38,8 @@ def test_bad_files_are_left_out_of_evaluation_and_listed_once(tmp_path):
     for _ in range(2):
         ((images, labels),) = source.labelled("train", 8)
         assert levels([images]) == [2, 3] and labels.numpy().tolist() == [0, 1]
-    assert [line.split(": ")[0] for line in sorted(source.bad_files)] == ["a/001.png", "b/gone.png"]
-    assert "cannot identify image file" in sorted(source.bad_files)[0]
+    assert [line.split(": ")[0] for line in sorted(source.bad_files)] == ["train/a/001.png", "train/b/gone.png"]
+    assert "cannot identify it as JPEG, PNG" in sorted(source.bad_files)[0]
     assert source.count("train") == 4
 
 
@@ -197,3 +197,39 @@ def test_chunks_are_the_same_wherever_they_begin(tmp_path: Path) -> None:
 
     assert indices(0) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
     assert indices(4) == indices(0)[1:]
+
+
+@pytest.mark.parametrize("image_size", [(32, 32), "64", 0, 1.5, True, None])
+def test_an_image_size_is_a_whole_number(image_size):
+    with pytest.raises(UserError, match="image_size must be a whole number of pixels, 1 or more; received: "):
+        load("photos", image_size=image_size)
+
+
+def test_a_spec_is_text_and_photos_beside_a_folder_of_that_name_are_the_bundled_ones(tmp_path, monkeypatch, caplog):
+    with pytest.raises(UserError, match=r"must be text such as 'folder:PATH'; received: PosixPath"):
+        load(tmp_path, image_size=8)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "photos", 1)
+    assert load("photos", image_size=8).name == "photos"
+    assert "--data photos is the bundled set; the folder photos/ here is folder:photos" in caplog.text
+
+
+def test_bad_photos_of_two_splits_may_share_a_name(tmp_path):
+    for split in ("train", "test"):
+        for name in "ab":
+            write(tmp_path / split / name, 1, 2)
+        (tmp_path / split / "a" / "001.png").write_bytes(b"broken")
+    source = open_folder(tmp_path)
+    source_check = pytest.raises(UserError, match="2 cannot be read")
+    with source_check:
+        source.check()
+    assert [line.split(": ")[0] for line in source.bad_files] == ["train/a/001.png", "test/a/001.png"]
+
+
+def test_a_name_cannot_forge_a_line(tmp_path):
+    write(tmp_path, 1)
+    (tmp_path / "a.png: fine\nb\x1b[2J.png").write_bytes(b"broken")
+    source = open_folder(tmp_path)
+    list(source.images("train", 2))
+    (line,) = source.bad_files
+    assert line.startswith("a.png: fine\\nb\\x1b[2J.png: cannot identify") and line.isprintable()

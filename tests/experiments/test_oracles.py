@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tf_spot.config import preset
-from tf_spot.experiments.oracles import make_oracle
+from tf_spot.errors import UserError
+from tf_spot.experiments.oracles import make_oracle, make_tuner
+from tf_spot.experiments.search_space import ORACLES
 
 CONFIG = preset("tiny").replace(**{"training.seed": 1})
 
@@ -43,3 +47,30 @@ def test_trials_are_at_most(kind: str, trials: int) -> None:
 def test_hyperband_trains_the_whole_recipe_at_most() -> None:
     config = CONFIG.replace(**{"training.spotter_steps": 120, "training.steps_per_epoch": 10})
     assert make_oracle("hyperband", ["drop_rate"], None, config).max_epochs == 12
+
+
+@pytest.mark.parametrize("kind", ORACLES)
+def test_a_trial_that_was_stopped_goes_on_with_its_own_values(kind: str, tmp_path: Path) -> None:
+    """The first of all too, before which Keras Tuner saves nothing of its own; its run folder is there already."""
+    seen: list[dict[str, Any]] = []
+
+    def stop(trial: Any) -> list[float]:
+        seen.append(dict(trial.hyperparameters.values))
+        raise KeyboardInterrupt
+
+    def finish(trial: Any) -> list[float]:
+        seen.append(dict(trial.hyperparameters.values))
+        return [0.5]
+
+    for objectives in (stop, finish):
+        with contextlib.suppress(KeyboardInterrupt):
+            make_tuner(make_oracle(kind, ["drop_rate"], 2, CONFIG), tmp_path, objectives).search()
+    assert seen[0] == seen[1] != seen[2] and "game.drop_rate" in seen[0]
+
+
+def test_a_damaged_search_is_told_in_one_line(tmp_path: Path) -> None:
+    oracle = make_oracle("random", ["drop_rate"], 2, preset("tiny"))
+    make_tuner(oracle, tmp_path, lambda trial: [0.5]).search()
+    (tmp_path / "search" / "oracle.json").write_text("{")
+    with pytest.raises(UserError, match="received: .*search, JSONDecodeError"):
+        make_tuner(make_oracle("random", ["drop_rate"], 2, preset("tiny")), tmp_path, lambda trial: [0.5])

@@ -12,7 +12,7 @@ import keras
 import pytest
 
 from tf_spot.config import preset
-from tf_spot.errors import UserError
+from tf_spot.errors import NoSpace, UserError
 from tf_spot.experiments.table import (
     Row,
     Table,
@@ -100,6 +100,19 @@ def test_a_row_that_fails_does_not_stop_the_others_and_is_tried_again(tmp_path: 
     table = Table()
     table.add(row, work)
     assert table.results == {"a": [{"value": 1}]} and not table.failed
+
+
+@pytest.mark.parametrize("fault", [NoSpace("a checkpoint needs 9 bytes"), PermissionError(13, "Permission denied")])
+def test_a_fault_of_the_machine_stops_the_table(tmp_path: Path, fault: Exception) -> None:
+    """Every other row would meet it too."""
+
+    def work(on_progress: Any) -> Any:
+        raise fault
+
+    table = Table()
+    with pytest.raises(type(fault)):
+        table.add(make_row(tmp_path), work)
+    assert not table.failed and not (tmp_path / "a-3").exists()
 
 
 def test_an_interruption_is_no_failure(tmp_path: Path) -> None:

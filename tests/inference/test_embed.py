@@ -30,6 +30,8 @@ def rows(path: Path) -> dict[str, np.ndarray]:
         "id": table["id"].to_numpy(),
         "path": np.array(table["path"].to_pylist()),
         "embedding": np.array(table["embedding"].to_pylist(), np.float32),
+        "split": np.array(table["split"].to_pylist()),
+        "label": np.array(table["label"].to_pylist()),
     }
 
 
@@ -40,12 +42,14 @@ def test_a_row_is_the_average_of_conv5(config, run, photos, whole):
     found = rows(whole)
     assert found["id"].tolist() == [i for i in range(27) if i != 6]
     assert found["path"][[0, 5, 6, 21, 25]].tolist() == [
-        "ant/00.png",
-        "ant/05.png",
-        "ant/07.png",
-        "ant/00.png",
-        "bee/01.png",
+        "train/ant/00.png",
+        "train/ant/05.png",
+        "train/ant/07.png",
+        "test/ant/00.png",
+        "test/bee/01.png",
     ]
+    assert found["split"].tolist() == ["train"] * 21 + ["test"] * 5
+    assert found["label"].tolist() == ["ant"] * 10 + ["bee"] * 11 + ["ant"] * 3 + ["bee"] * 2
     images = [image for split in ("train", "test") for (image,) in source.images(split, 1)]
     expected = [backbone(image[None])["conv5"].numpy()[0].mean((0, 1)) for image in images]
     np.testing.assert_allclose(found["embedding"], expected, rtol=1e-4, atol=1e-5)
@@ -202,3 +206,51 @@ def test_the_verb(run, photos, whole, tmp_path, capsys):
     np.testing.assert_array_equal(rows(out)["path"], rows(whole)["path"])
     np.testing.assert_allclose(rows(out)["embedding"], rows(whole)["embedding"], rtol=1e-5, atol=1e-6)
     assert main(["embed", str(run), "--data", f"folder:{photos}", "--out", str(tmp_path / "x.csv")]) == 2
+
+
+def test_a_second_job_for_the_same_file_is_refused(run, photos, whole, tmp_path):
+    """Both would write their rows into the same chunks."""
+    out, refused = tmp_path / "all.parquet", []
+
+    def second(done, total, text):
+        with pytest.raises(UserError, match=f"only one embedding at a time .*received: {out}, which another"):
+            embed(run, f"folder:{photos}", out, layer="conv1", resume=True)
+        refused.append(done)
+
+    embed(run, f"folder:{photos}", out, batch_size=4, chunk=8, on_progress=second)
+    assert refused and out.read_bytes() == whole.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["all.parquet"]
+
+
+def test_parts_of_other_images_are_not_taken(run, photos, tmp_path):
+    """As another configuration of the same weights would have made them."""
+    out = tmp_path / "all.parquet"
+    with pytest.raises(Stop):
+        embed(run, f"folder:{photos}", out, batch_size=4, chunk=8, on_progress=stop_after(8))
+    record = tmp_path / ".all.parquet.parts" / "job.json"
+    job = json.loads(record.read_text())
+    job["images"][1]["center_crop"] = 0.5
+    record.write_text(json.dumps(job))
+    with pytest.raises(UserError, match="another images"):
+        embed(run, f"folder:{photos}", out, batch_size=4, chunk=8, resume=True)
+
+
+def test_a_damaged_part_is_made_anew(run, photos, whole, tmp_path):
+    out = tmp_path / "all.parquet"
+    with pytest.raises(Stop):
+        embed(run, f"folder:{photos}", out, batch_size=4, chunk=8, on_progress=stop_after(16))
+    part = tmp_path / ".all.parquet.parts" / "train-000000.npz"
+    part.write_bytes(part.read_bytes()[:-100])
+    embed(run, f"folder:{photos}", out, batch_size=4, chunk=8, resume=True)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_photos_without_a_row_are_named(run, photos, tmp_path, caplog):
+    embed(run, f"folder:{photos}", tmp_path / "a.npz")
+    assert "1 photo is left out, as they cannot be read: train/ant/06.png" in caplog.text
+
+
+def test_a_name_of_the_greatest_length(run, photos, tmp_path):
+    out = tmp_path / ("é" * 125 + ".npz")
+    assert embed(run, f"folder:{photos}", out, split="test")["rows"] == 5
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]

@@ -11,7 +11,6 @@ import pytest
 
 from tf_spot.config import PAPER, Config
 from tf_spot.errors import UserError
-from tf_spot.exporters.manifest import REQUIRED_KEYS
 from tf_spot.features.pooling import averaged
 from tf_spot.inference.embedder import Embedder, open_embedder
 from tf_spot.runs.load import load_spotter
@@ -57,6 +56,8 @@ def test_other_layers_and_other_exported_parts_are_refused(run: Path, tmp_path: 
         open_embedder(run, "conv9")
     with pytest.raises(UserError, match="a run folder holds config.json"):
         open_embedder(tmp_path)
-    (tmp_path / "manifest.json").write_text(json.dumps(dict.fromkeys(REQUIRED_KEYS, {}) | {"part": "spotter"}))
+    manifest = dict.fromkeys(("format", "quantization", "artifact"), "") | dict.fromkeys(("class_names", "config"))
+    manifest |= {"parity": {}, "reference_parity": {}, "inputs": {"images": {"shape": [], "trained_size": 16}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"part": "spotter"}))
     with pytest.raises(UserError, match="needs the exported part `features`"):
         open_embedder(tmp_path)

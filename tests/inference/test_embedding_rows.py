@@ -39,20 +39,22 @@ def embedder() -> Embedder:
 def test_rows_are_in_the_order_of_the_photos(embedder: Embedder, source: Source) -> None:
     rows = rows_of(embedder, source, "train", source.in_any_order("train", 2))
     assert rows.id.tolist() == [0, 1, 2, 3, 4]
-    assert rows.path.tolist() == ["a/0.png", "a/2.png", "a/4.png", "b/1.jpg", "b/3.jpg"]
-    assert rows.split.tolist() == ["train"] * 5 and rows.label.tolist() == [0, 0, 0, 1, 1]
+    assert rows.path.tolist() == [f"train/{name}" for name in ("a/0.png", "a/2.png", "a/4.png", "b/1.jpg", "b/3.jpg")]
+    assert rows.split.tolist() == ["train"] * 5 and rows.label.tolist() == ["a", "a", "a", "b", "b"]
     np.testing.assert_allclose(rows.embedding[:, 0], [0, 40, 80, 20, 60], atol=1e-3)
 
 
 def test_ids_of_test_photos_come_after_those_of_training(embedder: Embedder, source: Source) -> None:
     rows = rows_of(embedder, source, "test", source.in_any_order("test", 2))
     assert rows.id.tolist() == [5, 6, 7]
+    assert rows.split.tolist() == ["test"] * 3 and rows.label.tolist() == ["a", "a", "b"]
+    assert rows.path.tolist() == ["test/a/0.png", "test/a/2.png", "test/b/1.jpg"], "no photo of train has this path"
     np.testing.assert_allclose(rows.embedding[:, 0], [100, 140, 120], atol=1e-3)
 
 
 def test_no_photos_are_no_rows(embedder: Embedder, source: Source) -> None:
     rows = rows_of(embedder, source, "train", [])
-    assert len(rows.id) == len(rows.path) == len(rows.embedding) == 0
+    assert [len(column) for column in rows] == [0] * 5
 
 
 def test_bytes_of_a_name_that_are_not_utf_8_are_spelled_out(embedder: Embedder, tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_bytes_of_a_name_that_are_not_utf_8_are_spelled_out(embedder: Embedder, 
     os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/\xe9t\xe9.png")
     source = load(f"folder:{tmp_path}", image_size=8)
     rows = rows_of(embedder, source, "train", source.in_any_order("train", 2))
-    assert rows.path.tolist() == ["\\xe9t\\xe9.png"]
+    assert rows.path.tolist() == ["\\xe9t\\xe9.png"] and rows.label.tolist() == [""], "a folder without classes"
 
 
 def test_splits_that_are_meant(source: Source, tmp_path: Path) -> None:

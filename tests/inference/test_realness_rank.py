@@ -36,7 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_on(folder: Path, spec: str, held_out_share: float = 0.5) -> Run:
     config = CONFIG.replace(**{"data.held_out_share": held_out_share})
-    return Run.create(folder / "run", config, {"spec": spec, "name": "x"})
+    return Run.create(folder / "run", config, {"spec": spec, "name": "x", "fingerprint": "", "counts": {}})
 
 
 def test_held_out_photos_have_the_scores_that_their_files_have(

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from tests.support.small_networks import NORM, discriminator, narrow, parameters
+from tf_spot.errors import UserError
 from tf_spot.models.backbones import AlexNet
+from tf_spot.models.discriminator import Discriminator
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,19 @@ def test_dropout_needs_a_step() -> None:
     plain, first, second = (model(images, training=True, step=step)["realness_logits"] for step in (None, 0, 1))
     np.testing.assert_array_equal(plain, model(images, training=True)["realness_logits"])
     assert np.any(plain != first) and np.any(first != second)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"image_size": "64"}, "data.image_size must be int; received: '64'"),
+        ({"image_size": (64, 64)}, "data.image_size must be int"),
+        ({"width": 0}, "network.width must be above 0; received: 0"),
+        ({"fc_units": 1.5}, "network.fc_units must be int; received: 1.5"),
+        ({"backbone": "ConvNeXtTiny"}, "a backbone must be one of .*; received: 'ConvNeXtTiny'"),
+        ({"backbone": None}, "a backbone must be one of .*; received: None"),
+    ],
+)
+def test_values_of_a_wrong_type_are_named(settings, says) -> None:
+    with pytest.raises(UserError, match=says):
+        Discriminator(**settings)

@@ -9,6 +9,8 @@ import pytest
 
 from tf_spot.errors import UserError
 from tf_spot.runs import checkpoints
+from tf_spot.storage.files import file_digest
+from tf_spot.storage.json_files import NUMBER
 
 
 def write(folder, step, keep=2):
@@ -126,3 +128,38 @@ def test_no_room_leaves_the_checkpoint_before_whole_and_says_so(tmp_path, size):
 def test_no_room_needed_leaves_nothing_behind_but_the_checkpoint(tmp_path):
     path = checkpoints.write(tmp_path, 7, {}, lambda weights: open(weights, "wb").close(), 2, 1_000_000)
     assert names(path) == sorted([checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.SUMS])
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("{}", "lacks step"), ("[]", "must be an object"), ('{"step": "14", "seconds": 1}', "must be a whole number"),
+     ('{"step": 14}', "lacks seconds"), ('{"step": 7, "seconds": 1}', "of step 7"), ("{", "no JSON")],
+)  # fmt: skip
+def test_a_state_that_was_altered_with_its_sum_is_damage(tmp_path, state, says):
+    write(tmp_path, 7)
+    path = write(tmp_path, 14)
+    (path / checkpoints.STATE).write_text(state)
+    sums = (f"{file_digest(path / name)}  {name}\n" for name in (checkpoints.WEIGHTS, checkpoints.STATE))
+    (path / checkpoints.SUMS).write_text("".join(sums))
+    good, damaged = checkpoints.newest_good(tmp_path, {"seconds": NUMBER})
+    assert good.step == 7 and "step-00000014" in damaged[0] and says in damaged[0]
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    """A stray file is neither read, nor counted among those to keep, nor removed."""
+    write(tmp_path, 7)
+    (tmp_path / "step-99999999").touch()
+    (tmp_path / "step-old").mkdir()
+    write(tmp_path, 14)
+    assert checkpoints.newest_good(tmp_path)[0].step == 14
+    checkpoints.drop_after(tmp_path, 14)
+    assert names(tmp_path) == ["step-00000007", "step-00000014", "step-99999999", "step-old"]
+
+
+def test_an_empty_folder_with_the_name_of_a_later_step_is_damage(tmp_path):
+    write(tmp_path, 7)
+    (tmp_path / "step-99999999").mkdir()
+    good, damaged = checkpoints.newest_good(tmp_path)
+    assert good.step == 7 and "step-99999999: unreadable" in damaged[0]
+    checkpoints.drop_after(tmp_path, 7)
+    assert names(tmp_path) == ["step-00000007"]

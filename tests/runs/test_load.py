@@ -1,5 +1,8 @@
 """What a run has trained, loaded from its files or its checkpoints; what does not fit is refused."""
 
+import os
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -118,3 +121,54 @@ def test_all_optimizers_of_a_model_are_found():
     assert {type(o).__name__ for o in optimizers(model)} == {"SGD", "Adam"}
     model.first = model.optimizer
     assert len(optimizers(model)) == 2, "one of them has two names"
+
+
+@pytest.fixture
+def whole(unfinished, finished, tmp_path):
+    """A run with both stages' files and checkpoints, to be damaged."""
+    shutil.copytree(unfinished.path, tmp_path / "whole")
+    for stage in ("autoencoder", "spotter"):
+        shutil.copy(finished.model_path(stage), tmp_path / "whole")
+    return Run(tmp_path / "whole")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def spoil(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, spoil, lambda path: path.write_bytes(b""), lambda path: path.write_text("text")]
+)
+def test_a_damaged_model_gives_way_to_the_checkpoint_and_is_told(damage, whole, spotter, images, caplog):
+    for stage in ("autoencoder", "spotter"):
+        damage(whole.model_path(stage))
+    np.testing.assert_array_equal(load_autoencoder(whole)(images), spotter.autoencoder(images))
+    np.testing.assert_array_equal(load_spotter(whole).backbone(images)["conv5"], spotter.backbone(images)["conv5"])
+    for stage in ("autoencoder", "spotter"):
+        assert f"{stage}.keras, not to be loaded: " in caplog.text
+    assert "the newest good checkpoint of the run is taken instead" in caplog.text
+
+
+def test_a_damaged_model_without_a_checkpoint_is_told_in_one_line(whole):
+    shutil.rmtree(whole.path / "checkpoints")
+    cut(whole.model_path("spotter"))
+    with pytest.raises(
+        UserError, match="must be as it was saved; received: .*spotter.keras, not to be loaded: "
+    ) as caught:
+        load_spotter(whole)
+    assert "\n" not in str(caught.value)
+    (whole.path / "classifier.keras").write_text("text")
+    with pytest.raises(UserError, match="classifier.keras, not to be loaded: .*tf-spot evaluate .* --task finetune"):
+        load_classifier(whole)
+
+
+def test_a_fifo_in_place_of_a_model_is_not_waited_for(whole):
+    whole.model_path("spotter").unlink()
+    os.mkfifo(whole.model_path("spotter"))
+    assert load_spotter(whole).count_params()  # from the checkpoint

@@ -8,7 +8,7 @@ from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.runs.run import Run
 
-CONFIG = preset("tiny")
+CONFIG = preset("tiny").replace(**{"training.spotter_steps": 600})
 DATA = {"spec": "folder:a", "name": "a", "fingerprint": "1f", "counts": {"train": 7}}
 
 
@@ -128,3 +128,53 @@ def test_paths_of_a_run(tmp_path):
     assert run.checkpoints("spotter") == tmp_path / "checkpoints" / "spotter"
     assert run.model_path("autoencoder") == tmp_path / "autoencoder.keras"
     assert run.picture_path("spotter", 7) == tmp_path / "pictures" / "spotter-0007.png"
+
+
+def test_bad_files_of_all_sessions_are_kept_sorted(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    run.add_bad_files([])
+    assert (tmp_path / "bad_files.txt").read_text() == ""
+    run.add_bad_files(["b.jpg: cut short", "a.jpg: empty"])
+    run.add_bad_files(["c.jpg: empty", "a.jpg: empty"])
+    assert (tmp_path / "bad_files.txt").read_text() == "a.jpg: empty\nb.jpg: cut short\nc.jpg: empty\n"
+    (tmp_path / "bad_files.txt").write_bytes(b"\xff\n")
+    run.add_bad_files(["a.jpg: empty"])
+    assert (tmp_path / "bad_files.txt").read_text() == "\\xff\na.jpg: empty\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("data.json", b'{"spec": "x"', lambda run: run.data),
+        ("data.json", b'{"spec": "x", "name": "x", "counts": {}}', lambda run: run.data),
+        ("versions.json", b'{"command": "train"}', lambda run: run.versions),
+        ("config.json", b"[]", lambda run: run.config),
+        ("config.json", b'{"game": {"drop_rate": "high"}}', lambda run: run.config),
+        ("metrics.jsonl", b"\0\0\n", lambda run: run.metrics()),
+        ("metrics.jsonl", b"[1]\n", lambda run: run.metrics()),
+        ("metrics.jsonl", b'{"stage": "spotter", "step": 3}\n', lambda run: run.spent()),
+        ("metrics.jsonl", b'{"stage": "third", "step": 3}\n', lambda run: run.truncate_metrics("spotter", 3)),
+        ("autoencoder.json", b'{"images_seen": 3}', lambda run: run.spent()),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, read):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=name) as caught:
+        read(run)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("manifest.json", "an exported model"), ("settings.json", "a table or a search"), ("index.json", "packed photos"),
+     ("notes.txt", "which has none")],
+)  # fmt: skip
+def test_another_folder_is_called_by_its_name(tmp_path, name, kind):
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"holds config.json; received: .*, .*{kind}"):
+        Run(tmp_path)
+    with pytest.raises(UserError, match=", a file; make one"):
+        Run(tmp_path / name)
+    with pytest.raises(UserError, match=", which is missing; make one"):
+        Run(tmp_path / "absent")

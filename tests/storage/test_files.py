@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tf_spot.storage.files import append_line, file_digest, flush, read_lines, write_file, write_json, write_text
+from tf_spot.storage.json_files import DamagedFile
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +29,23 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     write_text(path, "new")
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_write_that_fails_leaves_no_file_and_no_folder(tmp_path):
+    def fail(aside):
+        aside.write_text("half")
+        raise OSError("disk full")
+
+    (tmp_path / "kept").mkdir()
+    for path in (tmp_path / "kept" / "file.txt", tmp_path / "made" / "for" / "file.txt"):
+        with pytest.raises(OSError, match="disk full"):
+            write_file(path, fail)
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["kept"]
+
+
+def test_a_name_of_the_greatest_length_is_written(tmp_path):
+    write_text(tmp_path / ("é" * 127), "content")
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["content"]
 
 
 def test_folders_are_made_and_json_ends_with_a_line_break(tmp_path):
@@ -110,3 +128,35 @@ def test_the_digest_is_sha256(tmp_path):
     """The digest of "abc", from FIPS 180-2, appendix B.1."""
     (tmp_path / "abc").write_text("abc")
     assert file_digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_line_follows_whole_lines_only(tmp_path):
+    """Else the rest of a line that a kill cut short would spoil the next one."""
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2')
+    append_line(path, {"step": 3})
+    assert read_lines(path) == [{"step": 1}, {"step": 3}]
+    path.write_text('{"step"')
+    append_line(path, {"step": 4})
+    assert read_lines(path) == [{"step": 4}]
+
+
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path):
+    """The limit on the size of files stands for the end of a disk."""
+    append_line(tmp_path / "lines.jsonl", {"step": 1})
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from tf_spot.storage.files import append_line\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "append_line(Path(sys.argv[1]), {'step': 2, 'text': 'longer'})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "lines.jsonl")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert "File too large" in done.stderr
+    assert (tmp_path / "lines.jsonl").read_text() == '{"step": 1}\n'
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0", b"\xff\xfe", b"[1]", b"{}", b""])
+def test_a_damaged_line_is_named(tmp_path, line):
+    (tmp_path / "lines.jsonl").write_bytes(b'{"step": 1}\n' + line + b"\n")
+    with pytest.raises(DamagedFile, match="lines.jsonl, line 2, "):
+        read_lines(tmp_path / "lines.jsonl", {"step": int})

@@ -194,3 +194,19 @@ def test_checkpoint_state_names_the_stage_and_the_seconds(tmp_path):
     good, _ = checkpoints.newest_good(stage.folder)
     assert (good.step, good.state["stage"]) == (TOTAL, "spotter")
     assert good.state["seconds"] == position.seconds > 0
+
+
+def test_bad_files_are_listed_whenever_a_checkpoint_is_due(tmp_path):
+    """Photos read before a checkpoint are not read again after a kill."""
+
+    class Source:
+        @property
+        def bad_files(self):
+            return [f"{position.step:02}.jpg: bad"]
+
+    run = ToyStage(tmp_path).run
+    position = Position("spotter", total_steps=10, steps_per_epoch=5, batch_size=2, checkpoint_steps=3)
+    record = cb.RecordBadFiles(position, run, Source())
+    for position.step in range(1, 11):
+        record.at_safe_point()
+    assert (run.path / "bad_files.txt").read_text() == "03.jpg: bad\n06.jpg: bad\n09.jpg: bad\n10.jpg: bad\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.config import ABLATIONS, PRESETS, preset
+from tf_spot.storage.spec import parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
@@ -25,6 +26,7 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
+    parse_specs(options.data)
     # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.experiments.ablation import ablate, format_ablation
     from tf_spot.progress import show_progress

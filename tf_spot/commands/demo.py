@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
 from tf_spot.config import Config, preset
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress, show_progress
+from tf_spot.storage.json_files import read_json
+from tf_spot.storage.lock import sole_writer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,6 +34,7 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    _clear(options.out)  # before TensorFlow is loaded
     from tf_spot.evaluation import format_table
 
     with show_progress() as on_progress:
@@ -79,15 +81,14 @@ def _clear(out: Path) -> None:
         return
     if not _is_demo(out):
         raise UserError(f"--out must be a new folder or that of an earlier demo; received: {out}; give another --out")
-    shutil.rmtree(out)
+    with sole_writer(out, "training"):  # not one that is running
+        shutil.rmtree(out)
 
 
 def _is_demo(folder: Path) -> bool:
     """True for a run folder of the demo's preset and photos; whatever else is there may be the user's."""
     try:
-        config, data = (
-            json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "data.json")
-        )
+        config, data = (read_json(folder / name) for name in ("config.json", "data.json"))
         return (config["preset"], data["spec"]) == (PRESET, SPEC)
     except (OSError, ValueError, KeyError, TypeError):  # not a run folder, or not one of ours
         return False

@@ -107,9 +107,11 @@ def extras_of(distribution: str) -> dict[str, list[str]]:
     extras: dict[str, list[str]] = {}
     for requirement in map(Requirement, requirements):
         for extra in EXTRA.findall(str(requirement.marker)):  # "None" without a marker
+            needed = extras.setdefault(extra, [])
+            needed.append(requirement.name)
+            # `tensorflow[and-cuda]` is there only with what that extra of its own asks for.
             inner = extras_of(requirement.name) if requirement.extras else {}
-            further = [name for asked in sorted(requirement.extras) for name in inner.get(asked, [])]
-            extras.setdefault(extra, []).extend([requirement.name, *further])
+            needed += [name for asked in sorted(requirement.extras) for name in inner.get(asked, [])]
     return extras
 
 

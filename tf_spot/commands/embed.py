@@ -8,6 +8,8 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.errors import UserError
+from tf_spot.runs.run import Run
+from tf_spot.storage.spec import parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
@@ -25,7 +27,14 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    if options.strategy == "mirrored" and (options.run / "manifest.json").is_file():
+    from tf_spot.inference.embedding_files import check_file  # loads NumPy
+
+    exported = (options.run / "manifest.json").is_file()
+    if not exported:
+        Run(options.run)
+    parse_specs(options.data)
+    check_file(options.out)
+    if options.strategy == "mirrored" and exported:
         raise UserError(
             f"--strategy mirrored needs a run folder; received: {options.run}, an exported model, which devices cannot "
             "share; leave the option out, or give the run"

@@ -12,6 +12,8 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand
 from tf_spot.config import FinetuneConfig
 from tf_spot.evaluation.tasks import POOLINGS, PROBES, SOLVERS, TASKS, Options, flag, taking
+from tf_spot.runs.run import Run
+from tf_spot.storage.spec import parse_specs
 
 HINTS = typing.get_type_hints(FinetuneConfig)
 RECIPE = tuple(field for field in fields(FinetuneConfig) if "help" in field.metadata)
@@ -89,11 +91,13 @@ def _numbers(text: str) -> list[int]:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Evaluate, print the table and write the result."""
+    opened = Run(options.run)
+    spec = options.data or opened.data["spec"]
+    parse_specs(spec, "voc")
     from tf_spot.distributed.strategies import is_chief, leave, lost_workers, make_strategy
     from tf_spot.evaluation import format_table
     from tf_spot.evaluation.evaluate_run import evaluate_run
     from tf_spot.progress import show_progress
-    from tf_spot.runs.run import Run
     from tf_spot.storage.files import write_json
 
     # What is not given is left to the defaults of `evaluate_run` and of the recipe.
@@ -104,7 +108,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with lost_workers(strategy), strategy.scope(), show_progress() as on_progress:
         result = evaluate_run(
             options.run,
-            options.data or Run(options.run).data["spec"],
+            spec,
             options.task,
             recipe=FinetuneConfig(**recipe),
             seed=options.seed,
@@ -114,6 +118,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         leave(strategy)
     if options.out and is_chief(strategy):
         write_json(options.out, result)
+    photos = ", ".join(f"{split} {count:,} photos" for split, count in result["photos"].items())
+    print(f"{result['data']}: {photos}, {result['classes']} classes, {len(result['unreadable'])} unreadable")
     print(format_table(result))
     if options.task in PROBES:
         auc = result["mask_auc"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
+from tf_spot.runs.run import Run
+from tf_spot.storage.spec import parse_specs
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from tf_spot.runs.run import Run
 
 
 def add(subcommands: Subcommands) -> None:
@@ -47,15 +47,16 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Export and return the printed metrics and the exit code."""
-    from tf_spot.exporters import export
-    from tf_spot.runs.load import load_classifier, load_spotter
-    from tf_spot.runs.run import Run
-
     if options.probe and options.data is None:
         raise UserError("--probe needs labelled photos with a test split; received no --data; add --data SPEC")
     if options.quantize.startswith("int8") and options.data is None:
         raise UserError("int8 needs photos to find its ranges on; received no --data; add for instance --data photos")
     opened = Run(options.run)
+    if options.data is not None:
+        parse_specs(options.data)
+    from tf_spot.exporters import export
+    from tf_spot.runs.load import load_classifier, load_spotter
+
     photos = _photos(opened, options.data)
     manifest = export(
         load_classifier(opened) if options.part == "classifier" else load_spotter(opened),

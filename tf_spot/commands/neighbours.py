@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
+from tf_spot.runs.run import Run
+from tf_spot.storage.names import printable
+from tf_spot.storage.spec import parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
@@ -25,6 +28,8 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    Run(options.run)
+    parse_specs(options.data)
     from tf_spot.inference.neighbours import neighbours
     from tf_spot.progress import show_progress
 
@@ -42,5 +47,5 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     # The controls are in the files and in --json.
     for entry in result["queries"]:
         near = ", ".join(f"{hit['path']} {hit['similarity']:.3f}" for hit in entry["learned"])
-        print(f"{entry['query']}: {near}")
+        print(printable(f"{entry['query']}: {near}"))
     return result, DONE

@@ -9,6 +9,8 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
+from tf_spot.storage.names import printable
+from tf_spot.storage.spec import parse_specs
 
 LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is read
 
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         return _verify(options)
     if options.data is None or options.out is None:
         raise UserError("pack needs --data SPEC and --out DIR, or --verify DIR alone; received neither")
+    parse_specs(options.data)
     from tf_spot.data import load
     from tf_spot.data.shard_writer import pack
     from tf_spot.progress import show_progress
@@ -62,5 +65,5 @@ def _verify(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     with show_progress() as on_progress:
         damaged = verify(options.verify, on_progress)
-    print("\n".join(damaged.values()) or "every shard is as it was packed")
+    print("\n".join(map(printable, damaged.values())) or "every shard is as it was packed")
     return {"damaged": damaged}, FAILED if damaged else DONE

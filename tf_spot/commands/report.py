@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
+from tf_spot.runs.run import Run
 
 
 def add(subcommands: Subcommands) -> None:
@@ -15,8 +16,9 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    opened = Run(options.run)
     from tf_spot.report import report
 
-    path = report(options.run)
+    path = report(opened.path)
     print(path)
     return {"report": str(path)}, DONE

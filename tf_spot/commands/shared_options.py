@@ -8,11 +8,29 @@ from typing import Any, TypeAlias
 
 from tf_spot.distributed.rendezvous import STRATEGIES, WAIT
 
-DONE, FAILED, USER_ERROR, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143  # exit codes
+DONE, FAILED, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143  # exit codes
 
 # The class is private and generic for type checkers only, hence the quotes.
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run = Callable[[argparse.Namespace], tuple[dict[str, Any], int]]  # options to metrics and exit code
+
+
+class StoreOnce(argparse._StoreAction):
+    """Store the value of an option, and refuse the option a second time: one of the two would be ignored."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store `values`, once for every parsing."""
+        given = vars(namespace).setdefault("given", set())
+        if option_string is not None and self.dest in given:
+            parser.error(f"argument {option_string}: must be given once; received: twice")
+        given.add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_subcommand(subcommands: Subcommands, name: str, run: Run, description: str) -> argparse.ArgumentParser:
@@ -25,6 +43,8 @@ def add_subcommand(subcommands: Subcommands, name: str, run: Run, description: s
         description: one line for `--help`.
     """
     parser = subcommands.add_parser(name, help=description, description=description, allow_abbrev=False)
+    for kind in (None, "store"):  # None: an option without `action`
+        parser.register("action", kind, StoreOnce)
     parser.set_defaults(subcommand=run)
     parser.add_argument("--json", action="store_true", help="last line on stdout: all metrics as one JSON object")
     parser.add_argument("--debug", action="store_true", help="show the Python trace of an error")

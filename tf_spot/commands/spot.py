@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, USER_ERROR, Subcommands, add_subcommand
+from tf_spot.runs.run import Run
+from tf_spot.storage.names import printable
 
 
 def add(subcommands: Subcommands) -> None:
@@ -18,24 +20,25 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    opened = Run(options.run)
     from tf_spot.inference.heat_map import spot_files
     from tf_spot.inference.realness_rank import RealnessRank, realness_rank
     from tf_spot.runs.load import load_spotter
-    from tf_spot.runs.run import Run
 
-    spotter = load_spotter(options.run)
-    rank = realness_rank(Run(options.run), spotter)
+    spotter = load_spotter(opened)
+    rank = realness_rank(opened, spotter)
     if isinstance(rank, RealnessRank):
         count, more_real_than = len(rank.scores), rank.more_real_than
     else:
-        print(f"tf-spot: no rank among held-out photos: {rank}", file=sys.stderr)
+        print(f"tf-spot: no rank among held-out photos: {printable(rank)}", file=sys.stderr)
         count, more_real_than = 0, None
     result: dict[str, Any] = spot_files(spotter, options.images, options.out, more_real_than)
     result["held_out_images"] = count
     for entry in result["images"]:
         share = f"  more real than {entry['more_real_than']:.0%} of {count} held-out photos" if count else ""
-        print(f"score {entry['score']:.3f}{share}  heat map {entry['heat_map_mean']:.3f}  {entry['path']}")
+        path = printable(entry["path"])
+        print(f"score {entry['score']:.3f}{share}  heat map {entry['heat_map_mean']:.3f}  {path}")
     for entry in result["failed"]:
-        print(f"tf-spot: {entry['path']} cannot be read: {entry['reason']}", file=sys.stderr)
+        print(f"tf-spot: {printable(entry['path'])} cannot be read: {printable(entry['reason'])}", file=sys.stderr)
     # One bad file does not stop the others, but a script must see that not all was done.
     return result, USER_ERROR if result["failed"] else DONE

@@ -10,6 +10,8 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.config import CACHES, PRESETS, Config, preset
 from tf_spot.errors import UserError
+from tf_spot.runs.run import Run
+from tf_spot.storage.spec import SEPARATOR, parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
@@ -55,9 +57,15 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = _config(options)
+    spec = SEPARATOR.join(options.data)
+    parse_specs(spec)
+    if options.autoencoder is not None:
+        Run(options.autoencoder)
+    if not options.resume:
+        Run.check_new(options.out)
+    # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.distributed.strategies import make_strategy
     from tf_spot.progress import show_progress
-    from tf_spot.runs.run import Run
     from tf_spot.training.train import train
 
     plan: dict[str, str | int] = {}
@@ -70,7 +78,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with show_progress() as on_progress:
         train(
             config,
-            " + ".join(options.data),
+            spec,
             options.out,
             resume=options.resume,
             extend=options.extend,

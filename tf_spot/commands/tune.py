@@ -9,6 +9,7 @@ from typing import Any
 from tf_spot.commands.shared_options import DONE, FAILED, Subcommands, add_subcommand
 from tf_spot.config import PRESETS, preset
 from tf_spot.experiments.search_space import OBJECTIVES, ORACLES, SPACES
+from tf_spot.storage.spec import parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
@@ -37,6 +38,7 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = preset(options.preset).override(options.set)
+    parse_specs(options.data)
     # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.experiments.tuning import format_search, tune
     from tf_spot.progress import show_progress

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
+from tf_spot.errors import UserError
 
 
 def add(subcommands: Subcommands) -> None:
@@ -18,6 +19,10 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Verify and return the printed metrics and the exit code."""
+    if not (options.folder / "manifest.json").is_file():
+        raise UserError(
+            f"verify needs what tf-spot export wrote, a folder with manifest.json; received: {options.folder}"
+        )
     from tf_spot.exporters import verify
 
     metrics = verify(options.folder)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import re
+import logging
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from tf_spot.config import PAPER, Config, DataConfig
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.lazy import submodule
+from tf_spot.storage.spec import FORMS, Spec, parse_specs
 
-# Kind of source: its form. Each has a module of its own, imported when it is needed.
-FORMS = {
-    "photos": "photos",
-    "folder": "folder:PATH",
-    "stl10": "stl10:PATH",
-    "places": "places:PATH",
-    "tfds": "tfds:NAME",
-    "shards": "shards:PATH",
-    "list": "list:FILE",
-}
-MODULES = {"photos": "bundled_photos", "list": "file_list"}  # of a kind, where it has another name
+log = logging.getLogger("tf_spot")
+
+# Each kind of source has a module of its own, imported when it is needed; of these it has another name.
+MODULES = {"photos": "bundled_photos", "list": "file_list"}
 
 
 def open_source(spec: str | Source, config: Config, *, strict: bool = False) -> Source:
@@ -71,41 +64,32 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
     Raises:
         UserError: the form is unknown, or the source is missing, empty or unreadable.
     """
-    several = _apart(spec)
-    if len(several) > 1:
-        from tf_spot.data.several import join
+    specs = parse_specs(spec)
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+        raise UserError(f"image_size must be a whole number of pixels, 1 or more; received: {image_size!r}")
+    sources = [_opened(one, image_size, config, seed) for one in specs]
+    if strict:
+        for source in sources:
+            source.check()
+    if len(sources) == 1:
+        return sources[0]
+    from tf_spot.data.several import join
 
-        settings: dict[str, Any] = {"image_size": image_size, "strict": strict, "config": config, "seed": seed}
-        return join([load(one, **settings) for one in several])
-    spec = _with_kind(spec)
-    kind, _, location = spec.partition(":")
-    if kind not in FORMS or bool(location) != (kind != "photos"):
-        raise UserError(f"unknown data source; allowed: {', '.join(FORMS.values())}; received: {spec!r}")
+    return join(sources)
+
+
+def _opened(spec: Spec, image_size: int, config: DataConfig, seed: int) -> Source:
+    kind, location = spec
+    if kind == "photos" and Path("photos").is_dir():
+        log.warning("--data photos is the bundled set; the folder photos/ here is folder:photos")
     module = importlib.import_module(f"tf_spot.data.{MODULES.get(kind, kind)}")
     arguments = (location,) if location else ()
     source: Source = getattr(module, f"open_{kind}")(*arguments, image_size=image_size, config=config, seed=seed)
-    if strict:
-        source.check()
     return source
-
-
-def _apart(spec: str) -> list[str]:
-    """Return the specs of several sources; a path may hold a plus, so what follows one must look like a source."""
-    return re.split(rf" \+ (?=(?:{'|'.join(FORMS)})(?::| \+ |$)|[./~])", spec)
-
-
-def _with_kind(spec: str) -> str:
-    """Return `spec` with the kind of a bare path, that of a folder or a list; others as they are."""
-    if spec.partition(":")[0] in FORMS:
-        return spec
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return f"folder:{spec}"
-    return f"list:{spec}" if path.suffix in (".csv", ".jsonl") and path.is_file() else spec
 
 
 def __getattr__(name: str) -> ModuleType:
     return submodule("tf_spot.data", name)
 
 
-__all__ = ["Source", "load", "open_source"]
+__all__ = ["FORMS", "Source", "load", "open_source"]

@@ -16,7 +16,6 @@ from tf_spot.data.folder import FolderImages, cut_off_test, fingerprint
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-ENDINGS = (".csv", ".jsonl")
 SPLITS = {"": "train", "train": "train", "test": "test", "val": "test"}
 
 
@@ -64,8 +63,6 @@ def open_list(path: str, *, image_size: int, config: DataConfig, seed: int = 0) 
 
 def _read(file: Path) -> list[Row]:
     """Return the rows of the list, in its order."""
-    if file.suffix not in ENDINGS or not file.is_file():
-        raise UserError(f"list:FILE must be a file that ends in {' or '.join(ENDINGS)}; received: {file}")
     rows = [_row(file, number, record) for number, record in enumerate(_records(file), start=1)]
     if not rows:
         raise UserError(f"a list of photos must have rows; received: {file}, which has none")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from tf_spot.config import DataConfig
+from tf_spot.data.folder_splits import PictureWalk, find_splits, refuse_splits_within
 from tf_spot.data.hold_out import name_hash
 from tf_spot.data.images import EXTENSIONS, read_image
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
+from tf_spot.storage.regular_files import is_regular, open_regular
 
 TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own
 
@@ -42,15 +43,18 @@ class FolderImages:
 
     def encoded(self, index: int) -> bytes:
         """Return the content of the file."""
-        return (self.root / self.name(index)).read_bytes()
+        with open_regular(self.root / self.name(index)) as file:
+            return file.read()
 
     def name(self, index: int) -> str:
         return os.fsdecode(bytes(self.names[index]))
 
     def paths(self, indices: np.ndarray) -> list[bytes]:
-        """Return the paths of the files at `indices`, int64 (photos,)."""
+        """Return the paths of the files at `indices`, int64 (photos,); an empty one where there is no regular file."""
         root = os.fsencode(self.root)
-        return [os.path.join(root, bytes(name)) for name in self.names[indices]]
+        paths = (os.path.join(root, bytes(name)) for name in self.names[indices])
+        # TensorFlow would open whatever is there, and wait for a FIFO or read a device without an end.
+        return [path if is_regular(path) else b"" for path in paths]
 
     def subset(self, keep: np.ndarray) -> FolderImages:
         """Return the photos where `keep`, bool (photos,), is true."""
@@ -61,25 +65,27 @@ class FolderImages:
 def open_folder(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
     """Open the photos below `path`; hidden files and files that are no pictures are skipped.
 
-    `path/train` is trained on if it exists, and `path/test`, else `path/val`, tested on. Photos in one subfolder per
-    class are labelled by it; photos beside the subfolders, or fewer than two classes, mean no labels. A fifth of the
-    photos of a labelled folder without a test split, chosen by a hash of their names, becomes its test split.
+    `path/train` is trained on if it exists, and `path/test`, else `path/val`, tested on; see `find_splits` for other
+    names. Photos in one subfolder per class are labelled by it; photos beside the subfolders, or fewer than two
+    classes, mean no labels. A fifth of the photos of a labelled folder without a test split, chosen by a hash of their
+    names, becomes its test split.
 
     Raises:
-        UserError: no such folder, not readable, no picture files in it, or test photos of classes not trained on.
+        UserError: a folder that is not readable, no picture files in it, subfolders that may be splits or classes, one
+            folder under two names, or test photos of classes not trained on.
     """
     root = Path(path).expanduser()
-    if not root.is_dir():
-        raise UserError(f"folder:PATH must be a folder; received: {path}, {'a file' if root.exists() else 'missing'}")
-    train_root = root / "train" if (root / "train").is_dir() else root
-    test_root = next((root / name for name in ("test", "val") if train_root != root and (root / name).is_dir()), None)
-    train, class_names = _scan(train_root, image_size)
+    parts = find_splits(root)
+    walk = PictureWalk(root)
+    train, class_names = _scan(walk, parts.train or root, image_size)
     test = None
-    if test_root is not None:
-        test, test_names = _scan(test_root, image_size)
+    if parts.test is not None:
+        test, test_names = _scan(walk, parts.test, image_size)
         test.labels = _same_classes(test, test_names, class_names)
     elif class_names is not None:
         train, test = cut_off_test(train)
+    walk.tell_skipped()
+    folders = {"train": parts.train.name, "test": parts.test.name} if parts.train and parts.test else {}
     return Source.from_images(
         root.resolve().name,
         f"folder:{path}",
@@ -90,55 +96,26 @@ def open_folder(path: str, *, image_size: int, config: DataConfig, seed: int = 0
         fingerprint=fingerprint(train, test),
         class_names=class_names,
         seed=seed,
+        folders=folders,
     )
 
 
-def _scan(root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
+def _scan(walk: PictureWalk, root: Path, image_size: int) -> tuple[FolderImages, list[str] | None]:
     """Return the pictures below `root`, and the names of the classes if it has any."""
-    pictures, others = _walk(root)
+    pictures = walk.below(root)
     if not pictures:
-        listed = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in others.most_common(3))
         raise UserError(
-            f"a folder of photos must hold {', '.join(EXTENSIONS)} files; received: {root} with "
-            f"{f'{others.total()} other files ({listed})' if others else 'no files at all'}"
+            f"a folder of photos must hold {', '.join(EXTENSIONS)} files; received: {root} with {walk.others()}"
         )
     paths = np.array(sorted(pictures))  # (photos,), as long as the longest path
     separator = os.sep.encode()
     if all(separator in path for path in pictures):
+        refuse_splits_within(root, pictures)
         names, labels = np.unique(np.array([path.split(separator)[0] for path in paths]), return_inverse=True)
         if len(names) > 1:
             class_names = [os.fsdecode(bytes(name)) for name in names]
             return FolderImages(root, paths, labels.astype(np.int32), image_size), class_names
     return FolderImages(root, paths, None, image_size), None
-
-
-def _walk(root: Path) -> tuple[list[bytes], Counter[str]]:
-    """Return the paths of the pictures, relative to `root`, and the number of other files by extension."""
-    pictures: list[bytes] = []
-    others: Counter[str] = Counter()
-    seen: set[tuple[int, int]] = set()  # a linked folder may contain itself
-
-    def fail(error: OSError) -> None:
-        raise UserError(
-            f"every folder of photos must be readable; received: {error.filename}, {error.strerror}; change its "
-            "permissions"
-        ) from error
-
-    for folder, subfolders, files in os.walk(root, onerror=fail, followlinks=True):
-        status = os.stat(folder)
-        # By device and inode: a path through a link is another path each time round.
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = os.path.relpath(folder, root)  # "." for the root itself
-        for name in (name for name in files if not name.startswith(".")):
-            if name.lower().endswith(EXTENSIONS):
-                pictures.append(os.fsencode(name if inside == "." else os.path.join(inside, name)))
-            else:
-                others[Path(name).suffix.lower()] += 1
-    return pictures, others
 
 
 def _same_classes(test: FolderImages, names: list[str] | None, class_names: list[str] | None) -> np.ndarray | None:

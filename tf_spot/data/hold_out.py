@@ -31,7 +31,7 @@ def image_splits(
     Raises:
         UserError: not one of the photos to train on can be read.
     """
-    bad: dict[str, str] = {}  # shared, so that a photo in two splits is listed once
+    bad: dict[str, str] = {}  # shared by the splits to learn from, so that a photo in two of them is listed once
     learnt = train if unlabelled is None else unlabelled
     held_out, training = hold_out(learnt, config)
     trained_on = ImageSplit(learnt, training, bad)
@@ -41,7 +41,7 @@ def image_splits(
         "train": ImageSplit(train, None, bad),
     }
     if test is not None:
-        splits["test"] = ImageSplit(test, None, bad)
+        splits["test"] = ImageSplit(test, None, {})  # its photos may have the names of others
     # Stops at the first photo that can be read, as a rule the first of all.
     if all(photo is None for photo in map(trained_on.read, range(len(training)))):
         example = next((f"; {file}: {reason}" for file, reason in bad.items()), "")

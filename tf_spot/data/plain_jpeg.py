@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
-from tf_spot.data.images import MAX_PIXELS
-
+PLAIN_PIXELS = 2**22  # larger ones are left to `read_image`, which bounds the memory of all readers together
 _BARE = b"\xff\xd8\xff\xdb"  # where a JPEG begins without any segment of an application ...
 _JFIF = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"  # ... or with the one that says JFIF, of 16 bytes, alone:
 _TABLES, _TABLES_AT = b"\xff\xdb", 20  # the next segment is of quantization tables. EXIF must stand before them
@@ -40,7 +39,7 @@ def read_plain(path: tf.Tensor, image_size: int) -> tf.Tensor:
     bare = tf.equal(tf.strings.substr(begins, 0, len(_BARE)), _BARE)
     with _only_if(bare | (jfif & tables)):
         height, width, colours = tf.unstack(tf.image.extract_jpeg_shape(file, tf.int64))
-    fits = (tf.minimum(height, width) <= 2 * image_size) & (height * width <= MAX_PIXELS) & (colours < 4)
+    fits = (tf.minimum(height, width) <= 2 * image_size) & (height * width <= PLAIN_PIXELS) & (colours < 4)
     with _only_if(fits):
         return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")  # Pillow's method
 

@@ -11,8 +11,7 @@ from tf_spot.data.images import Images
 from tf_spot.data.source import Source
 from tf_spot.data.split import Files
 from tf_spot.errors import UserError
-
-SEPARATOR = " + "  # between the specs of several sources
+from tf_spot.storage.spec import SEPARATOR
 
 
 class JoinedImages:
@@ -93,6 +92,7 @@ def join(sources: Sequence[Source]) -> Source:
         fingerprint=hashlib.sha256("".join(source.fingerprint for source in sources).encode()).hexdigest(),
         class_names=class_names,
         seed=first.seed,
+        folders={"train": "train", "test": "test"},  # a source may have one name in both
     )
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from tf_spot.data.images import BadImage, Images
 from tf_spot.data.shards import FOOTER_BYTES, HEADER_BYTES, RecordTable
 from tf_spot.errors import UserError
+from tf_spot.storage.names import printable
 
 
 @runtime_checkable
@@ -98,7 +99,7 @@ def _readable(images: Images, indices: range, bad: list[str], strict: bool) -> I
         try:
             yield index, encoded_photo(images, index)
         except BadImage as error:
-            line = f"{images.name(index)}: {error}"
+            line = printable(f"{images.name(index)}: {error}")
             if strict:
                 raise UserError(
                     f"with --strict every photo must be readable; received: {line}; repair or remove it"

@@ -6,7 +6,7 @@ that was stopped goes on with the missing ones.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,11 +17,13 @@ import numpy as np
 
 from tf_spot.data.images import BadImage, Images
 from tf_spot.data.shard_records import encoded_photo, write_records
-from tf_spot.data.shards import FORMAT, INDEX, RecordTable, damage, read_index
+from tf_spot.data.shards import ENTRY, FORMAT, INDEX, RecordTable, damage, read_index
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
 from tf_spot.storage.files import file_digest, write_file, write_json, write_text
+from tf_spot.storage.json_files import DamagedFile, read_json
+from tf_spot.storage.lock import LOCK, sole_writer
 
 PLAN = "plan.json"  # what is being packed, written first
 SAMPLES = 64  # photos of a split by which the number of photos of a shard is estimated
@@ -84,13 +86,27 @@ def pack(
         "class_names": source.class_names,
         "shard_mb": shard_mb,
     }
+    with sole_writer(folder, "pack"):
+        return _pack(folder, plan, pools, shard_mb, workers, strict, on_progress)
+
+
+def _pack(
+    folder: Path,
+    plan: dict[str, Any],
+    pools: dict[str, Images],
+    shard_mb: float,
+    workers: int,
+    strict: bool,
+    on_progress: Progress | None,
+) -> dict[str, Any]:
+    """Write what is missing of a pack, as the only process that writes the folder; return the content of index.json."""
     _begin(folder, plan)
     shards = [shard for split, images in pools.items() for shard in _plan(split, images, shard_mb * MEGABYTE)]
     entries = _write_all(folder, pools, shards, workers, strict, on_progress)
     bad = [line for entry in entries for line in entry.pop("bad")]
     counts = {split: sum(e["records"] for e in entries if e["split"] == split) for split in pools}
     if not counts["train"]:
-        raise UserError(f"{source.spec} must hold photos that can be read; received {len(bad)} that cannot; {bad[0]}")
+        raise UserError(f"{plan['spec']} must hold photos that can be read; received {len(bad)} that cannot; {bad[0]}")
     index = plan | {"splits": counts, "bad_files": len(bad), "shards": entries}
     write_text(folder / "bad_files.txt", "".join(f"{line}\n" for line in bad))
     write_json(folder / INDEX, index)
@@ -116,15 +132,13 @@ def verify(path: str | Path, on_progress: Progress | None = None) -> dict[str, s
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder, or check that it holds the same pack, begun before."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out must be a folder; received: {folder}, a file")
+    """Begin a pack in an empty folder, or check that it holds the same pack, begun before."""
     if not (folder / PLAN).is_file():
-        if folder.is_dir() and any(entry.name != f".writing-{PLAN}" for entry in folder.iterdir()):
+        if any(entry.name not in (LOCK, f".writing-{PLAN}") for entry in folder.iterdir()):
             raise UserError(f"--out must be a new or empty folder, or one of tf-spot pack; received: {folder}")
         write_json(folder / PLAN, plan)
         return
-    begun = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    begun = read_json(folder / PLAN)
     # The same photos may lie under another path by now.
     changes = [name for name in plan if plan[name] != begun.get(name) and name != "spec"]
     if changes:
@@ -184,9 +198,10 @@ def _make(folder: Path, images: Images, shard: Shard, strict: bool, stop: thread
     """Write a shard unless it exists and is whole; return its entry."""
     record = folder / f"{shard.stem}.json"
     if record.is_file():
-        entry: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        if damage(folder, entry, full=True) is None and not (strict and entry["bad"]):
-            return entry
+        with contextlib.suppress(DamagedFile):  # written anew
+            entry: dict[str, Any] = read_json(record, ENTRY | {"bad": [str]})
+            if damage(folder, entry, full=True) is None and not (strict and entry["bad"]):
+                return entry
     bad: list[str] = []
     tables: list[RecordTable] = []  # `write_file` returns nothing, so the table comes out by this list
     shard_file, table_file = (folder / f"{shard.stem}{ending}" for ending in (".tfrecord", ".npz"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import zlib
 from collections.abc import Sequence
@@ -28,10 +27,15 @@ from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.storage.contained_path import contained_path
 from tf_spot.storage.files import file_digest
+from tf_spot.storage.json_files import Form, damaged, mismatch, read_json
 
 FORMAT = "tf_spot shards 1"
 INDEX = "index.json"
 HEADER_BYTES, FOOTER_BYTES = 12, 4  # of a record: its length, and the checksums of the length and of the content
+ENTRY: dict[str, Form] = {  # what index.json holds of a shard, at least
+    "name": str, "split": str, "bytes": int, "sha256": str, "places": str, "places_bytes": int, "places_sha256": str,
+}  # fmt: skip
+_INDEX: Form = {"source": str, "class_names": (list, type(None)), "splits": {"train": int}, "shards": [ENTRY]}
 POOLS = ("train", "test", "unlabelled")  # unlabelled: only where other photos are trained on than those with labels
 
 
@@ -141,6 +145,7 @@ def open_shards(path: str, *, image_size: int, config: DataConfig, seed: int = 0
         fingerprint=digest.hexdigest(),
         class_names=index["class_names"],
         seed=seed,
+        folders={"train": "train", "test": "test"},
     )
 
 
@@ -151,16 +156,17 @@ def read_index(folder: Path) -> dict[str, Any]:
         UserError: it is missing or in another format.
     """
     try:
-        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index: dict[str, Any] = read_json(folder / INDEX)
     except FileNotFoundError as error:
         raise UserError(
             f"shards:PATH must be a folder that tf-spot pack has finished; received: {folder} without {INDEX}; run the "
             "same tf-spot pack command again, it goes on where it was stopped"
         ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / INDEX} cannot be read: {error}; run the same tf-spot pack command again") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
+    if index.get("format") != FORMAT:
         raise UserError(f"{folder / INDEX} must be of format {FORMAT!r}; received another one; pack the photos again")
+    wrong = mismatch(index, _INDEX)
+    if wrong is not None:
+        raise damaged(folder / INDEX, wrong)
     return index
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import TypedDict
 
@@ -16,6 +16,7 @@ from tf_spot.data.images import Images
 from tf_spot.data.random_views import PREFETCH, RandomViews
 from tf_spot.data.split import Batch, Share, Split, whole_batches
 from tf_spot.errors import UserError
+from tf_spot.storage.names import printable
 
 
 class DataRecord(TypedDict):
@@ -46,6 +47,7 @@ class Source:
         pools: every photo once, as sequences: `train`, `test` where there is one, and `unlabelled` where other photos
             are trained on than those of `train`. None: the photos can only be read in order.
         seed: of the training stream, unless `unlabelled` is given another.
+        folders: where the photos of a split lie within the source, by split, if photos of two splits may share a name.
 
     Attributes:
         name, spec, image_size, config, fingerprint, class_names, seed: as given.
@@ -65,11 +67,12 @@ class Source:
         read_folds: Callable[[], list[np.ndarray]] | None = None,
         pools: dict[str, Images] | None = None,
         seed: int = 0,
+        folders: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.spec, self.class_names, self.fingerprint = name, spec, class_names, fingerprint
         self.image_size, self.config, self.seed = image_size, config, seed
         # Private: what other rooms need of a split has a method here, so that they do not depend on its kind.
-        self._splits, self._read_folds, self._pools = splits, read_folds, pools
+        self._splits, self._read_folds, self._pools, self._folders = splits, read_folds, pools, dict(folders or {})
         self.views = RandomViews(splits["unlabelled"], image_size, config)
 
     @classmethod
@@ -87,12 +90,13 @@ class Source:
         class_names: list[str] | None = None,
         read_folds: Callable[[], list[np.ndarray]] | None = None,
         seed: int = 0,
+        folders: Mapping[str, str] | None = None,
     ) -> Source:
         """Make a source of photos that can be read in any order.
 
         Args:
             train, test, unlabelled: see `image_splits`.
-            name, spec, image_size, config, fingerprint, class_names, read_folds, seed: see the class.
+            name, spec, image_size, config, fingerprint, class_names, read_folds, seed, folders: see the class.
 
         Raises:
             UserError: not one of the photos to train on can be read.
@@ -109,15 +113,20 @@ class Source:
             read_folds=read_folds,
             pools={pool: images for pool, images in pools.items() if images is not None},
             seed=seed,
+            folders=folders,
         )
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
     @property
     def bad_files(self) -> list[str]:
-        """ "name: reason" of every photo found unreadable so far."""
-        # A copy of the items first: threads of `tf.data` may add to them meanwhile.
-        return [f"{name}: {reason}" for name, reason in list(self._splits["train"].bad.items())]
+        """ "path within the source: reason" of every photo found unreadable so far, each printable as one line."""
+        lines = []
+        for split in self.counts():
+            # A copy of the items first: threads of `tf.data` may add to them meanwhile.
+            found = list(self._splits[split].bad.items())
+            lines += [printable(f"{self._path(split, name)}: {reason}") for name, reason in found]
+        return lines
 
     @property
     def has_labels(self) -> bool:
@@ -137,11 +146,13 @@ class Source:
         """
         return len(self._split(split))
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of photos of `train` and, where there is one, of `test`, by split."""
+        return {split: self.count(split) for split in (("train", "test") if self.has_test else ("train",))}
+
     def record(self) -> DataRecord:
         """Return what a run folder records of the photos."""
-        splits = ("train", "test") if self.has_test else ("train",)
-        counts = {split: self.count(split) for split in splits}
-        return {"spec": self.spec, "name": self.name, "fingerprint": self.fingerprint, "counts": counts}
+        return {"spec": self.spec, "name": self.name, "fingerprint": self.fingerprint, "counts": self.counts()}
 
     def folds(self) -> list[np.ndarray]:
         """Return the source's own training folds: int64 (photos of the fold,) each, zero-based indices in `train`.
@@ -180,6 +191,15 @@ class Source:
                 f"first is {self.bad_files[0]}; repair or remove them, or leave out --strict"
             )
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raise a `UserError` if there are fewer photos to train on than one batch."""
+        count = self.count("unlabelled")
+        if count < batch_size:
+            raise UserError(
+                f"training needs at least one batch of photos; batch size {batch_size}; received {count} photos from "
+                f"{self.spec}; lower training.batch_size"
+            )
+
     # --- streams ----------------------------------------------------------------------------------------------------
 
     def unlabelled(
@@ -209,12 +229,7 @@ class Source:
         Raises:
             UserError: fewer photos than one batch.
         """
-        count = self.count("unlabelled")
-        if count < batch_size:
-            raise UserError(
-                f"training needs at least one batch of photos; batch size {batch_size}; received {count} photos from "
-                f"{self.spec}; lower training.batch_size"
-            )
+        self.check_batch(batch_size)
         number, parts = share
         # Consecutive examples: the parts of all workers, one after the other, are the whole batch.
         own = Share(batch_size, batch_size // parts * number, batch_size // parts)
@@ -288,8 +303,15 @@ class Source:
         return photos.in_chunks(image, batch_size, chunk_size, first)
 
     def photo_name(self, split: str, index: int) -> str:
-        """Return a photo's name: its path within the source, where it is a file."""
+        """Return a photo's name: its path within the split, where it is a file."""
         return self._split(split).name(index)
+
+    def photo_path(self, split: str, index: int) -> str:
+        """Return a photo's path within the source, which no photo of another split has."""
+        return self._path(split, self.photo_name(split, index))
+
+    def _path(self, split: str, name: str) -> str:
+        return f"{self._folders[split]}/{name}" if split in self._folders else name
 
     def photo(self, split: str, index: int) -> np.ndarray:
         """Return one photo of `train` or `test`, centred: float32 (image_size, image_size, 3) in [-1, 1].

@@ -58,7 +58,7 @@ class Files(Protocol):
     image_size: int
 
     def paths(self, indices: np.ndarray) -> list[bytes]:
-        """Return the paths of the files."""
+        """Return the paths of the files, an empty one where there is no regular file."""
 
 
 class Split(Protocol):
@@ -119,7 +119,7 @@ class ImageSplit:
     Args:
         images: the sequence.
         indices: int64 (photos of this split,), in `images`; None: all of them.
-        bad: shared by the splits of a source.
+        bad: shared by the splits of the same photos.
     """
 
     def __init__(self, images: Images, indices: np.ndarray | None, bad: dict[str, str]) -> None:

@@ -159,6 +159,7 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, seed: int = 0) 
         fingerprint=hashlib.sha256(counts.encode()).hexdigest(),
         class_names=getattr(label, "names", None),
         seed=seed,
+        folders={"train": "train", "test": "test"},
     )
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from tf_spot.config import DataConfig
-from tf_spot.data.images import BadImage, read_image
+from tf_spot.data.images import FORMATS, BadImage, read_image
 from tf_spot.data.labelled import LabelledPhotos
 from tf_spot.errors import UserError
+from tf_spot.storage.regular_files import open_regular
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -45,6 +46,7 @@ class VOC:
         root: folder of the year.
         name: such as "voc2007".
         splits: to learn from, to test on: trainval and test, or train and val where the test labels are not public.
+        class_names, bad_files: as those of a `Source`; the latter is empty.
 
     Raises:
         UserError: no such folder, or it lacks the lists of the classes.
@@ -68,6 +70,8 @@ class VOC:
                 "those of train and val; received neither; is the archive of the test set unpacked too?"
             )
         self.splits = pairs[0]
+        self.class_names = CLASSES
+        self.bad_files: list[str] = []  # a photo that cannot be read is an error here
 
     def labels(self, split: str) -> tuple[list[str], np.ndarray]:
         """Read which photos of a split show which classes.
@@ -98,6 +102,10 @@ class VOC:
             columns.append(values)
         return names, np.array(columns, np.float32).T  # (photos, 20)
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of photos of the lists to learn from and to test on, by split."""
+        return {split: len(self.labels(split)[0]) for split in self.splits}
+
     def photos(self, split: str, image_size: int, config: DataConfig) -> LabelledPhotos:
         """Read a split into memory, with the labels of `labels`.
 
@@ -124,7 +132,9 @@ class VOC:
         file = self.root / "Annotations" / f"{name}.xml"
         boxes, classes, difficult = [], [], []
         try:
-            for marked in ElementTree.parse(file).iterfind("object"):
+            with open_regular(file) as opened:
+                annotation = ElementTree.parse(opened)
+            for marked in annotation.iterfind("object"):
                 left, top, right, bottom = (
                     float(marked.findtext(f"bndbox/{edge}") or "missing") for edge in ("xmin", "ymin", "xmax", "ymax")
                 )
@@ -150,7 +160,7 @@ class VOC:
             UserError: it is missing or damaged.
         """
         try:
-            with Image.open(self.photo_path(name)) as file:
+            with open_regular(self.photo_path(name)) as opened, Image.open(opened, formats=FORMATS) as file:
                 return np.asarray(file.convert("RGB"))
         except (OSError, SyntaxError) as error:
             raise UserError(f"JPEGImages/{name}.jpg of {self.spec} cannot be read: {error}") from error
@@ -190,7 +200,8 @@ class VOC:
         """
         photo = self.photo(name)
         try:
-            with Image.open(self.root / "SegmentationClass" / f"{name}.png") as file:
+            mask = self.root / "SegmentationClass" / f"{name}.png"
+            with open_regular(mask) as opened, Image.open(opened, formats=FORMATS) as file:
                 classes = np.asarray(file)  # of a paletted file: the numbers, not the colours
         except (OSError, SyntaxError) as error:
             raise UserError(f"SegmentationClass/{name}.png of {self.spec} cannot be read: {error}") from error

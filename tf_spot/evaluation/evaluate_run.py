@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from tf_spot.config import Config, FinetuneNorms
 from tf_spot.data import Source, open_source
+from tf_spot.data.unreadable import unreadable
 from tf_spot.data.voc import VOC
 from tf_spot.distributed.strategies import is_chief
 from tf_spot.errors import UserError
@@ -29,7 +31,11 @@ from tf_spot.progress import Progress
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
+from tf_spot.storage.lock import LOCK, sole_writer
+from tf_spot.storage.names import fitting
 from tf_spot.storage.provenance import provenance
+
+log = logging.getLogger("tf_spot")
 
 BATCH = 64  # images at a time
 
@@ -74,8 +80,9 @@ def evaluate_run(
     Returns:
         the metrics of the task, with `mask_auc` (of the probes: the mask head against the true keep mask, on the test
         images; None without a mask head), `preset`, `images_seen` and `seconds` (of pre-training), `config`,
-        `training_command`, `training_data`, `fingerprint` (of the photos), `parts_resumed`, `command`, `commit`,
-        `versions`, `machine` and `evaluation_seconds` (of this call: less after a stop, see `parts_resumed`).
+        `training_command`, `training_data`, `fingerprint` (of the photos), `photos` (their number by split), `classes`,
+        `unreadable` ("name: reason" of the photos left out), `parts_resumed`, `command`, `commit`, `versions`,
+        `machine` and `evaluation_seconds` (of this call: less after a stop, see `parts_resumed`).
 
     Raises:
         UserError: no run, no trained spotter, photos or options that do not fit, or several devices for a task that
@@ -102,14 +109,21 @@ def evaluate_run(
             raise UserError(f"--task {task} runs on one device; add --strategy none")
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         recipe = recipe if norms is None else replace(recipe, norms=norms)
-    job = _opened(Run(run_path), spec, task, options, recipe, seed, on_progress)
-    metrics = getattr(protocols, TASKS[task].runner)(job)
-    result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(job.run, metrics)
-    result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
-    result["evaluation_seconds"] = round(time.monotonic() - started, 1)
-    if is_chief(tf.distribute.get_strategy()):
-        write_json(job.run.path / "results" / f"{metrics['task']}-{metrics['data']}.json", result)
-        job.cache.forget()
+    run, chief = Run(run_path), is_chief(tf.distribute.get_strategy())
+    # One at a time of each task, as they write the same files; other tasks of the run may run beside it.
+    with sole_writer(run.path / "results", "evaluation", f"{LOCK}-{task}") if chief else nullcontext():
+        job = _opened(run, spec, task, options, recipe, seed, on_progress)
+        metrics = getattr(protocols, TASKS[task].runner)(job)
+        result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(run, metrics)
+        result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
+        result |= {"photos": job.source.counts(), "classes": len(job.source.class_names or ())}
+        result["unreadable"] = job.source.bad_files
+        if result["unreadable"]:
+            log.warning("%s", unreadable(result["unreadable"]))
+        result["evaluation_seconds"] = round(time.monotonic() - started, 1)
+        if chief:
+            write_json(run.path / "results" / fitting(f"{metrics['task']}-{metrics['data']}", ".json"), result)
+            job.cache.forget()
     return result
 
 
@@ -128,8 +142,7 @@ def training_record(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
     # Of the controls only the encoding was trained, by stage 1; beside adapted features stand the spotter's own.
     trained = {"encoding": spent["autoencoder"], "spot": both}
     controls = {name: control | common | trained.get(name, untrained) for name, control in metrics["rivals"].items()}
-    trained_with = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
-    command = shlex.join(["tf-spot", *trained_with["command"][1:]])
+    command = shlex.join(["tf-spot", *run.versions["command"][1:]])
     record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
     return preset | both | {"rivals": controls} | record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -11,7 +12,8 @@ from typing import Any
 
 import keras
 
-from tf_spot.storage.files import write_json
+from tf_spot.storage.files import remove_empty, write_json
+from tf_spot.storage.json_files import DamagedFile, read_json
 
 
 class ResultCache:
@@ -39,15 +41,18 @@ class ResultCache:
         """
         file = self.path / f"{name}.json"
         if file.is_file():
-            self.resumed += 1
-        else:
-            write_json(file, compute())
+            with contextlib.suppress(DamagedFile):  # computed anew
+                result = read_json(file, object)
+                self.resumed += 1
+                return result
+        write_json(file, compute())
         # Also what was just computed goes through JSON, so that both ways give the same types.
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file, object)
 
     def forget(self) -> None:
         """Remove all results: the evaluation is finished, and the next one starts anew."""
         shutil.rmtree(self.path, ignore_errors=True)
+        remove_empty([self.path.parent])
 
 
 def weights_digest(*models: keras.Model) -> str:

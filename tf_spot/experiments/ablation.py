@@ -38,6 +38,7 @@ from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_discriminator
 from tf_spot.progress import Progress
 from tf_spot.storage.files import write_json
+from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
 from tf_spot.training.health import game_signals
 from tf_spot.training.train import train
@@ -84,9 +85,29 @@ def ablate(
     check_names("--rows", rows, ABLATIONS, seeds)
     source = open_source(spec, config)
     require_labelled_test(source)
-    folder, table = Path(out), Table(on_progress)
     # All before the first training: what a row cannot be changed to is told now, and costs no other row.
     changed = {variant: config.replace(**ABLATIONS[variant].changes) for variant in rows}
+    source.check_batch(config.training.batch_size)
+    with sole_writer(out, "ablation"):
+        return _ablate(config, changed, source, Path(out), seeds, num_values, Table(on_progress))
+
+
+def _ablate(
+    config: Config,
+    changed: Mapping[str, Config],
+    source: Source,
+    folder: Path,
+    seeds: int,
+    num_values: int,
+    table: Table,
+) -> dict[str, Any]:
+    """Train what is missing of the table, as the only process that writes the folder.
+
+    Args:
+        config: the baseline.
+        changed: {variant: its recipe}.
+        source, folder, seeds, num_values, table: of the rows.
+    """
     for seed in range(config.training.seed, config.training.seed + seeds):
         # Outside the table's guard: what stops this probe would stop every other one, so it stops the command.
         random = _row(RANDOM, config.replace(**{"training.seed": seed}), source, folder, num_values)

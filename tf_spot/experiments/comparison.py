@@ -41,6 +41,7 @@ from tf_spot.experiments.table import (
 from tf_spot.progress import Progress
 from tf_spot.report.comparison import by_judged_layer, draw, own_layers, report_comparison
 from tf_spot.storage.files import write_file, write_json
+from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
 
 __all__ = ["Budget", "compare", "format_comparison"]
@@ -82,8 +83,23 @@ def compare(
     check_names("--methods", methods, METHODS, seeds)
     source = open_source(spec, config)
     require_labelled_test(source)
+    source.check_batch(config.training.batch_size)
     budget = (budget or Budget()).or_recipe(config.training)
-    folder, table = Path(out), Table(on_progress)
+    with sole_writer(out, "comparison"):
+        return _compare(config, source, Path(out), methods, seeds, budget, num_values, Table(on_progress))
+
+
+def _compare(
+    config: Config,
+    source: Source,
+    folder: Path,
+    methods: Sequence[str],
+    seeds: int,
+    budget: Budget,
+    num_values: int,
+    table: Table,
+) -> dict[str, Any]:
+    """Train what is missing of the table, as the only process that writes the folder."""
     shared = {"budget": dataclasses.asdict(budget), "probe_values": num_values}
     settings = {"config": config.to_dict(), "data": source.record()} | shared
     # Only now is anything written: a refused command leaves no folder behind.

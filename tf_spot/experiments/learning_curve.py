@@ -68,5 +68,5 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
 
     A row continued from a checkpoint may have measured a point twice; the later one counts.
     """
-    points = {line["images_seen"]: line for line in read_lines(folder / FILE)}
+    points = {line["images_seen"]: line for line in read_lines(folder / FILE, {"images_seen": int})}
     return [points[images] for images in sorted(points)]

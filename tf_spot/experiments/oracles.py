@@ -13,6 +13,7 @@ from tf_spot.config import Config
 from tf_spot.errors import UserError
 from tf_spot.experiments.search_space import SPACES
 from tf_spot.storage.files import write_text
+from tf_spot.storage.json_files import interpreting
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -112,11 +113,28 @@ def make_tuner(
             stopped.unlink(missing_ok=True)
             try:
                 return statistics.fmean(objectives(trial))
-            except UserError as error:  # would stop every trial
+            except (UserError, OSError) as error:  # would stop every trial
                 raise kt.errors.FatalValueError(str(error)) from error
             except Exception as error:
                 stopped.parent.mkdir(parents=True, exist_ok=True)
                 write_text(stopped, f"{type(error).__name__}: {error}\n")
                 raise kt.errors.FailedTrialError(str(error)) from error
 
-    return SpotterTuner(oracle, directory=str(folder), project_name="search")
+    with interpreting(folder / "search"):
+        tuner = SpotterTuner(oracle, directory=str(folder), project_name="search")
+        _go_on(tuner.oracle, folder / "search")
+    return tuner
+
+
+def _go_on(oracle: keras_tuner.Oracle, folder: Path) -> None:
+    """Let the trials that a stop interrupted come first, with their own values.
+
+    Keras Tuner (1.4.8) reads a search again only after its first trial is finished; before that it would draw other
+    values for the trial whose run folder is there.
+    """
+    if not hasattr(oracle, "trials"):  # a worker: the chief's process has the trials
+        return
+    if not oracle.trials and (folder / "oracle.json").is_file():
+        oracle.reload()
+    waiting = [name for name, trial in oracle.trials.items() if trial.status == "RUNNING"]
+    oracle._retry_queue += [name for name in waiting if name not in oracle._retry_queue]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import gc
-import json
 import os
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,13 +24,14 @@ import numpy as np
 
 from tf_spot.config import Config
 from tf_spot.data.source import Source
-from tf_spot.errors import UserError
+from tf_spot.errors import NoSpace, UserError
 from tf_spot.evaluation import linear_probe
 from tf_spot.evaluation.evaluate_run import BATCH
 from tf_spot.features.pooling import Extractor
 from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json, write_text
+from tf_spot.storage.json_files import interpreting, read_json
 
 Result = dict[str, Any]  # what a row's result file holds
 Work = Callable[[Progress | None], Result]  # trains a row and judges it
@@ -72,12 +72,13 @@ class Row:
         """
         if not self.result_path.is_file():
             return None
-        result: Result = json.loads(self.result_path.read_text(encoding="utf-8"))
-        different = [name for name, value in self.made_with.items() if not _same(name, result.get(name), value)]
+        result: Result = read_json(self.result_path)
+        with interpreting(self.result_path):
+            different = [name for name, value in self.made_with.items() if not _same(name, result.get(name), value)]
         recorded = self.folder / "data.json"
         # Results hold the name of the photos only. The fingerprint stands in the run folder, if that was kept.
         if self.fingerprint is not None and recorded.is_file():
-            if json.loads(recorded.read_text(encoding="utf-8"))["fingerprint"] != self.fingerprint:
+            if read_json(recorded, {"fingerprint": str})["fingerprint"] != self.fingerprint:
                 different.append("photos")
         if different:
             names = ", ".join("configuration" if name == "config" else name for name in different)
@@ -135,12 +136,15 @@ class Table:
 
         Raises:
             UserError: see `Row.finished`.
+            OSError, NoSpace: the machine does not let it write.
         """
         # Outside the guard below: a row of another command is the user's mistake, not a failed row.
         result = row.finished()
         if result is None:
             try:
                 result = row.result(work, self.on_progress)
+            except (OSError, NoSpace):  # a full disk or a missing permission would stop every other row too
+                raise
             except Exception as error:
                 self.failed[row.label] = f"{type(error).__name__}: {error}"
                 row.folder.mkdir(parents=True, exist_ok=True)
@@ -187,10 +191,11 @@ def keep_settings(path: Path, settings: Mapping[str, Any], rows: str) -> None:
     finally:
         os.close(folder)  # which releases the lock
     # Every difference is named, so that one look at the file tells which command to repeat.
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = read_json(path, {"data": dict} if "data" in settings else dict)
     if "data" in settings:
         kept["data"]["spec"] = settings["data"]["spec"]
-    different = [name for name, value in settings.items() if not _same(name, kept.get(name), value)]
+    with interpreting(path):
+        different = [name for name, value in settings.items() if not _same(name, kept.get(name), value)]
     if different:
         raise UserError(
             f"{rows} share their settings; received another {', '.join(different)} than {path} has; repeat the first "

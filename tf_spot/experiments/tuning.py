@@ -10,10 +10,10 @@ OUT/config.json        the best recipe, for `tf-spot train --config`
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ from tf_spot.experiments.table import (
 )
 from tf_spot.progress import Progress
 from tf_spot.storage.files import write_file, write_json, write_text
+from tf_spot.storage.json_files import NUMBER, read_json
+from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
 from tf_spot.training.health import game_signals
 from tf_spot.training.train import train
@@ -102,32 +104,26 @@ def tune(
     kt = load_keras_tuner()
     _check(space, oracle, trials, seeds, autoencoder)
     source = open_source(spec, config)
+    source.check_batch(config.training.batch_size)
     objective = _objective(objective, source)
     settings = {"config": config.to_dict(), "space": list(space), "oracle": oracle, "max_trials": trials}
     settings |= {"seeds": seeds, "objective": objective, "probe_values": num_values, "fingerprint": source.fingerprint}
     folder = Path(out)
-    keep_settings(folder / "settings.json", settings, "all trials of a search")
-    trainer = _Trainer(source, objective, autoencoder, num_values, strategy)
-
-    def objectives(trial: keras_tuner.engine.trial.Trial) -> list[float]:
-        results = []
-        for seed in range(config.training.seed, config.training.seed + seeds):
-            changed = recipe(config, trial.hyperparameters.values, seed)
-            path = folder / "trials" / f"{trial.trial_id}-{seed}"
-            # A search shares its settings, so that a result needs to name its seed only.
-            row = Row(trial.trial_id, changed, path, path / RESULT, {"seed": seed}, source.fingerprint)
-            results.append(row.result(partial(trainer.train, row), on_progress))
-        return [result["objective"] for result in results]
-
-    tuner = make_tuner(make_oracle(oracle, space, trials, config), folder, objectives)
-    try:
-        tuner.search()
-    except kt.errors.FatalError as error:
-        # The user's own mistake, which Keras Tuner wraps to end the search.
-        raise (error.__cause__ or error) from None
-    if not hasattr(tuner.oracle, "trials"):  # a worker: the chief's process has the trials and writes the table
-        return {"worker": os.environ["KERASTUNER_TUNER_ID"]}
-    return _record(folder, tuner.oracle, settings, source.name, config)
+    # Several processes may share one search, by Keras Tuner's own means.
+    shared = bool(os.environ.get("KERASTUNER_ORACLE_IP"))
+    with nullcontext() if shared else sole_writer(folder, "search"):
+        keep_settings(folder / "settings.json", settings, "all trials of a search")
+        trainer = _Trainer(source, objective, autoencoder, num_values, strategy)
+        objectives = partial(_objectives, trainer, config, seeds, folder / "trials", on_progress)
+        tuner = make_tuner(make_oracle(oracle, space, trials, config), folder, objectives)
+        try:
+            tuner.search()
+        except kt.errors.FatalError as error:
+            # The user's own mistake or the machine's, which Keras Tuner wraps to end the search.
+            raise (error.__cause__ or error) from None
+        if not hasattr(tuner.oracle, "trials"):  # a worker: the chief's process has the trials and writes the table
+            return {"worker": os.environ["KERASTUNER_TUNER_ID"]}
+        return _record(folder, tuner.oracle, settings, source.name, config)
 
 
 def _check(space: Sequence[str], oracle: str, trials: int | None, seeds: int, autoencoder: str | Path | None) -> None:
@@ -194,6 +190,25 @@ class _Trainer:
         return result | training_cost(row.folder)
 
 
+def _objectives(
+    trainer: _Trainer,
+    config: Config,
+    seeds: int,
+    folder: Path,
+    on_progress: Progress | None,
+    trial: keras_tuner.engine.trial.Trial,
+) -> list[float]:
+    """Train a trial with every seed, in folders of `folder`; return the objective of each."""
+    results = []
+    for seed in range(config.training.seed, config.training.seed + seeds):
+        changed = recipe(config, trial.hyperparameters.values, seed)
+        path = folder / f"{trial.trial_id}-{seed}"
+        # A search shares its settings, so that a result needs to name its seed only.
+        row = Row(trial.trial_id, changed, path, path / RESULT, {"seed": seed}, trainer.source.fingerprint)
+        results.append(row.result(partial(trainer.train, row), on_progress))
+    return [result["objective"] for result in results]
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
@@ -226,7 +241,7 @@ def _record(
 def _summary(folder: Path, trial: keras_tuner.engine.trial.Trial, objective: str) -> dict[str, Any]:
     """Return a trial's values and its results over seeds."""
     paths = sorted(folder.glob(f"trials/{trial.trial_id}-*/{RESULT}"))
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    runs = [read_json(path, {"objective": NUMBER}) for path in paths]
     objectives = [run["objective"] for run in runs]
     # Percent to two decimals, but an area under the curve in full.
     average = mean if objective == "probe" else statistics.fmean

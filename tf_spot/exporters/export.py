@@ -38,6 +38,7 @@ from tf_spot.exporters.probe import open_labelled, probe_both
 from tf_spot.exporters.run_artifact import OPEN, Outputs
 from tf_spot.exporters.saved_model import answers, write_saved_model
 from tf_spot.exporters.signature import Exportable, Signature, sample_photos
+from tf_spot.storage.names import fitting
 
 FORMATS = {"saved_model": ("none",), "tflite": tflite.QUANTIZATIONS, "onnx": onnx.QUANTIZATIONS}
 FLOAT_OPERATIONS = {"tflite": tflite.float_operations, "onnx": onnx.float_operations}
@@ -187,7 +188,7 @@ def _new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"--out must be a new or empty folder; received: {path}; give another")
     path.parent.mkdir(parents=True, exist_ok=True)
     # On the same file system as `path`, or the rename would not be atomic.
-    aside = path.absolute().parent / f".writing-{path.absolute().name}-{os.getpid()}"
+    aside = path.absolute().parent / fitting(f".writing-{path.absolute().name}", f"-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:

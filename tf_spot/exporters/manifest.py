@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,22 @@ from tf_spot.exporters import requirements
 from tf_spot.exporters.signature import OUTPUTS, Signature
 from tf_spot.storage.contained_path import contained_path
 from tf_spot.storage.files import file_digest, write_json, write_text
+from tf_spot.storage.json_files import Form, damaged, mismatch, read_json
 from tf_spot.storage.provenance import versions
+from tf_spot.storage.regular_files import open_regular
 
 MANIFEST, SUMS, REFERENCE, CARD = "manifest.json", "SHA256SUMS", "reference.npz", "README.md"
-REQUIRED_KEYS = (
-    "part",
-    "format",
-    "quantization",
-    "artifact",
-    "inputs",
-    "class_names",
-    "config",
-    "parity",
-    "reference_parity",
-)
+_FORM: dict[str, Form] = {  # of a manifest, at least
+    "part": str,
+    "format": str,
+    "quantization": str,
+    "artifact": str,
+    "inputs": {"images": {"shape": list, "trained_size": int}},
+    "class_names": (list, type(None)),
+    "config": (dict, type(None)),
+    "parity": dict,
+    "reference_parity": dict,
+}
 RESIZING = (
     "signature image_bytes: JPEG or PNG; the whole photo, turned as its EXIF orientation says, squeezed into the "
     "square with antialiasing; transparency is dropped"
@@ -135,16 +136,18 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: the folder has none, it cannot be read, or another version wrote it.
     """
     try:
-        _require_regular(folder / MANIFEST)
-        manifest: Manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest: Manifest = read_json(folder / MANIFEST)
+    except OSError as error:
         raise UserError(
             f"the folder must be one that tf-spot export wrote; received: {folder}, whose {MANIFEST} is missing or "
             "cannot be read"
         ) from error
-    missing = [name for name in REQUIRED_KEYS if name not in manifest]
+    missing = [name for name in _FORM if name not in manifest]
     if missing:
         raise UserError(f"{MANIFEST} of {folder} lacks {', '.join(missing)}: another version wrote it; export it again")
+    wrong = mismatch(manifest, _FORM)
+    if wrong is not None:
+        raise damaged(folder / MANIFEST, wrong)
     return manifest
 
 
@@ -185,17 +188,11 @@ def check_sums(folder: Path) -> int:
 def _listed(folder: Path) -> dict[str, str]:
     """Return {file: digest}, as SHA256SUMS lists them."""
     try:
-        _require_regular(folder / SUMS)
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        with open_regular(folder / SUMS) as file:
+            lines = file.read().decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} has no {SUMS} that can be read; export it again") from error
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
-def _require_regular(file: Path) -> None:
-    """Refuse what is no regular file: opening a FIFO or a device may never end."""
-    if not file.is_file():
-        raise FileNotFoundError(file)
 
 
 # --- the model card ---------------------------------------------------------------------------------------------------

@@ -7,23 +7,42 @@ grow with the number of photos, and a job that was stopped goes on with the miss
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tf_spot.data import Source, load
 from tf_spot.data.split import whole_batches
+from tf_spot.data.unreadable import unreadable
 from tf_spot.distributed.strategies import agree, is_chief, leave, num_workers
 from tf_spot.errors import UserError
 from tf_spot.inference.embedder import BATCH_SIZE, Embedder, open_embedder
-from tf_spot.inference.embedding_files import Description, check_file, count_rows, join_files
-from tf_spot.inference.embedding_rows import CHUNK, check_options, describe, rows_of, splits_of
+from tf_spot.inference.embedding_files import (
+    COLUMNS,
+    EARLIER_COLUMNS,
+    check_file,
+    count_rows,
+    ids_of,
+    is_whole,
+    join_files,
+)
+from tf_spot.inference.embedding_rows import CHUNK, check_options, facts_of, rows_of, splits_of
 from tf_spot.progress import Progress
 from tf_spot.storage.files import write_file, write_json
+from tf_spot.storage.json_files import read_json
+from tf_spot.storage.lock import LOCK, sole_writer
+from tf_spot.storage.names import fitting
+
+log = logging.getLogger("tf_spot")
 
 
 class Chunk(NamedTuple):
@@ -46,16 +65,14 @@ def embed(
     chunk: int = CHUNK,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write one row per readable photo: `id` (int64), `path` (text) and `embedding` (float32).
-
-    A Parquet file has also `split` (`train` or `test`) and `label` (the name of the class, null without one), and in
-    its metadata `tf_spot.layer`, `tf_spot.model_sha256` and more.
+    """Write one row per readable photo, with the columns of `EmbeddingRows`.
 
     Inside a strategy's scope the devices of this machine share each batch. Of several workers, which must all see the
     folder of `out`, each makes the rows of its own photos on one device, and the chief joins them.
 
     The id is the photo's index, those of `train` first and those of `test` after them, so an unreadable photo leaves a
-    gap. The path is the photo's name within the source.
+    gap. The path is that within the source. The label is the name of the class; where there is none, null in a Parquet
+    file and "" in an .npz file. The metadata of a Parquet file has `tf_spot.layer`, `tf_spot.model_sha256` and more.
 
     Args:
         model: a run folder, or a folder that `tf-spot export` wrote with the part `features`.
@@ -72,7 +89,8 @@ def embed(
         `rows`, `dim` and `unreadable` (photos left out).
 
     Raises:
-        UserError: an unknown layer, split or file ending, no run, or a stopped job that was another one.
+        UserError: an unknown layer, split or file ending, no run, a stopped job that was another one, or a job for this
+            file that is running.
     """
     out, strategy = Path(out), tf.distribute.get_strategy()
     check_file(out)
@@ -80,52 +98,86 @@ def embed(
     embedder = open_embedder(model, layer, batch_size)
     source = load(spec, image_size=embedder.image_size, config=embedder.data)
     splits, chunk_size = splits_of(source, split), whole_batches(chunk, batch_size)
-    job = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
-    if out.suffix == ".parquet":
-        job["columns"] = "with labels"  # chunks of earlier versions had none
-    folder = out.with_name(f".{out.name}.parts")
-    _begin_together(strategy, folder, job | {"batch_size": batch_size, "chunk": chunk_size}, resume)
+    job: dict[str, Any] = {"model": embedder.digest, "layer": layer, "data": source.fingerprint, "splits": splits}
+    job |= {"batch_size": batch_size, "chunk": chunk_size, "images": [embedder.image_size, asdict(embedder.data)]}
+    folder = out.with_name(fitting(f".{out.name}", ".parts"))
+    with sole_writer(folder, "embedding", output=out) if is_chief(strategy) else nullcontext():
+        columns = _begin_together(strategy, folder, job, resume)
+        facts = facts_of(embedder, source, layer)
+        rows = _write(strategy, embedder, source, splits, chunk_size, folder, columns, out, facts, on_progress)
+    photos = sum(map(source.count, splits))
+    if not rows:
+        raise UserError(f"there must be photos that can be read; received: {spec} with {photos} that cannot")
+    leave(strategy)
+    return {"rows": rows, "dim": embedder.dim, "unreadable": photos - rows}
+
+
+def _write(
+    strategy: tf.distribute.Strategy,
+    embedder: Embedder,
+    source: Source,
+    splits: list[str],
+    chunk_size: int,
+    folder: Path,
+    columns: Sequence[str],
+    out: Path,
+    facts: Mapping[str, str],
+    on_progress: Progress | None,
+) -> int:
+    """Make the chunks and join them; return the number of rows."""
     dim = embedder.dim  # the first batch runs here, after everything that may refuse the job
     chunks = {name: _chunks(folder, name, source.count(name), chunk_size) for name in splits}
     own = {name: _own(strategy, of_split) for name, of_split in chunks.items()}
     total, done = sum(chunk.photos for of_split in own.values() for chunk in of_split), 0
     for name, of_split in own.items():
-        for photos in _make(of_split, embedder, source, name, chunk_size):
+        for photos in _make(of_split, columns, embedder, source, name, chunk_size):
             done += photos
             if on_progress is not None:
                 on_progress(done, total, "embedding photos")
     agree(strategy, 1, "end of the chunks")
-    photos = sum(map(source.count, splits))
     files = [chunk.file for name in splits for chunk in chunks[name]]
-    rows = _join(strategy, folder, files, out, dim, describe(embedder, source, layer))
-    if not rows:
-        raise UserError(f"there must be photos that can be read; received: {spec} with {photos} that cannot")
-    leave(strategy)
-    return {"rows": rows, "dim": dim, "unreadable": photos - rows}
+    rows = count_rows(files)
+    if rows:
+        agree(strategy, rows, "number of rows")  # all have counted the rows of the chunks that the chief now removes
+        if is_chief(strategy):
+            join_files(out, files, dim, facts)
+            _tell_unreadable(source, splits, ids_of(files))
+            shutil.rmtree(folder)
+        agree(strategy, 1, "file")  # the chief has written it
+    return rows
 
 
-def _begin_together(strategy: tf.distribute.Strategy, folder: Path, job: dict[str, Any], resume: bool) -> None:
-    """Let the chief begin; the other workers wait for it, and must do the same job in the same folder."""
+def _begin_together(strategy: tf.distribute.Strategy, folder: Path, job: dict[str, Any], resume: bool) -> Sequence[str]:
+    """Let the chief begin; the other workers wait for it, and must do the same job in the same folder.
+
+    Returns:
+        the columns of the rows.
+    """
     if is_chief(strategy):
         _begin(folder, job, resume)
     agree(strategy, zlib.crc32(json.dumps(job).encode()), "job")
     agree(strategy, int((folder / "job.json").is_file()), "folder of --out")
+    columns: Sequence[str] = read_json(folder / "job.json").get("columns", EARLIER_COLUMNS)
+    return columns
 
 
 def _begin(folder: Path, job: dict[str, Any], resume: bool) -> None:
     """Make the folder of chunks, or find those of the same job that was stopped."""
     record = folder / "job.json"
     if resume and record.is_file():
-        begun = json.loads(record.read_text(encoding="utf-8"))
-        changes = [name for name in job if job[name] != begun.get(name)]
+        begun = read_json(record)
+        # Earlier versions recorded no "images", and no "columns".
+        changes = [name for name, value in job.items() if value != begun.get(name, value)]
         if changes:
             raise UserError(
                 f"--resume needs the job that was stopped; received one with another {', '.join(changes)}; repeat the "
                 "first command, or leave out --resume to begin anew"
             )
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    write_json(record, job)
+    for left in folder.iterdir():
+        if left.name != LOCK:
+            left.unlink()
+    write_json(record, job | {"columns": COLUMNS})
 
 
 def _chunks(folder: Path, split: str, count: int, size: int) -> list[Chunk]:
@@ -144,29 +196,30 @@ def _own(strategy: tf.distribute.Strategy, chunks: list[Chunk]) -> list[Chunk]:
     return chunks[worker * len(chunks) // workers : (worker + 1) * len(chunks) // workers]
 
 
-def _make(chunks: list[Chunk], embedder: Embedder, source: Source, split: str, chunk_size: int) -> Iterator[int]:
+def _make(
+    chunks: list[Chunk], columns: Sequence[str], embedder: Embedder, source: Source, split: str, chunk_size: int
+) -> Iterator[int]:
     """Make the chunks that do not exist yet; yield the number of photos of each chunk once it is there."""
-    missing = [chunk for chunk in chunks if not chunk.file.is_file()]
+    missing = [chunk for chunk in chunks if not is_whole(chunk.file, columns)]
+    # In an earlier version the path was that within the split.
+    path_of = source.photo_path if "split" in columns else source.photo_name
     first = missing[0].first if missing else 0
     stream = source.in_chunks(split, embedder.batch_size, chunk_size, first=first)
     for chunk in chunks:
         if missing and chunk.first >= first:
             batches = next(stream)  # of a chunk that exists too: the stream goes on with the one after it
             if chunk in missing:
-                write_file(chunk.file, rows_of(embedder, source, split, batches).save)
+                rows = rows_of(embedder, source, split, batches, path_of)
+                write_file(chunk.file, partial(rows.save, columns=columns))
         yield chunk.photos
 
 
-def _join(
-    strategy: tf.distribute.Strategy, folder: Path, files: list[Path], out: Path, dim: int, description: Description
-) -> int:
-    """Let the chief join the chunks and remove their folder; return the number of rows, on every worker."""
-    rows = count_rows(files)
-    if not rows:
-        return 0
-    agree(strategy, rows, "number of rows")  # all have counted the rows of the chunks that the chief now removes
-    if is_chief(strategy):
-        join_files(out, files, dim, description)
-        shutil.rmtree(folder)
-    agree(strategy, 1, "file")  # the chief has written it
-    return rows
+def _tell_unreadable(source: Source, splits: list[str], ids: np.ndarray) -> None:
+    """Log which photos have no row; `ids` are those of the rows, (rows,)."""
+    names = []
+    for split in splits:
+        first = source.count("train") if split == "test" else 0
+        missing = np.setdiff1d(np.arange(first, first + source.count(split)), ids) - first
+        names += [source.photo_path(split, index) for index in missing.tolist()]
+    if names:
+        log.warning("%s", unreadable(names))

@@ -20,7 +20,7 @@ from tf_spot.data.split import whole_batches
 from tf_spot.errors import UserError
 from tf_spot.inference.embedder import BATCH_SIZE, Embedder, open_embedder
 from tf_spot.inference.embedding_files import schema
-from tf_spot.inference.embedding_rows import CHUNK, SPLITS, check_options, describe, rows_of, splits_of
+from tf_spot.inference.embedding_rows import CHUNK, SPLITS, check_options, facts_of, rows_of, splits_of
 from tf_spot.startup import require_tensorflow
 
 if TYPE_CHECKING:
@@ -59,11 +59,10 @@ class Job(NamedTuple):
         """Yield one row per readable photo of the chunk that begins at index `first`."""
         batches = next(source.in_chunks(split, self.batch_size, self.chunk, first=first))
         rows = rows_of(embedder, source, split, batches)
-        labels = describe(embedder, source, self.layer).labels(rows)
-        for photo_id, path, label, vector in zip(
-            rows.id.tolist(), rows.path.tolist(), labels, rows.embedding, strict=True
-        ):
-            yield {"id": photo_id, "path": path, "split": split, "label": label, "embedding": vector}
+        columns = {name: column if name == "embedding" else column.tolist() for name, column in rows._asdict().items()}
+        columns["label"] = [label or None for label in columns["label"]]
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
 
 
 def embed(
@@ -104,8 +103,8 @@ def embed(
     dim = embedder.dim
     # Beam finds no files by a name alone, without a folder.
     prefix = str(out) if "://" in str(out) else os.path.abspath(out)
-    facts = describe(embedder, source, layer).facts
-    rows = _run(job, chunks(source, splits, chunk), prefix, schema(dim, facts), options)
+    layout = schema(dim, facts_of(embedder, source, layer))
+    rows = _run(job, chunks(source, splits, chunk), prefix, layout, options)
     return {"rows": rows, "dim": dim, "unreadable": sum(source.count(name) for name in splits) - rows}
 
 

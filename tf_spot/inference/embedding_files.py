@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tf_spot.storage.files import write_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_KINDS = {"id": "<i8", "embedding": "<f4"}  # of columns that are not text
 ENDINGS = (".parquet", ".npz")
 
 
@@ -29,35 +30,16 @@ class EmbeddingRows(NamedTuple):
     path: np.ndarray  # text (photos,)
     embedding: np.ndarray  # float32 (photos, dim)
     split: np.ndarray  # text (photos,)
-    label: np.ndarray  # int32 (photos,); -1: none
+    label: np.ndarray  # text (photos,), the name of the class; "": none
 
-    @classmethod
-    def load(cls, path: Path) -> EmbeddingRows:
-        """Read the rows of a chunk."""
-        with np.load(path) as columns:
-            found = {name: columns[name] for name in columns.files}
-        # Chunks of earlier versions lack the last two; they are joined into an .npz file alone, which lacks them too.
-        rows = len(found["id"])
-        return cls(**{"split": np.full(rows, ""), "label": np.full(rows, -1, np.int32)} | found)
-
-    def save(self, path: Path) -> None:
-        """Write the rows of a chunk."""
+    def save(self, path: Path, columns: Sequence[str] | None = None) -> None:
+        """Write the rows of a chunk: these columns, by default all."""
         with path.open("wb") as file:  # given a path, NumPy would append .npz
-            np.savez(file, **self._asdict())
+            np.savez(file, **{name: getattr(self, name) for name in columns or self._fields})
 
 
-class Description(NamedTuple):
-    """What a Parquet file says of its rows besides what a chunk holds."""
-
-    class_names: list[str] | None  # by label
-    facts: Mapping[str, str]  # the file's metadata
-
-    def labels(self, rows: EmbeddingRows) -> list[str | None]:
-        """Return the name of each row's class; None without a label."""
-        return [self._name(label) if label >= 0 else None for label in rows.label.tolist()]
-
-    def _name(self, label: int) -> str:
-        return self.class_names[label] if self.class_names else str(label)
+COLUMNS = EmbeddingRows._fields
+EARLIER_COLUMNS = ("id", "path", "embedding")  # of jobs that an earlier version began
 
 
 def check_file(out: Path) -> None:
@@ -68,50 +50,75 @@ def check_file(out: Path) -> None:
         raise UserError("Parquet needs pyarrow, which is missing; run pip install tf-spot[embed], or write FILE.npz")
 
 
+def is_whole(file: Path, columns: Sequence[str]) -> bool:
+    """True for the file of a chunk with these columns that is there and as it was written."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            there = {f"{name}.npy" for name in columns} <= set(archive.namelist())
+            return there and archive.testzip() is None  # which compares the checksums
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def ids_of(files: list[Path]) -> np.ndarray:
+    """Return the ids of all chunks, int64 (rows,)."""
+    return np.concatenate(list(_column("id", files)))
+
+
 def count_rows(files: list[Path]) -> int:
     """Return the number of rows of all chunks."""
     return sum(map(len, _column("id", files)))
 
 
-def join_files(out: Path, files: list[Path], dim: int, description: Description) -> None:
-    """Write the rows of the chunks `files`, vectors of `dim` values, to `out` in one move."""
+def join_files(out: Path, files: list[Path], dim: int, facts: Mapping[str, str]) -> None:
+    """Write the rows of the chunks `files`, vectors of `dim` values, to `out` in one move.
+
+    Args:
+        out: FILE.parquet or FILE.npz.
+        files: the chunks.
+        dim: of a vector.
+        facts: the metadata of a Parquet file.
+    """
     if out.suffix == ".parquet":
-        write_file(out, lambda aside: _join_parquet(aside, files, dim, description))
+        write_file(out, lambda aside: _join_parquet(aside, files, dim, facts))
     else:
         write_file(out, lambda aside: _join_npz(aside, files, dim))
 
 
-def schema(dim: int, facts: Mapping[str, str]) -> pa.Schema:
+def schema(dim: int, facts: Mapping[str, str], columns: Sequence[str] = COLUMNS) -> pa.Schema:
     """Return the columns of a Parquet file, of which `embedding` is a list of `dim` numbers, and its metadata."""
     import pyarrow as pa
 
     kinds = {"id": pa.int64(), "embedding": pa.list_(pa.float32(), dim)}
-    return pa.schema([(name, kinds.get(name, pa.string())) for name in EmbeddingRows._fields], metadata=dict(facts))
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in columns], metadata=dict(facts))
 
 
-def _join_parquet(path: Path, files: list[Path], dim: int, description: Description) -> None:
+def _join_parquet(path: Path, files: list[Path], dim: int, facts: Mapping[str, str]) -> None:
     """Write one row group per chunk; a chunk without rows has none."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    layout = schema(dim, description.facts)
+    names = _columns_of(files)
+    layout = schema(dim, facts, names)
     with parquet.ParquetWriter(path, layout) as writer:
-        for rows in map(EmbeddingRows.load, files):
-            if len(rows.id):
+        for rows in (_load(file, names) for file in files):
+            if len(rows["id"]):
                 # (rows, dim) as one array of rows * dim values, cut every `dim`
-                embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows.embedding.ravel()), dim)
-                columns = {"id": rows.id, "path": rows.path.tolist(), "split": rows.split.tolist()}
-                columns |= {"label": description.labels(rows), "embedding": embedding}
-                writer.write_table(pa.Table.from_pydict(columns, schema=layout), row_group_size=len(rows.id))
+                embedding = pa.FixedSizeListArray.from_arrays(pa.array(rows["embedding"].ravel()), dim)
+                columns = {name: column.tolist() for name, column in rows.items() if column.ndim == 1}
+                if "label" in columns:
+                    columns["label"] = [label or None for label in columns["label"]]
+                table = pa.Table.from_pydict(columns | {"embedding": embedding}, schema=layout)
+                writer.write_table(table, row_group_size=len(rows["id"]))
 
 
 def _join_npz(path: Path, files: list[Path], dim: int) -> None:
     """Write array after array, chunk after chunk, as `np.savez` would from memory."""
     count = count_rows(files)
-    columns = {
-        "id": (np.dtype(np.int64), (count,)),
-        "path": (_longest_text(files), (count,)),
-        "embedding": (np.dtype("<f4"), (count, dim)),
+    kinds: dict[str, np.dtype[Any]] = {name: np.dtype(kind) for name, kind in _KINDS.items()}
+    columns: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+        name: (kinds.get(name) or _longest_text(name, files), (count, dim) if name == "embedding" else (count,))
+        for name in _columns_of(files)
     }
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, (kind, shape) in columns.items():
@@ -122,9 +129,20 @@ def _join_npz(path: Path, files: list[Path], dim: int) -> None:
                     file.write(column.astype(kind).tobytes())
 
 
-def _longest_text(files: list[Path]) -> np.dtype[np.str_]:
-    """Return the type that holds the longest path of all chunks: in an array all strings take the same room."""
-    kinds = [column.dtype for column in _column("path", files)]
+def _columns_of(files: list[Path]) -> list[str]:
+    """Return the columns that chunks have, in order."""
+    with np.load(files[0]) as columns:
+        return [name for name in COLUMNS if name in columns]
+
+
+def _load(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    with np.load(file) as columns:
+        return {name: columns[name] for name in names}
+
+
+def _longest_text(name: str, files: list[Path]) -> np.dtype[np.str_]:
+    """Return the type that holds the longest text of a column: in an array all strings take the same room."""
+    kinds = [column.dtype for column in _column(name, files)]
     return max([np.dtype("<U1"), *kinds], key=lambda kind: kind.itemsize)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tf_spot.data.split import Batch
 from tf_spot.errors import UserError
 from tf_spot.features.prefetch import ahead
 from tf_spot.inference.embedder import Embedder
-from tf_spot.inference.embedding_files import Description, EmbeddingRows
+from tf_spot.inference.embedding_files import EmbeddingRows
 
 SPLITS = ("train", "test", "all")
 CHUNK = 4096  # photos, about: a row group of the Parquet file, and what a stopped job loses at most
@@ -40,8 +40,8 @@ def splits_of(source: Source, split: str) -> list[str]:
     return [split]
 
 
-def describe(embedder: Embedder, source: Source, layer: str) -> Description:
-    """Return what a Parquet file says besides the rows: the names of classes, and how the rows were made."""
+def facts_of(embedder: Embedder, source: Source, layer: str) -> dict[str, str]:
+    """Return how rows are made, as the metadata of a Parquet file has it."""
     facts = {
         "layer": layer,
         "pooling": "average over the map",
@@ -50,25 +50,46 @@ def describe(embedder: Embedder, source: Source, layer: str) -> Description:
         "data_fingerprint": source.fingerprint,
         "version": __version__,
     }
-    named = {f"tf_spot.{name}": text for name, text in facts.items()}
-    return Description(source.class_names, named)
+    return {f"tf_spot.{name}": text for name, text in facts.items()}
 
 
-def rows_of(embedder: Embedder, source: Source, split: str, batches: Iterable[Batch]) -> EmbeddingRows:
+def rows_of(
+    embedder: Embedder,
+    source: Source,
+    split: str,
+    batches: Iterable[Batch],
+    path_of: Callable[[str, int], str] | None = None,
+) -> EmbeddingRows:
     """Embed some photos of a split; the rows are in the order of the photos' indices.
 
     Ids count the photos of `train` first and those of `test` after them.
+
+    Args:
+        embedder: images to vectors.
+        source: of the photos.
+        split: of the source.
+        batches: of the split.
+        path_of: split and index to what the row has as path; by default the path within the source.
     """
+    path_of = path_of or source.photo_path
     made = list(ahead(embedder, ((batch.images, (batch.indices, batch.labels)) for batch in batches)))
     # NumPy cannot join nothing: of no batches at all an array without rows.
     indices = np.concatenate([indices for _, (indices, _) in made] or [np.empty(0, np.int64)])
     labels = np.concatenate([labels for _, (_, labels) in made] or [np.empty(0, np.int32)])
     vectors = np.concatenate([vectors for vectors, _ in made] or [np.empty((0, 0), np.float32)])
     order = np.argsort(indices)  # batches come in any order
-    paths = [_utf8(source.photo_name(split, index)) for index in indices[order].tolist()]
+    paths = [_utf8(path_of(split, index)) for index in indices[order].tolist()]
+    names = [_class_name(source, label) for label in labels[order].tolist()]
     ids = indices[order] + (source.count("train") if split == "test" else 0)
     splits = np.full(len(ids), split)
-    return EmbeddingRows(ids, np.array(paths, np.str_), vectors[order], splits, labels[order])
+    return EmbeddingRows(ids, np.array(paths, np.str_), vectors[order], splits, np.array(names, np.str_))
+
+
+def _class_name(source: Source, label: int) -> str:
+    """Return the name of a class, its number where classes have no names, and "" for no class."""
+    if label < 0:
+        return ""
+    return _utf8(source.class_names[label]) if source.class_names else str(label)
 
 
 def _utf8(name: str) -> str:

@@ -24,6 +24,8 @@ from tf_spot.data.images import MAX_PIXELS, BadImage, read_image
 from tf_spot.errors import UserError
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.storage.files import write_json
+from tf_spot.storage.lock import sole_writer
+from tf_spot.storage.names import fitting
 from tf_spot.visualization.pictures import save_png
 
 LONGEST_SIDE = 16  # times the model's image size: a longer strip is squeezed, which bounds the memory
@@ -119,6 +121,14 @@ def spot_files(
     Returns:
         the content of spot.json: {"images": [...], "failed": [{"path", "reason"}]}, in the order of `paths`.
     """
+    with sole_writer(out, "spotting"):
+        return _spot_files(spotter, paths, out, more_real_than)
+
+
+def _spot_files(
+    spotter: ArtifactSpotter, paths: Sequence[Path], out: Path, more_real_than: Callable[[Path], float] | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Spot image files as the only process that writes `out`."""
     images: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     taken = {"spot"}  # names of files; spot.json lists all images
@@ -130,10 +140,11 @@ def spot_files(
             continue
         name = _free_name(path, taken)
         seen = spot(spotter, image)
-        save_png(out / f"{name}.png", overlay(image, seen.heat_map))
-        entry = _entry(path, f"{name}.png", image, seen)
+        picture, numbers = fitting(name, ".png"), fitting(name, ".json")
+        save_png(out / picture, overlay(image, seen.heat_map))
+        entry = _entry(path, picture, image, seen)
         entry["more_real_than"] = None if more_real_than is None else round(more_real_than(path), 4)
-        write_json(out / f"{name}.json", entry)
+        write_json(out / numbers, entry)
         images.append(entry)
     result = {"images": images, "failed": failed}
     write_json(out / "spot.json", result)

@@ -25,6 +25,7 @@ from tf_spot.progress import Progress
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
+from tf_spot.storage.lock import sole_writer
 from tf_spot.visualization.pictures import grid, save_png
 
 Feature = Callable[[np.ndarray], np.ndarray]  # images (batch, height, width, 3) in [-1, 1] to float32 (batch, dim)
@@ -92,8 +93,9 @@ def neighbours(
         for number, query in enumerate(queries)
     ]
     result = {"data": source.name, "layer": layer, "queries": entries}
-    save_png(Path(out) / "neighbours.png", _picture(source, query_images, searched, hits))
-    write_json(Path(out) / "neighbours.json", result)
+    with sole_writer(out, "search"):  # the two files belong together
+        save_png(Path(out) / "neighbours.png", _picture(source, query_images, searched, hits))
+        write_json(Path(out) / "neighbours.json", result)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tf_spot.config import PAPER, TRUNK_BIAS
+from tf_spot.config import PAPER, TRUNK_BIAS, check_field
 from tf_spot.models.backbones import build_backbone
 from tf_spot.models.backbones.base import Configured
 from tf_spot.models.layers import BatchNorm, ExampleDropout, glorot_uniform
@@ -60,6 +60,9 @@ class Discriminator(Configured):
         name: str = "discriminator",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
+        check_field("data.image_size", image_size)
+        for field, value in (("width", width), ("stem_kernel", stem_kernel), ("fc_units", fc_units)):
+            check_field(f"network.{field}", value)
         trunk: dict[str, Any] = {
             "width": width,
             "stem_kernel": stem_kernel,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from PIL import Image
 from tf_spot.data.images import BadImage, read_image
 from tf_spot.report.html import Block, Figure, note
 from tf_spot.runs.run import Run
+from tf_spot.storage.json_files import interpreting, read_json
 from tf_spot.visualization import charts
 
 LONGEST_SIDE = 480  # pixels of a picture
@@ -27,11 +27,10 @@ class HeatMaps(NamedTuple):
 
 def heat_maps(run: Run) -> list[Block]:
     """Return the images that were spotted into folders of the run, or a note where there are none."""
-    figures = [
-        _spotted(path.parent, entry)
-        for path in sorted(run.path.glob("*/spot.json"))
-        for entry in json.loads(path.read_text(encoding="utf-8"))["images"]
-    ]
+    figures = []
+    for path in sorted(run.path.glob("*/spot.json")):
+        with interpreting(path):
+            figures += [_spotted(path.parent, entry) for entry in read_json(path, {"images": [dict]})["images"]]
     if not figures:
         return [note("No heat maps yet. Make some with: tf-spot spot RUN IMAGE... --out RUN/spot")]
     game = run.config.game

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from tf_spot.features.nearest import nearest_neighbours
 from tf_spot.report.held_out_photos import Photos, thumbnail
 from tf_spot.report.html import Block, figure, note
 from tf_spot.runs.run import Run
+from tf_spot.storage.json_files import read_json
 from tf_spot.visualization import charts
 
 QUERIES = 6
@@ -53,7 +53,7 @@ def neighbours(run: Run, photos: Photos | str) -> list[Block]:
 
 
 def _search(folder: Path) -> Block:
-    record = json.loads((folder / "neighbours.json").read_text(encoding="utf-8"))
+    record = read_json(folder / "neighbours.json", {"data": str, "layer": str, "queries": [{"query": str}]})
     names = (f"{number}: {Path(entry['query']).name}" for number, entry in enumerate(record["queries"], start=1))
     caption = (
         f"Among all photos of {record['data']}, by {record['layer']}: the query, then its neighbours. "

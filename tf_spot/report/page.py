@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from PIL import Image
@@ -80,5 +79,4 @@ def _filters(spotter: ArtifactSpotter | None) -> list[Block]:
 
 
 def _provenance(run: Run) -> list[Block]:
-    versions = json.loads((run.path / "versions.json").read_text(encoding="utf-8"))
-    return [Block("provenance.html", Provenance(run.data | versions, run.config.to_json()))]
+    return [Block("provenance.html", Provenance(run.data | run.versions, run.config.to_json()))]

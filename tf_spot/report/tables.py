@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from tf_spot.evaluation.result_table import CONTROL, REPAIR_COLUMNS, repair_rows
 from tf_spot.evaluation.voc.official_sizes import subset
 from tf_spot.report.html import Block, note
 from tf_spot.runs.run import Run
+from tf_spot.storage.json_files import interpreting, read_json
 
 VALUE = "value"  # the column of a result without layers
 
@@ -54,11 +54,15 @@ def results(run: Run) -> list[Block]:
     paths = sorted((run.path / "results").glob("*.json"))
     if not paths:
         return [note("No evaluation yet. Make one with: tf-spot evaluate RUN --data SPEC --task linear")]
-    return [_result_block(path) for path in paths]
+    blocks = []
+    for path in paths:
+        with interpreting(path):
+            blocks.append(_result_block(path))
+    return blocks
 
 
 def _result_block(path: Path) -> Block:
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = read_json(path, (dict, list))
     if not isinstance(result, dict) or not {"task", "method", "value"} <= set(result):
         return note(f"{path.name} is not a result of tf-spot evaluate.")
     if result["task"] == "repair":

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tf_spot.report.html import Block, Figure, note
 from tf_spot.runs.run import STAGES, Run
+from tf_spot.storage.json_files import interpreting
 from tf_spot.visualization import charts
 
 FRAMES = 40  # of a stage at most, evenly over time, the first and the last among them: the page stays light
@@ -34,7 +35,7 @@ def pictures(run: Run) -> list[Block]:
 
 
 def _frame(path: Path) -> Figure:
-    with Image.open(path) as picture:
+    with interpreting(path), Image.open(path) as picture:
         uri = charts.jpeg(picture, LONGEST_SIDE)
     return Figure([uri], f"after epoch {int(path.stem.rpartition('-')[2])}")
 

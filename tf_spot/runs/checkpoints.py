@@ -10,21 +10,22 @@ when the checkpoint is read, and the one before it is taken.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_spot.errors import UserError
+from tf_spot.errors import NO_SPACE, NoSpace, UserError
 from tf_spot.storage.files import file_digest, flush
+from tf_spot.storage.json_files import Form, read_json
 
 WEIGHTS, STATE, SUMS = "model.weights.h5", "state.json", "SHA256SUMS"
 _ASIDE = ".aside-"  # being written or being removed; never read
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit on the size of files
+_NAME = re.compile(r"step-\d{8,}")
 
 
 class Checkpoint(NamedTuple):
@@ -61,7 +62,7 @@ def write(
         the checkpoint's folder.
 
     Raises:
-        UserError: the disk is full; the earlier checkpoints are whole.
+        NoSpace: the disk is full; the earlier checkpoints are whole.
     """
     for left_over in folder.glob(_ASIDE + "*"):  # of an earlier process that was killed
         shutil.rmtree(left_over)
@@ -72,7 +73,7 @@ def write(
         _fill(aside, {**state, "step": step}, save_weights)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         raise _no_space(folder, step, size, error) from error
     path = folder / _name(step)
@@ -85,9 +86,9 @@ def write(
     return path
 
 
-def _no_space(folder: Path, step: int, size: int, error: OSError) -> UserError:
+def _no_space(folder: Path, step: int, size: int, error: OSError) -> NoSpace:
     earlier = _all(folder)
-    return UserError(
+    return NoSpace(
         f"a checkpoint needs {size} bytes; received: {os.strerror(error.errno or 0)}, in {folder}, at step {step}; "
         f"newest checkpoint, which is whole: {earlier[-1] if earlier else 'none yet'}; free some space and continue "
         "with --resume"
@@ -123,8 +124,12 @@ def save_and_discard(save: Callable[[Path], object], name: str) -> None:
         save(Path(folder) / name)
 
 
-def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest_good(folder: Path, state: Mapping[str, Form] | None = None) -> tuple[Checkpoint | None, list[str]]:
     """Find the newest checkpoint whose sums are right, and what is wrong with each newer one.
+
+    Args:
+        folder: the stage's checkpoints.
+        state: what its state must hold besides the step, see `json_files`.
 
     Returns:
         the checkpoint, None where none was ever written; and one text for each damaged checkpoint that was skipped.
@@ -134,11 +139,12 @@ def newest_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """
     damaged: list[str] = []
     for path in reversed(_all(folder)):
-        reason = _damage(path)
-        if reason is None:
-            state = json.loads((path / STATE).read_text(encoding="utf-8"))
-            return Checkpoint(path, state["step"], state), damaged
-        damaged.append(f"{path}: {reason}")
+        try:
+            return _opened(path, state or {}), damaged
+        except _Differs as error:
+            damaged.append(f"{path}: {error}")
+        except (OSError, ValueError) as error:
+            damaged.append(f"{path}: unreadable ({error})")
     if damaged:
         raise UserError(
             f"no checkpoint in {folder} is whole: {'; '.join(damaged)}; to train from the start give another --out"
@@ -158,7 +164,8 @@ def _name(step: int) -> str:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
+    # Nothing else is touched: neither read nor counted among those to keep, nor removed.
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def _remove(path: Path) -> None:
@@ -167,11 +174,21 @@ def _remove(path: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint; None if nothing is."""
-    try:
-        recorded = (path / SUMS).read_text(encoding="utf-8").splitlines()
-        wrong = [name for name in (WEIGHTS, STATE) if f"{file_digest(path / name)}  {name}" not in recorded]
-    except (OSError, ValueError) as error:
-        return f"unreadable ({error})"
-    return f"{' and '.join(wrong)} differ from {SUMS}" if wrong else None
+class _Differs(ValueError):
+    """A checkpoint whose sums are wrong."""
+
+
+def _opened(path: Path, form: Mapping[str, Form]) -> Checkpoint:
+    """Return a checkpoint that is as it was written.
+
+    Raises:
+        _Differs, OSError, ValueError: what is wrong with it.
+    """
+    recorded = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    wrong = [name for name in (WEIGHTS, STATE) if f"{file_digest(path / name)}  {name}" not in recorded]
+    if wrong:
+        raise _Differs(f"{' and '.join(wrong)} differ from {SUMS}")
+    state = read_json(path / STATE, {"step": int} | dict(form))
+    if _name(state["step"]) != path.name:
+        raise ValueError(f"{STATE} is of step {state['step']}")
+    return Checkpoint(path, state["step"], state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,9 @@ from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs import checkpoints
 from tf_spot.runs.pretrained import load_pretrained, pretrained_card, pretrained_names
 from tf_spot.runs.run import Run
+from tf_spot.storage.regular_files import open_regular
+
+log = logging.getLogger("tf_spot")
 
 
 class TrainedBackbone(NamedTuple):
@@ -78,8 +83,8 @@ def load_autoencoder(run: Run | str | Path, precision: str = "float32") -> Autoe
         UserError: the run has neither.
     """
     run = _opened(run)
-    if run.model_path("autoencoder").exists():
-        finished: Autoencoder = _load(run.model_path("autoencoder"), precision)
+    finished: Autoencoder | None = _finished(run, "autoencoder", precision)
+    if finished is not None:
         return finished
     autoencoder = build_autoencoder(_with_precision(run.config, precision))
     restore(autoencoder, _newest(run, "autoencoder"))
@@ -98,8 +103,8 @@ def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
         UserError: the run has neither.
     """
     run = _opened(run)
-    if run.model_path("spotter").exists():
-        finished: ArtifactSpotter = _load(run.model_path("spotter"), "float32")
+    finished: ArtifactSpotter | None = _finished(run, "spotter", "float32")
+    if finished is not None:
         return finished
     checkpoint = _newest(run, "spotter")
     spotter = build_spotter(_with_precision(run.config, "float32"), load_autoencoder(run))
@@ -123,7 +128,10 @@ def load_classifier(run: Run | str | Path) -> Classifier:
             f"{run.path} has no classifier.keras; make one with: "
             f"tf-spot evaluate {run.path} --task finetune --data SPEC"
         )
-    classifier: Classifier = _load(path, "float32")
+    try:
+        classifier: Classifier = _load(path, "float32")
+    except _Damaged as error:
+        raise UserError(f"{error}; make it anew with: tf-spot evaluate {run.path} --task finetune") from error
     return classifier
 
 
@@ -162,6 +170,20 @@ def _opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run(run)
 
 
+def _finished(run: Run, stage: str, precision: str) -> Any:
+    """Return the model of a finished stage; None where there is none, or none that is whole."""
+    path = run.model_path(stage)
+    if not path.exists():
+        return None
+    try:
+        return _load(path, precision)
+    except _Damaged as error:
+        if checkpoints.newest_good(run.checkpoints(stage))[0] is None:
+            raise
+        log.warning("%s; the newest good checkpoint of the run is taken instead", error)
+        return None
+
+
 def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
     if checkpoint is None:
@@ -173,17 +195,44 @@ def _with_precision(config: Config, precision: str) -> Config:
     return config.replace(**{"training.precision": precision})
 
 
+class _Damaged(UserError):
+    """A saved model that cannot be loaded."""
+
+
 def _load(path: Path, precision: str) -> Any:
-    """Load a model without its optimizers, to compute in `precision`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # Keras only warns of weights that it leaves out
-        model = keras.saving.load_model(path, compile=False)
+    """Load a model without its optimizers, to compute in `precision`.
+
+    Raises:
+        _Damaged: the file cannot be read as a model.
+    """
+    try:
+        _check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of weights that it leaves out
+            model = keras.saving.load_model(path, compile=False)
+    except PermissionError:
+        raise
+    except Exception as error:  # of zip, JSON, HDF5 and Keras: a damaged file makes them raise nearly anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise _Damaged(f"a model must be as it was saved; received: {path}, not to be loaded: {reason}") from error
     if model.dtype_policy.name == precision:
         return model
     # A layer's precision is fixed when it is made, so the weights move to a new model.
     other = type(model).from_config(_computing_in(precision, model.get_config()))
     other.set_weights(model.get_weights())
     return other
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums of all that a model's file holds: Keras reads past some damage without a word.
+
+    Raises:
+        zipfile.BadZipFile: it is damaged.
+    """
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} in it is damaged")
 
 
 def _computing_in(precision: str, config: object) -> object:

@@ -9,21 +9,22 @@ RUN/autoencoder.json                           the run that the autoencoder was 
 RUN/initial/                                   the first weights, if not random, see `training.warm_start`
 RUN/extensions.jsonl                           the steps that were added to the recipe's, if any
 RUN/results/TASK-*.json, RUN/bad_files.txt
-RUN/.lock                                      held by the training that writes the folder, see `lock`
+RUN/.lock                                      held by the training that writes the folder
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
-from tf_spot.runs.lock import LOCK
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
+from tf_spot.storage.json_files import NUMBER, Form, interpreting, read_json
+from tf_spot.storage.lock import LOCK
 from tf_spot.storage.provenance import versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 STAGES = ("autoencoder", "spotter")  # in the order of their training
 INITIAL = "initial"  # folder of the first weights
 Prepare = Callable[[Path], object]  # writes what a new run folder holds besides
+
+# What the files of a run hold at least, see `json_files`.
+DATA: Form = {"spec": str, "name": str, "fingerprint": str, "counts": dict}
+SPENT: Form = {"images_seen": int, "seconds": NUMBER}
+METRICS: Form = {"stage": str, "step": int}
 
 
 class Run:
@@ -47,7 +53,10 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.config_path.is_file():
-            raise UserError(f"a run folder holds config.json; received: {self.path}; make one with: tf-spot train")
+            raise UserError(
+                f"a run folder holds config.json; received: {self.path}, {_kind_of(self.path)}; make one with: tf-spot "
+                "train"
+            )
 
     # --- begin and resume -------------------------------------------------------------------------------------------
 
@@ -58,10 +67,15 @@ class Run:
         Raises:
             UserError: the folder holds something.
         """
+        cls.check_new(path)
+        return cls._begin(Path(path), config, data, prepare)
+
+    @staticmethod
+    def check_new(path: str | Path) -> None:
+        """Raise a `UserError` unless a run can be begun in `path`: a new or empty folder."""
         folder = Path(path)
         if folder.is_file() or (folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir())):
             raise UserError(f"--out must be a new or empty folder; received: {folder}; to resume its run add --resume")
-        return cls._begin(folder, config, data, prepare)
 
     @classmethod
     def resume(cls, path: str | Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None = None) -> Run:
@@ -98,13 +112,13 @@ class Run:
         changes = [f"{k}: {old} -> {new}" for k, (old, new) in _differences(self.config, config).items()]
         if changes:
             raise UserError(
-                f"--resume needs the configuration of the run; received other values: {'; '.join(changes)}; "
-                "repeat the first command or train into another folder"
+                f"a run goes on with its own configuration; received other values: {'; '.join(changes)}; "
+                "repeat the first command or choose another --out"
             )
         if data["fingerprint"] != self.data["fingerprint"]:
             raise UserError(
-                f"--resume needs the data of the run: {self.data['spec']} ({self.data['counts']}); "
-                f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another folder"
+                f"a run goes on with its own photos: {self.data['spec']} ({self.data['counts']}); "
+                f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another --out"
             )
 
     def extend(self, steps: int) -> None:
@@ -137,7 +151,13 @@ class Run:
     @property
     def data(self) -> DataRecord:
         """The photos of the training, read anew."""
-        loaded: DataRecord = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        loaded: DataRecord = read_json(self.path / "data.json", DATA)
+        return loaded
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """What the training was made with, read anew; see `provenance.versions`."""
+        loaded: dict[str, Any] = read_json(self.path / "versions.json", {"command": [str]})
         return loaded
 
     @property
@@ -165,7 +185,15 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Read the lines written so far, without one that a kill cut short."""
-        return read_lines(self.metrics_path)
+        return read_lines(self.metrics_path, METRICS)
+
+    def add_bad_files(self, lines: Iterable[str]) -> None:
+        """Add "name: reason" of unreadable photos to bad_files.txt, which keeps those of earlier sessions; sorted."""
+        path = self.path / "bad_files.txt"
+        before = path.read_text("utf-8", "backslashreplace").splitlines() if path.is_file() else None
+        all_lines = sorted({*lines, *(before or ())})
+        if all_lines != before:
+            write_text(path, "".join(f"{line}\n" for line in all_lines))
 
     def spent(self) -> dict[str, dict[str, float]]:
         """Return {stage: {"images_seen": ..., "seconds": ...}} of the training so far.
@@ -174,15 +202,17 @@ class Run:
         """
         spent = {stage: {"images_seen": 0, "seconds": 0.0} for stage in STAGES}
         origin = self.path / "autoencoder.json"
-        lines = [json.loads(origin.read_text(encoding="utf-8")) | {"stage": "autoencoder"}] if origin.is_file() else []
-        for line in lines + self.metrics():  # both count from the start of their stage: the last line has the total
-            spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
+        lines = [read_json(origin, SPENT) | {"stage": "autoencoder"}] if origin.is_file() else []
+        with interpreting(self.metrics_path):
+            for line in lines + self.metrics():  # both count from the start of their stage: the last has the total
+                spent[line["stage"]] = {name: line[name] for name in ("images_seen", "seconds")}
         return spent
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Remove the lines after `step` of `stage`: those steps will be run again."""
         last = (STAGES.index(stage), step)
-        kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= last]
+        with interpreting(self.metrics_path):
+            kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= last]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -190,6 +220,19 @@ class Run:
 def longer(config: Config, steps: int) -> Config:
     """Return the recipe with more steps of stage 2, over which the learning rates are laid out anew."""
     return config.replace(**{"training.spotter_steps": config.training.spotter_steps + steps})
+
+
+def _kind_of(path: Path) -> str:
+    """Return what stands where a run folder was expected."""
+    if not path.is_dir():
+        return "a file" if path.exists() else "which is missing"
+    signs = {
+        "manifest.json": "an exported model",
+        "settings.json": "the folder of a table or a search, whose runs are in it",
+        "ablation.json": "the folder of a table, whose runs are in it",
+        "index.json": "packed photos",
+    }
+    return next((kind for name, kind in signs.items() if (path / name).exists()), "which has none")
 
 
 def _differences(old: Config, new: Config) -> dict[str, tuple[object, object]]:

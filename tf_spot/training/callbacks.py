@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.progress import Progress
 from tf_spot.runs import checkpoints
@@ -204,6 +205,24 @@ class Checkpoints(SafePoint):
         """Return what a checkpoint needs beside the weights; JSON."""
         means = {metric.name: [float(v.numpy()) for v in metric.variables] for metric in self.model.metrics}
         return {"stage": self.position.stage, "seconds": self.position.seconds, "means": means}
+
+
+class RecordBadFiles(SafePoint):
+    """List the unreadable photos before every checkpoint: after a kill, photos read before it are not read again.
+
+    Args:
+        position: of the stage.
+        run: has the list.
+        source: of the photos.
+    """
+
+    def __init__(self, position: Position, run: Run, source: Source) -> None:
+        super().__init__(position)
+        self.run, self.source = run, source
+
+    def at_safe_point(self) -> None:
+        if self.position.at_checkpoint:
+            self.run.add_bad_files(self.source.bad_files)
 
 
 class MetricsLog(keras.callbacks.Callback):

@@ -13,16 +13,21 @@ from tf_spot.training.position import Position
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM stopped the training; the work is saved.
+    """Ctrl-C or SIGTERM stopped the training.
+
+    Args:
+        signal_number: of the signal that was received.
+        saved: whether the work was saved before.
 
     Attributes:
-        signal_number: of the signal that was received.
+        signal_number: as given.
         exit_code: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int, saved: bool = False) -> None:
         name = signal.Signals(signal_number).name
-        super().__init__(f"stopped by {name}; the work is saved; continue with --resume")
+        goes_on = "; the work is saved; repeat the command to go on (train: with --resume)" if saved else ""
+        super().__init__(f"stopped by {name}{goes_on}")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number  # the shells' convention
 
@@ -89,4 +94,4 @@ class StopOnSignal(SafePoint):
         if received:
             self.checkpoint.save()
             self.checkpoint.wait()
-            raise Interrupted(received)
+            raise Interrupted(received, saved=True)

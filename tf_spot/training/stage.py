@@ -19,6 +19,7 @@ from tf_spot.runs import checkpoints
 from tf_spot.runs.load import restore
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_file
+from tf_spot.storage.json_files import NUMBER
 from tf_spot.training import callbacks as cb
 from tf_spot.training.health import HealthSignals, HeldOutReconstruction
 from tf_spot.training.interrupts import Signals, StopOnSignal
@@ -143,6 +144,7 @@ def _callbacks(session: Session, position: Position, checkpoint: cb.Checkpoints)
         cb.FiniteLoss(position, checkpoint.folder),
         *([*_records(session, position), *_of_user(session.callbacks, position.stage)] if chief else []),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
+        *([cb.RecordBadFiles(position, session.run, session.source)] if chief else []),
         checkpoint,
         StopOnSignal(position, session.signals, checkpoint, partial(of_all_workers, session.strategy)),
     ]
@@ -191,7 +193,7 @@ def _resume(session: Session, position: Position, model: keras.Model) -> dict[st
     """
     run = session.run
     folder = run.checkpoints(position.stage)
-    checkpoint, damaged = checkpoints.newest_good(folder)
+    checkpoint, damaged = checkpoints.newest_good(folder, {"seconds": NUMBER, "means": dict})
     for text in damaged:
         log.warning("damaged checkpoint passed over: %s", text)
     if checkpoint is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tf_spot.config import Config
 from tf_spot.data import Source, open_source
 from tf_spot.data.cache_choice import keep_photos
 from tf_spot.data.source import DataRecord
+from tf_spot.data.unreadable import unreadable
 from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -21,13 +23,15 @@ from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.ops.hardware import on_cpu
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_autoencoder, load_spotter
-from tf_spot.runs.lock import sole_writer
 from tf_spot.runs.run import STAGES, Run, longer
-from tf_spot.storage.files import file_digest, write_file, write_json, write_text
+from tf_spot.storage.files import file_digest, write_file, write_json
+from tf_spot.storage.lock import sole_writer
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, train_stage
 from tf_spot.training.warm_start import begun_with, load_first_weights, warm_start
+
+log = logging.getLogger("tf_spot")
 
 # What fixes the meaning of an autoencoder's weights, besides `image_size`: fields of the network.
 _ARCHITECTURE = ("width", "levels", "encoder_kernel", "encoding_channels", "negative_slope", "norm_momentum",
@@ -90,6 +94,7 @@ def train(
     plan = Plan(on_plan)
     with Signals() as signals, lost_workers(strategy):
         source = open_source(spec, config, strict=strict)
+        source.check_batch(config.training.batch_size)  # before anything is written
         plan.add(plan_of(longer(config, extend), source))
         begin = _Beginning(out, config, source.record(), resume, extend, init_from, plan)
         with _opened_run(strategy, begin) as run:
@@ -97,7 +102,11 @@ def train(
                 _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan, cache)
             finally:
                 if is_chief(strategy):  # also after an error or a signal: photos are read as training goes
-                    write_text(run.path / "bad_files.txt", "".join(f"{line}\n" for line in source.bad_files))
+                    run.add_bad_files(source.bad_files)
+                    if source.bad_files:
+                        log.warning(
+                            "%s; all are listed in %s", unreadable(source.bad_files), run.path / "bad_files.txt"
+                        )
         spotter = load_spotter(run)  # a run that was finished before has made no network yet
         plan.count("autoencoder", spotter.autoencoder)
         plan.count("discriminator", spotter.discriminator)
@@ -140,7 +149,7 @@ class _Beginning(NamedTuple):
 def _opened_run(strategy: tf.distribute.Strategy, begin: _Beginning) -> Iterator[Run]:
     """Begin and lock the run folder as the chief; as another worker open it once it is there."""
     if is_chief(strategy):
-        with sole_writer(begin.out):
+        with sole_writer(begin.out, "training"):
             run = begin.open()
             agree(strategy, 1, "run folder")
             yield run

@@ -10,7 +10,6 @@ RUN/initial/from.json             whose they are, and how many were taken
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.pretrained import load_pretrained, pretrained_names
 from tf_spot.runs.run import INITIAL, Run
 from tf_spot.storage.files import write_file, write_json
+from tf_spot.storage.json_files import interpreting, read_json
 from tf_spot.training.plan import Numbers
 
 RECORD = "from.json"
@@ -93,14 +93,16 @@ def warm_start(source: str | Path, config: Config) -> WarmStart:
 def begun_with(run: Run) -> str | None:
     """Return the source that the run was begun with; None if it began at random."""
     record = run.path / INITIAL / RECORD
-    return str(json.loads(record.read_text(encoding="utf-8"))["source"]) if record.is_file() else None
+    return str(read_json(record, {"source": str})["source"]) if record.is_file() else None
 
 
 def load_first_weights(run: Run, stage: str, model: keras.Model) -> None:
     """Give the networks of a stage the first weights that the run folder holds; without any they stay as they are."""
     if begun_with(run) is not None:
         for name in NETWORKS[stage]:
-            getattr(model, name).load_weights(run.path / INITIAL / f"{name}.weights.h5")
+            weights = run.path / INITIAL / f"{name}.weights.h5"
+            with interpreting(weights):
+                getattr(model, name).load_weights(weights)
 
 
 def take_fitting(network: keras.Model, trained: keras.Model) -> Taken:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import keras
 
+from tf_spot.config import BACKBONES
+from tf_spot.errors import UserError
 from tf_spot.models.backbones.alexnet import AlexNet
 from tf_spot.models.backbones.base import Backbone
 from tf_spot.models.backbones.keras_applications import Application
@@ -37,6 +40,9 @@ def build_backbone(
     Raises:
         UserError: an unknown name, or a width that the model does not come in.
     """
+    if name not in BACKBONES:
+        near = ", ".join(difflib.get_close_matches(str(name), BACKBONES, n=3, cutoff=0))
+        raise UserError(f"a backbone must be one of {len(BACKBONES)}, such as {near}; received: {name!r}")
     common: dict[str, Any] = {"width": width, "norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
     common["dtype"] = dtype
     if name == "alexnet":

@@ -1,0 +1,37 @@
+"""Names of files that come from outside: shown as text, and as part of other names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+NAME_BYTES = 255  # of a file's name, at most: the limit of Linux' file systems
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line that a terminal shows as it is.
+
+    Line breaks, control characters and bytes that are no UTF-8 are spelled out: an ESC as `\x1b`.
+    """
+    return "".join(c if c.isprintable() else _spelled(c) for c in text)
+
+
+def _spelled(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # how Python carries a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def fitting(stem: str, ending: str = "") -> str:
+    """Return `stem` + `ending`, the stem cut so that it is a name of a file; what is cut stays distinct by a hash.
+
+    Args:
+        stem: any text without a slash.
+        ending: stays whole.
+    """
+    encoded, room = os.fsencode(stem), NAME_BYTES - len(os.fsencode(ending))
+    if len(encoded) <= room:
+        return stem + ending
+    mark = "-" + hashlib.sha256(encoded).hexdigest()[:12]
+    kept = encoded[: room - len(mark)].decode("utf-8", "ignore")  # without half a character at the end
+    return f"{kept}{mark}{ending}"
