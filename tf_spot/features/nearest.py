@@ -43,8 +43,8 @@ def _by_faiss(
     import faiss
 
     most = 0 if excluded is None else int(excluded.sum(axis=1).max())  # found too and left out below
-    sides = (np.ascontiguousarray(_directions(values), np.float32) for values in (queries, vectors))
-    cosines, indices = faiss.knn(*sides, min(count + most, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
+    asked, among = (np.ascontiguousarray(_directions(values), np.float32) for values in (queries, vectors))
+    cosines, indices = faiss.knn(asked, among, min(count + most, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
     if excluded is not None:
         cosines[np.take_along_axis(excluded, indices, axis=1)] = -np.inf
     order = np.lexsort((indices, -cosines))[:, :count]  # by cosine, then by index
