@@ -452,8 +452,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 32 px and a quarter of the width, for tests and the demo:
     #   tf-spot demo
     #   tf-spot train --data photos --preset tiny --out RUN
-    # About three minutes of steps on two idle cores. On the bundled photos a fresh critic finds the repair no better than
-    # by chance, and conv5 is five points above random weights (results/repair-photos.json, linear-photos.json).
+    # About three minutes of steps on two idle cores. On the bundled photos a fresh critic finds the repair no better
+    # than by chance (results/repair-photos.json), and conv5 is five points above random weights, two standard errors
+    # (results/linear-photos.json).
     "tiny": {
         "data.image_size": 32,
         "network.width": 0.25,
