@@ -31,6 +31,9 @@ SETTINGS = (
     "training.steps_per_epoch=5", "training.checkpoint_steps=10",
     # Adam divides a gradient by its size: one that is all rounding would move a weight by the whole learning rate.
     "training.adam_epsilon=0.01",
+    # At the preset's own rates ten steps with four photos are chaotic, on one device too.
+    "training.autoencoder_learning_rate=0.002", "training.discriminator_learning_rate=0.0003",
+    "training.repair_learning_rate=0.0003",
 )  # fmt: skip
 KINDS = ("weights", "moments", "history")
 
