@@ -100,7 +100,7 @@ def serving() -> Iterator[Server]:
             yield server
         finally:
             server.process.kill()
-            server.process.wait()
+            server.process.communicate()  # closes its pipes too
 
 
 def attack_server(seconds: float, seed: int) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def attack_server(seconds: float, seed: int) -> dict[str, Any]:
     with serving() as server:
         with Witness(server) as witness:
             idle = server.memory()
-            end, names = time.monotonic() + seconds, []
+            end, names = time.monotonic() + seconds, chance.sample(list(ATTACKS), len(ATTACKS))
             while names or time.monotonic() < end:
                 names = names or chance.sample(list(ATTACKS), len(ATTACKS))
                 name = names.pop()
