@@ -88,8 +88,8 @@ class NetworkConfig:
 
     @property
     def encoding_channels(self) -> int:
-        """Channels of the encoding: a cell stands for 4^levels pixels of 3 numbers."""
-        return max(1, round(self.encoding_ratio * 3 * 4**self.levels))
+        """Channels of the encoding."""
+        return channels_of_encoding(self.levels, self.encoding_ratio)
 
 
 @dataclass(frozen=True)
@@ -297,6 +297,11 @@ def _add_later_fields(values: dict[str, Any]) -> None:
         # The encoding had twice the channels of the layer before it, to a multiple of 8.
         cell = 4 * network["stem_stride"]
         network["encoding_ratio"] = max(8, 8 * round(ENCODER_CHANNELS * cell * network["width"] / 8)) / (3 * cell**2)
+
+
+def channels_of_encoding(levels: int, ratio: float) -> int:
+    """Return the channels that give an encoding `ratio` times its image's numbers: a cell has 4^levels pixels of 3."""
+    return max(1, round(ratio * 3 * 4**levels))
 
 
 def check_field(name: str, value: Any) -> None:

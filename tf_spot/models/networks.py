@@ -17,7 +17,7 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tf_spot.config import ENCODER_CHANNELS, PAPER
+from tf_spot.config import ENCODER_CHANNELS, PAPER, channels_of_encoding
 from tf_spot.models.backbones.base import Configured, scaled
 from tf_spot.models.layers import INITIALIZER, ConvBlock, RepairBlock, UpConv, upsample_mask
 from tf_spot.ops.registry import InputShape, ModelOptions, register
@@ -31,7 +31,7 @@ def encoder_channels(levels: int, width: float, encoding_channels: int | None = 
         levels, width: see `Autoencoder`.
         encoding_channels: of the last one; by default those that give an encoding the paper's ratio to its image.
     """
-    last = encoding_channels or round(PAPER.network.encoding_ratio * 3 * 4**levels)  # a cell has 4^levels pixels
+    last = encoding_channels or channels_of_encoding(levels, PAPER.network.encoding_ratio)
     return [*(scaled(ENCODER_CHANNELS * 2**level, width) for level in range(levels)), last]
 
 
