@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tf_spot.evaluation.probes.few_labels import few_labels, ridge_over_examples
-from tf_spot.evaluation.probes.ridge import RidgeSums
+from tf_spot.features.ridge import RidgeSums
 
 
 def test_ridge_over_examples_is_the_ridge_over_values() -> None:

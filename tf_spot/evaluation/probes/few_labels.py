@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 
 from tf_spot.evaluation.probes.examples import HELD_OUT_EVERY
-from tf_spot.evaluation.probes.ridge import Classifier
+from tf_spot.features.ridge import Classifier
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # shares of the Gram matrix's mean diagonal
 

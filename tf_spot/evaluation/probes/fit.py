@@ -17,10 +17,10 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from tf_spot.evaluation.probes import knn
-from tf_spot.evaluation.probes import ridge as linear
 from tf_spot.evaluation.probes import softmax_sgd as sgd
 from tf_spot.evaluation.probes.examples import Examples
 from tf_spot.evaluation.work_progress import WorkProgress
+from tf_spot.features import ridge as linear
 from tf_spot.features.pooling import Extractor, Pooling, pooled
 from tf_spot.features.prefetch import ahead
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.evaluation.probes.ridge import Classifier
+from tf_spot.features.ridge import Classifier
 
 EPOCHS = 100  # the follow-up code has 900 on STL-10; on ImageNet others have 35 (RotNet) to 90 (DeepCluster)
 BATCH = 64

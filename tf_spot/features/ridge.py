@@ -1,4 +1,4 @@
-"""The linear probe: ridge regression to the classes, in closed form, from sums that grow by a batch at a time.
+"""Ridge regression to classes, in closed form, from sums that grow by a batch at a time: the linear probe.
 
 Features never need to fit in memory together, as scikit-learn's ridge wants them; a layer costs one float32 matrix of
 values x values, and another one while it is solved.

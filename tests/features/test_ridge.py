@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from tf_spot.evaluation.probes import ridge as linear
-from tf_spot.evaluation.probes.ridge import RidgeSums, choose_strength
+from tf_spot.features import ridge as linear
+from tf_spot.features.ridge import RidgeSums, choose_strength
 
 
 def examples(count: int, values: int, num_classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
