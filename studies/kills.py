@@ -46,7 +46,7 @@ KINDS = ("start", "step", "writing", "met", "step")
 WAIT = 60  # seconds that a worker waits at the start for one that was killed before the meeting
 PATIENCE = 400  # seconds; a process that takes longer hangs
 MET = "met"  # printed by a worker when it has met the others
-TIMES = ("seconds", "images_per_second")  # of a line of metrics
+TIMES = ("seconds", "images_per_second", "probe_seconds")  # of a line of metrics
 
 
 class Moment(NamedTuple):

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 
 
-def train(*words, precision="float32", gpu=""):
+def train(*words, precision="float32", gpu="", linear_probe="1"):
     """Runs the tiny training to its end, or to the signal it sends itself; returns exit code, what it told, stderr.
 
     `gpu` is the number of the GPU that it sees, none by default.
     """
     environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment |= {"CUDA_VISIBLE_DEVICES": gpu, "PRECISION": precision}
+    environment |= {"CUDA_VISIBLE_DEVICES": gpu, "PRECISION": precision, "LINEAR_PROBE": linear_probe}
     command = [sys.executable, str(HERE / "support" / "runner.py"), *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout.splitlines(), done.stderr
@@ -47,8 +47,17 @@ def weights(run, stage="spotter"):
 
 def losses(run):
     """metrics.jsonl without what depends on the clock."""
-    clock = ("seconds", "images_per_second")
+    clock = ("seconds", "images_per_second", "probe_seconds")
     return [{k: v for k, v in line.items() if k not in clock} for line in Run(run).metrics()]
+
+
+def same_lines(lines, reference):
+    """Where weights are equal to the bit, a logged mean was seen one float32 rounding off."""
+    for line, expected in zip(lines, reference, strict=True):
+        assert line.keys() == expected.keys()
+        for name, value in expected.items():
+            close = isinstance(value, float) and math.isclose(line[name], value, rel_tol=1e-6)
+            assert close or line[name] == value, name
 
 
 def damage(path):
@@ -76,6 +85,19 @@ def reference(photos, tmp_path_factory):
     assert code == 0, err
     assert told[-1] == "spotter 21"
     return run
+
+
+def test_the_linear_probe_changes_no_weight(reference, photos, tmp_path):
+    code, _, err = train(photos, tmp_path / "run", linear_probe="0")
+    assert code == 0, err
+    without, ours = weights(tmp_path / "run"), weights(reference)
+    assert without.keys() == ours.keys()
+    assert not [name for name in ours if without[name].tobytes() != ours[name].tobytes()]
+    lines = losses(reference)
+    assert [line.pop("linear_accuracy", None) is not None for line in lines if line["stage"] == "spotter"] == [
+        False, True, False, True,
+    ]  # fmt: skip
+    same_lines(losses(tmp_path / "run"), lines)
 
 
 def test_a_checkpoint_holds_the_history_and_both_optimizers(reference):
@@ -118,12 +140,7 @@ def test_a_run_stopped_at_six_moments_ends_with_the_weights_of_one_never_stopped
     ours, theirs = weights(run), weights(reference)
     assert ours.keys() == theirs.keys()
     assert not [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
-    # Weights are equal to the bit; the logged mean of an epoch that spans a stop was seen one float32 rounding off.
-    for line, expected in zip(losses(run), losses(reference), strict=True):
-        assert line.keys() == expected.keys()
-        for name, value in expected.items():
-            close = isinstance(value, float) and math.isclose(line[name], value, rel_tol=1e-6)
-            assert close or line[name] == value, name
+    same_lines(losses(run), losses(reference))
 
 
 def test_bfloat16_too_goes_on_to_the_same_bits(photos, tmp_path):

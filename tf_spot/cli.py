@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Run the subcommand and print its metrics if they are wanted; return the exit code."""
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.basicConfig(format="%(name)s: %(message)s", handlers=[_ToStderr()])
     require_tensorflow()
     # Tests and notebooks may have imported it already: then there is nothing left to keep quiet.
     if "tensorflow" not in sys.modules:
@@ -95,6 +95,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(metrics))
     return int(code)
+
+
+class _ToStderr(logging.Handler):
+    """Write log lines to what stderr is at the time: while bars are shown, a stream that writes above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
 
 
 def _discard_output() -> None:

@@ -35,7 +35,9 @@ FinetuneNorms = Literal["adapt", "frozen"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Stride = Literal[1, 2, 4, 8]
 Cache = Literal["auto", "device", "host", "none"]  # an option of `train`: the weights are the same with each
+Tracker = Literal["wandb", "mlflow"]  # an option of `train` too
 CACHES: tuple[str, ...] = typing.get_args(Cache)
+TRACKERS: tuple[str, ...] = typing.get_args(Tracker)
 PRECISIONS: tuple[str, ...] = typing.get_args(Precision)
 Count = Annotated[int, Range("(0, inf)")]
 AtLeastTwo = Annotated[int, Range("[2, inf)")]
@@ -143,7 +145,8 @@ class TrainingConfig:
     checkpoint_steps: Count = 781  # steps between two checkpoints
     keep_checkpoints: Count = 2  # the newest ones of a stage
     picture_epochs: Count = 10  # epochs between two picture grids
-    probe_epochs: Count = 10  # epochs between two health probes (kNN, effective rank)
+    probe_epochs: Count = 10  # epochs between two health probes (kNN, linear, effective rank)
+    linear_probe: bool = True  # ours: with labels, probe conv5 of the held-out photos with a linear classifier too
 
 
 @dataclass(frozen=True)

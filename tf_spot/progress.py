@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -14,18 +14,28 @@ if TYPE_CHECKING:
 
 # Called with (done, total, text); the first word of the text names the phase.
 Progress = Callable[[int, int, str], None]
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class Display(Protocol):
+    """A `Progress` that can also write lines that stay, such as the table of a training."""
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        """Show how far a phase is."""
+
+    def write(self, line: str) -> None:
+        """Write a line as it is."""
 
 
 @contextlib.contextmanager
-def show_progress(stream: TextIO | None = None) -> Iterator[Progress]:
+def show_progress(stream: TextIO | None = None) -> Iterator[Display]:
     """Show progress while the context lasts: bars if the stream is a terminal, plain lines if not.
 
     Args:
         stream: stderr by default.
 
     Yields:
-        what the long phases call, see `Progress`.
+        what the long phases call.
     """
     stream = stream or sys.stderr
     if not stream.isatty():
@@ -58,9 +68,13 @@ class Bars:
             self.tasks[phase] = self.bars.add_task(text, total=total, completed=done)
         self.bars.update(self.tasks[phase], completed=done, total=total, description=text)
 
+    def write(self, line: str) -> None:
+        """Write a line above the bars."""
+        self.bars.console.out(line, highlight=False)
+
 
 class PlainLines:
-    """One line with the time left when a phase begins and ends, and at most one every ten seconds between.
+    """One line with the time left when a phase begins and ends, and at most one a minute between.
 
     Args:
         stream: receives the lines.
@@ -80,7 +94,11 @@ class PlainLines:
             self.phase, self.first, self.began = phase, done, now
         if new or done == total or now - self.printed >= SECONDS_BETWEEN_LINES:
             self.printed = now
-            print(f"{text}: {done}/{total}{self._left(done, total, now)}", file=self.stream, flush=True)
+            self.write(f"{text}: {done}/{total}{self._left(done, total, now)}")
+
+    def write(self, line: str) -> None:
+        """Write a line at once, also into a file."""
+        print(line, file=self.stream, flush=True)
 
     def _left(self, done: int, total: int, now: float) -> str:
         # A resumed phase begins at `first`, so the pace is that of this process alone.

@@ -4,7 +4,7 @@
 
 `KILL spotter 7` sends itself SIGKILL after step 7 of stage 2, once the last checkpoint that was due is written. `KILL
 write 8` does so while a checkpoint of stage 2, of step 8 or later, is being written. The environment variable PRECISION
-sets `training.precision`.
+sets `training.precision`, and LINEAR_PROBE=0 leaves out the linear probe.
 """
 
 import os
@@ -30,6 +30,7 @@ CONFIG: Config = preset("tiny").replace(
         "training.checkpoint_steps": 4,
         "training.picture_epochs": 2,
         "training.probe_epochs": 2,
+        "training.linear_probe": os.environ.get("LINEAR_PROBE") != "0",
         "data.held_out_share": 0.2,
     }
 )

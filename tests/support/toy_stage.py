@@ -43,7 +43,7 @@ class ToyStage:
         self.values = np.arange(1, TOTAL + 1) if values is None else np.asarray(values)
         self.every, self.rate, self.check_steps = every, rate, check_steps
 
-    def fit(self, extra=(), first=0, means=None, signals=None, of_all=lambda number: [number]):
+    def fit(self, extra=(), first=0, means=None, signals=None, of_all=lambda number: [number], last=()):
         position = Position(
             "spotter", TOTAL, STEPS_PER_EPOCH, BATCH, step=first, check_steps=self.check_steps,
             checkpoint_steps=self.every,
@@ -55,6 +55,7 @@ class ToyStage:
             cb.FiniteLoss(position, self.folder),
             *extra,
             cb.MetricsLog(position, self.run, writer),
+            *last,
             checkpoint,
             StopOnSignal(position, signals or Signals(), checkpoint, of_all),
         ]

@@ -10,7 +10,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tests.support.toy_stage import TOTAL, ToyStage
+from tests.support.toy_stage import TOTAL, Toy, ToyStage
 from tf_spot.errors import UserError
 from tf_spot.runs import checkpoints
 from tf_spot.training import callbacks as cb
@@ -35,8 +35,24 @@ def test_tensorboard_holds_the_same_numbers(tmp_path):
     stage.fit()
     events = EventAccumulator(str(stage.run.path / "tensorboard"))
     events.Reload()
-    values = [(e.step, tf.make_ndarray(e.tensor_proto).item()) for e in events.Tensors("value")]
+    values = [(e.step, tf.make_ndarray(e.tensor_proto).item()) for e in events.Tensors("health/value")]
     assert values == [(4, 2.5), (8, 6.5), (10, 9.5)]
+    rates = {"rate/learning_rate", "rate/images_per_second", "rate/seconds"}
+    assert set(events.Tags()["tensors"]) == {"health/value"} | rates
+
+
+def test_an_epochs_line_is_told_once_it_is_written(tmp_path):
+    told = []
+    run = ToyStage(tmp_path).run
+    position = Position("spotter", 10, 5, 2, step=5)
+    record = cb.MetricsLog(position, run, tf.summary.create_file_writer(str(tmp_path)), told.append)
+    record.set_model(Toy())
+    record.model.compile(keras.optimizers.SGD(0.5))
+    record.on_epoch_end(0, {"mask_loss": 0.25})
+    assert told[0]["stage"] == "spotter" and told[0]["mask_loss"] == 0.25 and told[0]["learning_rate"] == 0.5
+    assert {name: value for name, value in told[0].items() if name != "images_per_second"}.items() <= (
+        run.metrics()[0].items()
+    )
 
 
 def test_checkpoints_come_every_so_many_steps_and_at_the_end(tmp_path):

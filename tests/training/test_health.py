@@ -6,6 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import PredefinedSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tf_spot.training import health
 
@@ -111,7 +115,75 @@ def test_signals_join_the_logs_probes_only_every_so_many_epochs():
         logs.append({"loss": 1.0})
         callback.on_epoch_end(epoch, logs[-1])
     assert set(logs[0]) == {"loss", "held_out_decoded_accuracy", "held_out_repaired_accuracy"}
-    assert set(logs[1]) - set(logs[0]) == {"feature_std", "effective_rank"}
+    assert set(logs[1]) - set(logs[0]) == {"feature_std", "effective_rank", "probe_seconds"}
+
+
+def clusters(count, classes=3, channels=4):
+    """Features of photos in the order of their classes, which a linear classifier tells apart, and the classes."""
+    labels = np.repeat(np.arange(classes), count)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(len(labels), channels))
+    return (np.eye(channels)[labels] + noise).astype(np.float32), labels
+
+
+def test_the_linear_probe_finds_classes_that_lie_apart():
+    features, labels = clusters(20)
+    assert health.linear_accuracy(features, labels) == 1.0
+
+
+def test_the_linear_probe_never_tests_photos_that_it_was_fitted_to():
+    """A channel for each photo would give its label away, were it among those fitted; labels drawn at random."""
+    labels = np.random.default_rng(1).integers(0, 2, 60)
+    assert health.linear_accuracy(np.eye(60, dtype=np.float32), labels) < 0.75
+
+
+def test_the_linear_probe_is_a_cross_validation_of_ridge_regressions(monkeypatch):
+    """As scikit-learn's on the same folds, at one strength: the penalty is a share of the 72 photos of four folds."""
+    monkeypatch.setattr(health, "choose_strength", lambda sums, features, classes: (0.1, 0))
+    features, labels = clusters(30)
+    features[:, :3] += np.random.default_rng(2).normal(size=(90, 3))
+    model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=0.1 * 72))
+    scores = cross_val_score(model, features, labels, cv=PredefinedSplit(np.arange(90) % 5))
+    assert health.linear_accuracy(features, labels) == pytest.approx(scores.mean())
+    assert 0.4 < scores.mean() < 0.9
+
+
+def test_two_photos_are_too_few_for_a_linear_probe():
+    assert health.linear_accuracy(np.eye(2, dtype=np.float32), np.array([0, 1])) is None
+    assert health.linear_accuracy(np.eye(3, dtype=np.float32), np.array([0, 1, 0])) is not None
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_linear_probe_is_of_the_photos_of_knn_and_can_be_left_out(linear):
+    images = np.repeat([0.5, -0.5], 10).astype(np.float32)[:, None, None, None] * np.ones((2, 2, 3), "f")
+    labels = np.repeat([0, 1], 10).astype(np.int32)
+    labelled = tf.data.Dataset.from_tensor_slices((images, labels))
+    source = SimpleNamespace(
+        held_out=lambda b: tf.data.Dataset.from_tensor_slices(images).batch(b),
+        held_out_labelled=lambda b: labelled.batch(b),
+        has_labels=True,
+    )
+    spotter = stub_spotter()
+    spotter.backbone = lambda images: {"conv5": images}
+    callback = health.HealthSignals(SimpleNamespace(every=lambda n: True), source, 1, linear)
+    callback.set_model(spotter)
+    logs, before = {}, np.random.get_state()[1].tolist()
+    callback.on_epoch_end(0, logs)
+    assert "knn_accuracy" in logs and logs["probe_seconds"] > 0
+    assert logs.get("linear_accuracy") == (1.0 if linear else None)
+    assert np.random.get_state()[1].tolist() == before
+
+
+def test_a_signal_that_cannot_be_measured_is_left_out():
+    """No cell is dropped, so the mask has no area under a curve; callbacks that follow never meet None."""
+    callback = health.HealthSignals(
+        SimpleNamespace(every=lambda n: False),
+        SimpleNamespace(held_out=lambda b: photos(0.5, 0.1).batch(b), has_labels=False),
+        probe_every=2,
+    )
+    callback.set_model(stub_spotter(lambda images: images[..., :1]))
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert set(logs) == {"held_out_decoded_accuracy", "held_out_repaired_accuracy"}
 
 
 def test_held_out_reconstruction_is_a_mean_over_photos_not_over_batches():

@@ -51,7 +51,7 @@ def test_grids_are_written_every_so_many_epochs_and_to_tensorboard(spotter, tmp_
 
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
-    assert events.Tags()["tensors"] == ["pictures"]
+    assert events.Tags()["tensors"] == ["pictures/repaired"]
 
 
 def test_photos_shown_are_spread_over_those_held_out():

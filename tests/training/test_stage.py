@@ -98,6 +98,22 @@ def test_measures_come_before_records_and_saving_and_stopping_last(run, stage, h
     assert watcher in listed and "ReportProgress" not in names(listed)
 
 
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_recipe_says_whether_there_is_a_linear_probe(linear, tmp_path):
+    config = preset("tiny").replace(**{"training.linear_probe": linear})
+    callbacks = callbacks_of(session(Run.create(tmp_path / "run", config, {})), position("spotter"))
+    (health,) = [callback for callback in callbacks if type(callback).__name__ == "HealthSignals"]
+    assert health.linear is linear
+
+
+def test_lines_of_metrics_are_told(run):
+    told = []
+    callbacks = callbacks_of(session(run, on_epoch=told.append), position("spotter"))
+    (record,) = [callback for callback in callbacks if type(callback).__name__ == "MetricsLog"]
+    record.on_epoch({"stage": "spotter"})
+    assert told == [{"stage": "spotter"}]
+
+
 def test_only_the_chief_records_and_writes(run):
     def callbacks(worker):
         given = session(run, strategy=Worker(worker), callbacks=[keras.callbacks.Callback()])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ from tf_spot.runs import checkpoints
 from tf_spot.runs.run import Run
 from tf_spot.runs.snapshot import Snapshot
 from tf_spot.training.position import Position
+from tf_spot.training.tensorboard_tags import tag_of
 
+# Called with an epoch's line of metrics.jsonl.
+OnEpoch = Callable[[Mapping[str, Any]], None]
 _RECENT = 50  # measured times whose median gives the rate
 
 
@@ -129,7 +132,7 @@ class SafePoint(keras.callbacks.Callback):
         if not self.position.at_epoch_end:
             self.at_safe_point()
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self.at_safe_point()
 
 
@@ -226,29 +229,36 @@ class RecordBadFiles(SafePoint):
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Write one line of metrics.jsonl per epoch, and the same numbers for TensorBoard.
+    """Write one line of metrics.jsonl per epoch, and the same numbers for TensorBoard, there in groups.
+
+    The learning rate and the speed join the logs, for the callbacks after it.
 
     Args:
         position: of the stage.
         run: the line goes into its metrics.jsonl.
         writer: of TensorBoard's events.
+        on_epoch: called with the line once it is written.
     """
 
-    def __init__(self, position: Position, run: Run, writer: tf.summary.SummaryWriter) -> None:
+    def __init__(
+        self, position: Position, run: Run, writer: tf.summary.SummaryWriter, on_epoch: OnEpoch | None = None
+    ) -> None:
         super().__init__()
-        self.position, self.run, self.writer = position, run, writer
+        self.position, self.run, self.writer, self.on_epoch = position, run, writer, on_epoch
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float | None] | None = None) -> None:
-        at = self.position
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        at, logs = self.position, {} if logs is None else logs
         names = {"stage": at.stage, "epoch": epoch + 1, "step": at.step, "images_seen": at.step * at.batch_size}
         speed = {"seconds": round(at.seconds, 3), "images_per_second": round(at.rate, 3)}
-        # A signal that could not be measured, such as an area under the curve without pairs, is None: left out.
-        values = {k: v for k, v in (logs or {}).items() if v is not None} | {"learning_rate": self._learning_rate()}
-        self.run.add_metrics(names | speed | values)
+        logs |= speed | {"learning_rate": self._learning_rate()}
+        line = names | speed | logs  # the speed before the losses
+        self.run.add_metrics(line)
         with self.writer.as_default(step=at.step):
-            for name, value in (speed | values).items():
-                tf.summary.scalar(name, value)
+            for name, value in logs.items():
+                tf.summary.scalar(tag_of(name), value)
         self.writer.flush()
+        if self.on_epoch is not None:
+            self.on_epoch(line)
 
     def _learning_rate(self) -> float:
         return float(self.model.optimizer.learning_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from tf_spot.data.source import Source
 from tf_spot.features.nearest import nearest_neighbours
+from tf_spot.features.ridge import RidgeSums, choose_strength
 from tf_spot.image_quality.copies import copy_quality
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.training.position import Position
@@ -17,6 +19,7 @@ from tf_spot.training.repair_signals import copy_signals
 
 GAME_PHOTOS = 256  # at most; each holds dozens of mask cells
 NEIGHBOURS = 20
+FOLDS = 5  # of the online linear probe
 _BATCH = 64  # photos at a time
 
 
@@ -26,28 +29,40 @@ class HealthSignals(keras.callbacks.Callback):
     Every epoch, on some of the photos: `held_out_decoded_accuracy` and `held_out_repaired_accuracy` (both at 1: the
     discriminator has won; one at 0: it gives every image the same class), `held_out_mask_auc`. Every `probe_every`
     epochs, on all: `feature_std` and `effective_rank` of the pooled conv5 (both fall when features collapse) and, with
-    labels, `knn_accuracy`.
+    labels, `knn_accuracy` and `linear_accuracy`; `probe_seconds` is what these took. What could not be measured, such
+    as an area under the curve without pairs, is left out. No weight is changed, and no random number drawn.
 
     Args:
         position: of the stage.
         source: gives its held-out training photos, never its test split.
         probe_every: epochs between two probes.
+        linear: whether to measure `linear_accuracy`.
     """
 
-    def __init__(self, position: Position, source: Source, probe_every: int) -> None:
+    def __init__(self, position: Position, source: Source, probe_every: int, linear: bool = True) -> None:
         super().__init__()
-        self.position, self.probe_every = position, probe_every
+        self.position, self.probe_every, self.linear = position, probe_every, linear
         self.held_out = source.held_out(_BATCH)  # opened once: each opening traces a graph
         self.labelled = knn_photos(source) if source.has_labels else None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is None:
             return
-        logs |= game_signals(self.model, self.held_out.take(GAME_PHOTOS // _BATCH))
+        signals = game_signals(self.model, self.held_out.take(GAME_PHOTOS // _BATCH))
         if self.position.every(self.probe_every):
-            logs |= feature_signals(pooled_features(self.model, self.held_out)[0])
-            if self.labelled is not None:
-                logs["knn_accuracy"] = knn_accuracy(*pooled_features(self.model, self.labelled))
+            signals |= self._probes()
+        logs |= {name: value for name, value in signals.items() if value is not None}
+
+    def _probes(self) -> dict[str, float | None]:
+        started = time.perf_counter()
+        signals: dict[str, float | None] = {}
+        signals |= feature_signals(pooled_features(self.model, self.held_out)[0])
+        if self.labelled is not None:
+            features, labels = pooled_features(self.model, self.labelled)
+            signals["knn_accuracy"] = knn_accuracy(features, labels)
+            if self.linear:
+                signals["linear_accuracy"] = linear_accuracy(features, labels)
+        return signals | {"probe_seconds": round(time.perf_counter() - started, 3)}
 
 
 class HeldOutReconstruction(keras.callbacks.Callback):
@@ -57,7 +72,7 @@ class HeldOutReconstruction(keras.callbacks.Callback):
         super().__init__()
         self.held_out = source.held_out(_BATCH)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is None:
             return
         pairs = [(images.numpy(), self.model(images).numpy()) for images in self.held_out]
@@ -179,3 +194,31 @@ def knn_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     _, nearest = nearest_neighbours(features, features, count, excluded=np.eye(len(labels), dtype=bool))
     votes = np.eye(labels.max() + 1, dtype=np.int32)[labels[nearest]].sum(axis=1)  # (photos, classes)
     return float(np.mean(votes.argmax(axis=1) == labels))
+
+
+def linear_accuracy(features: np.ndarray, labels: np.ndarray) -> float | None:
+    """Return the share of photos whose class a linear classifier finds that was fitted to other photos.
+
+    Cross-validation with the protocol of `evaluate --task linear`: each fifth of the photos is tested on a ridge
+    regression of the other four, one of which first chooses the strength.
+
+    Args:
+        features: float32 (photos, channels).
+        labels: int (photos,), from 0.
+
+    Returns:
+        None for fewer than three photos.
+    """
+    folds = min(FOLDS, len(labels))
+    if folds < 3:
+        return None
+    fold = np.arange(len(labels)) % folds  # (photos,); photos in the order of their classes are spread evenly
+    correct = 0
+    for tested in range(folds):
+        chooses, tests = fold == (tested + 1) % folds, fold == tested
+        sums = RidgeSums(int(labels.max()) + 1)
+        sums.add(features[~chooses & ~tests], labels[~chooses & ~tests])
+        strength, _ = choose_strength(sums, features[chooses], labels[chooses])
+        sums.add(features[chooses], labels[chooses])
+        correct += sums.solve(strength).correct(features[tests], labels[tests])
+    return correct / len(labels)

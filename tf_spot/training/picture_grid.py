@@ -36,14 +36,15 @@ class PictureGrid(keras.callbacks.Callback):
         self.position, self.run, self.every, self.writer = position, run, every, writer
         self.photos = some_photos(source)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if not self.position.every(self.every):
             return
-        rows = corruption_rows if hasattr(self.model, "corrupt") else reconstruction_rows
+        corrupts = hasattr(self.model, "corrupt")
+        rows, tag = (corruption_rows, "pictures/repaired") if corrupts else (reconstruction_rows, "pictures/decoded")
         picture = grid(rows(self.model, self.photos))
         save_png(self.run.picture_path(self.position.stage, epoch + 1), picture)
         with self.writer.as_default(step=self.position.step):
-            tf.summary.image("pictures", picture[None])  # (1, height, width, 3)
+            tf.summary.image(tag, picture[None])  # (1, height, width, 3)
 
 
 def some_photos(source: Source) -> tf.Tensor:

@@ -50,7 +50,7 @@ class RepairSignals(keras.callbacks.Callback):
             self._warn("blur", blur_warning(alter(self.model, self.held_out, ()).copies.psnr))
             self._warned.add("blur")
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is None or not self.position.every(self.probe_every):
             return
         signals = repair_signals(self.model, self.held_out)

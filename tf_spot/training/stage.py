@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_spot.config import TrainingConfig
 from tf_spot.data.random_views import DeviceViews
 from tf_spot.data.source import Source
 from tf_spot.distributed.strategies import agree, is_chief, of_all_workers, training_stream
@@ -45,6 +46,7 @@ class Session(NamedTuple):
     signals: Signals  # to stop early
     callbacks: Callbacks = ()  # the user's, which may watch but not stop; of several workers only the chief calls them
     on_progress: Progress | None = None  # called with (steps done, steps, text) after every step
+    on_epoch: cb.OnEpoch | None = None  # of several workers only in the chief
 
     @property
     def is_chief(self) -> bool:
@@ -142,7 +144,7 @@ def _callbacks(session: Session, position: Position, checkpoint: cb.Checkpoints)
     return [
         cb.CountSteps(position),
         cb.FiniteLoss(position, checkpoint.folder),
-        *([*_records(session, position), *_of_user(session.callbacks, position.stage)] if chief else []),
+        *([*_records(session, position), *of_stage(session.callbacks, position.stage)] if chief else []),
         *([cb.ReportProgress(position, on_progress)] if on_progress else []),
         *([cb.RecordBadFiles(position, session.run, session.source)] if chief else []),
         checkpoint,
@@ -150,7 +152,8 @@ def _callbacks(session: Session, position: Position, checkpoint: cb.Checkpoints)
     ]
 
 
-def _of_user(callbacks: Callbacks, stage: str) -> Sequence[keras.callbacks.Callback]:
+def of_stage(callbacks: Callbacks, stage: str) -> Sequence[keras.callbacks.Callback]:
+    """Return the callbacks of one stage."""
     return callbacks(stage) if callable(callbacks) else callbacks
 
 
@@ -163,21 +166,23 @@ def _records(session: Session, position: Position) -> list[keras.callbacks.Callb
     folder = run.path / "tensorboard" / position.stage
     writer = tf.summary.create_file_writer(str(folder))
     return [
-        *_health(source, position, training.probe_epochs, folder),
+        *_health(source, position, training, folder),
         PictureGrid(position, run, source, training.picture_epochs, writer),
-        cb.MetricsLog(position, run, writer),
+        cb.MetricsLog(position, run, writer, session.on_epoch),
     ]
 
 
-def _health(source: Source, position: Position, probe_epochs: int, folder: Path) -> list[keras.callbacks.Callback]:
+def _health(
+    source: Source, position: Position, training: TrainingConfig, folder: Path
+) -> list[keras.callbacks.Callback]:
     if next(iter(source.held_out(1)), None) is None:
         log.warning("%s is too small to hold photos out of training: no health signals", source.spec)
         return []
     if position.stage == "autoencoder":
         return [HeldOutReconstruction(source)]
     return [
-        HealthSignals(position, source, probe_epochs),
-        RepairSignals(position, source, probe_epochs),
+        HealthSignals(position, source, training.probe_epochs, training.linear_probe),
+        RepairSignals(position, source, training.probe_epochs),
         Projector(position, source, folder),
     ]
 

@@ -32,7 +32,7 @@ class Projector(keras.callbacks.Callback):
         super().__init__()
         self.position, self.source, self.folder = position, source, folder
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float | None] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if self.position.step == self.position.total_steps:
             step = max(1, -(-self.source.count("held_out") // PHOTOS))  # rounded up: at most PHOTOS
             photos = self.source.held_out_labelled(_BATCH).unbatch().shard(step, 0).batch(_BATCH)

@@ -49,8 +49,10 @@ CHARTS = (
           "Above it: the repair makes damage easier to see than it was."),
     Chart("Brightness of repaired cells", "spotter", ("held_out_brightness_shift",),
           "Healthy: within 5 grey levels of 0, which is that of the decoded images."),
-    Chart("Nearest neighbours agree", "spotter", ("knn_accuracy",),
-          "Healthy: climbs: photos with like features more and more often have the same label (held-out photos)."),
+    Chart("Nearest neighbours and a linear classifier", "spotter", ("knn_accuracy", "linear_accuracy"),
+          "Healthy: both climb: photos with like features more and more often have the same label, and a linear "
+          "classifier of conv5 finds it more often (held-out photos).",
+          between_0_and_1=True),
     Chart("Effective rank of the features", "spotter", ("effective_rank",),
           "Healthy: many directions in use. A fall towards 1 means that the features collapse."),
     Chart("Spread of the features", "spotter", ("feature_std",),
