@@ -33,7 +33,6 @@ SHORTER = {
     "epochs=20": "epochs=1",
 }
 SHORTER |= {"epochs=5": "epochs=1", "batch_size=64": "batch_size=4", ", 64)": ", 4)"}
-NOT_REQUIRED = ("import wandb", "import mlflow")  # no extra installs these trackers
 
 
 def indented_blocks(text: str) -> Iterator[str]:
@@ -54,9 +53,7 @@ def python_of(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     fenced = re.findall(r"^```(?:python|py)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     calls = re.findall(r"`((?:tf_spot|keras)\.[\w.]+\((?!\.\.\.)[^`\n]*\))`", text)
-    return [
-        code for code in (*fenced, *indented_blocks(text), *calls) if not any(name in code for name in NOT_REQUIRED)
-    ]
+    return [*fenced, *indented_blocks(text), *calls]
 
 
 CODES = [pytest.param(code, id=f"{page.name}:{code[:40]!r}") for page in PAGES for code in python_of(page)]

@@ -18,12 +18,15 @@ from typing import Any
 import pytest
 
 import tf_spot
+from tf_spot.commands.doctor import EXTRA
 from tf_spot.config import preset
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 INFO = f"tf_spot-{tf_spot.__version__}.dist-info"
+
+UNPINNED = {"beam", "mlflow"}  # extras that ask for older packages than constraints.txt names
 
 pytestmark = pytest.mark.slow
 
@@ -79,12 +82,12 @@ def test_the_command(wheel: zipfile.ZipFile) -> None:
 def test_everything_required_is_pinned(wheel: zipfile.ZipFile) -> None:
     """A requirement missing from constraints.txt, also one of an extra, would be installed in any version.
 
-    The extra beam is exempt: it needs a separate environment, without that file.
+    The extras beam and mlflow are exempt: they need a separate environment, without that file.
     """
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {normal(line.split("==")[0]) for line in lines if line and not line.startswith("#")}
     asked = [text.split(";") for text in metadata(wheel).get_all("Requires-Dist", [])]
-    required = {normal(name) for name, *when in asked if 'extra == "beam"' not in "".join(when)}
+    required = {normal(name) for name, *when in asked if not UNPINNED & set(EXTRA.findall("".join(when)))}
     assert len(required) >= 12
     assert required <= pinned
 
@@ -104,15 +107,15 @@ def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> P
     return home
 
 
-def install(home: Path, requirement: str) -> None:
+def install(home: Path, requirement: str, pinned: bool = True) -> None:
     command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
-    called([*command, "-c", ROOT / "constraints.txt", requirement], home.parent)
+    called([*command, *(["-c", ROOT / "constraints.txt"] if pinned else []), requirement], home.parent)
 
 
 def called(command: list[Any], folder: Path) -> str:
     """Run a command in `folder`, without this repository and environment, and return its stdout."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONPATH")}
-    variables = inherited | {"TF_SPOT_QUICK": "1", "NO_MKDOCS_2_WARNING": "1"}
+    variables = inherited | {"TF_SPOT_QUICK": "1", "NO_MKDOCS_2_WARNING": "1", "WANDB_MODE": "offline"}
     done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, env=variables)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
@@ -155,7 +158,9 @@ notebook = jupytext.read("{root}/notebooks/2_train_on_your_photos.py")
 nbclient.NotebookClient(notebook, timeout=3600, kernel_name="python3").execute()
 """
 TF_SPOT = "python -m tf_spot"
-USES = {  # a use of each extra; gpu and beam are not tried, the requirements of data and embed are installed anyway
+# A use of each extra; trackers have a test of their own, gpu and beam are not tried, the requirements of data and embed
+# are installed anyway.
+USES = {
     "data": "python -c|import tensorflow_datasets",
     "tune": f"{TF_SPOT} tune --data photos --preset tiny --trials 1 --oracle bayesian --out search {' '.join(SETS)}",
     "onnx": f"{TF_SPOT} export {{run}} --format onnx --out exported",
@@ -184,4 +189,39 @@ def test_each_extra_works_alone(wheel: zipfile.ZipFile, alone: Path, run: Path, 
     paths = {"run": run, "root": ROOT, "here": tmp_path}
     command = [*words.format(**paths).split(), *([code.format(**paths)] if code else [])]
     called([home / "bin" / command[0], *command[1:]], tmp_path)
+    shutil.rmtree(home)
+
+
+W_AND_B = """
+import json, pathlib
+files = list(pathlib.Path("wandb").glob("offline-run-*/run-*.wandb"))
+runs = {path.stem.removeprefix("run-"): b"epoch/" in path.read_bytes() for path in files}
+print(json.dumps({"runs": runs, "files": len(files)}))
+"""
+MLFLOW = """
+import json, mlflow
+client = mlflow.MlflowClient()
+names = [run.info.run_id for run in client.search_runs(["0"])]
+runs = {name: len(client.get_metric_history(name, "held_out_psnr")) > 0 for name in names}
+print(json.dumps({"runs": runs, "files": len(runs)}))
+"""
+
+
+@pytest.mark.parametrize(("extra", "code"), [("wandb", W_AND_B), ("mlflow", MLFLOW)])
+def test_each_tracker_records_a_training_and_its_extension(
+    wheel: zipfile.ZipFile, alone: Path, tmp_path: Path, extra: str, code: str
+) -> None:
+    """With the real package. W&B goes on in the run of stage 2, in a new file; MLflow begins another."""
+    home = alone.parent / extra
+    shutil.copytree(alone, home, symlinks=True, copy_function=os.link)
+    install(home, f"{wheel.filename}[{extra}]", pinned=extra not in UNPINNED)
+    python = home / "bin" / "python"
+    train = [python, "-m", "tf_spot", "train", "--data", "photos", "--preset", "tiny", *SETS, "--out", "run"]
+    called([*train, "--tracker", extra], tmp_path)
+    first = json.loads((tmp_path / "run" / "tracking.json").read_text())[extra]
+    called([*train, "--tracker", extra, "--resume", "--extend", "2"], tmp_path)
+    second = json.loads((tmp_path / "run" / "tracking.json").read_text())[extra]
+    found = json.loads(called([python, "-c", code], tmp_path).splitlines()[-1])
+    assert found == {"runs": dict.fromkeys({*first.values(), *second.values()}, True), "files": 3}
+    assert (first == second) == (extra == "wandb")
     shutil.rmtree(home)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.commands.example import SETS, last_line
+from tests.support.tracker_stand_ins import Wandb
 from tf_spot.cli import build_parser, main
 from tf_spot.commands import train as train_command
 from tf_spot.config import Config, preset
@@ -58,14 +59,49 @@ def test_the_plan_is_printed_as_it_becomes_known_and_whole_in_json(
     assert result["run"] == out and result["last"]["mask_loss"] == 0.123456789
 
 
-def test_options_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:
+def test_options_reach_the_training(asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Run.create(tmp_path / "other", preset("tiny"), {}).path
     words = ["--set", "game.drop_rate=0.3", "--recompute", "--strict", "--autoencoder", str(other)]
-    words += ["--strategy", "none", "--cache", "host"]
+    words += ["--strategy", "none", "--cache", "host", "--tracker", "wandb"]
+    Wandb(monkeypatch)
     assert main(["train", "--data", "photos", "--out", str(tmp_path / "run"), "--preset", "tiny", *words]) == 0
     assert asked["config"] == preset("tiny").replace(**{"game.drop_rate": 0.3, "training.recompute": True})
     assert (asked["spec"], asked["strict"], asked["resume"], asked["cache"]) == ("photos", True, False, "host")
-    assert asked["autoencoder"] == other and asked["strategy"].num_replicas_in_sync == 1
+    assert asked["tracker"] == "wandb" and asked["autoencoder"] == other and asked["strategy"].num_replicas_in_sync == 1
+
+
+def test_each_epoch_is_a_row_on_stderr(
+    asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of all epochs, those that an extension adds among them."""
+    words = [
+        "train",
+        "--data",
+        "photos",
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "tiny",
+        "--resume",
+        "--extend",
+        "200",
+    ]
+    assert main(words) == 0
+    capsys.readouterr()
+    asked["on_epoch"]({"stage": "spotter", "epoch": 3, "mask_loss": 0.25, "images_per_second": 35.0})
+    heading, row = capsys.readouterr().err.splitlines()
+    assert heading.split()[:3] == ["spotter", "discr", "mask"]
+    assert row.split() == ["3/18", "-", "0.250", "-", "-", "-", "-", "-", "-", "35"]
+
+
+def test_a_missing_tracker_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    words = ["train", "--data", f"folder:{tmp_path}/missing", "--out", str(tmp_path / "run"), "--tracker", "mlflow"]
+    assert main(words) == 2
+    assert "pip install tf-spot[mlflow]" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_warm_start_and_an_extension_reach_the_training(asked: dict[str, Any], tmp_path: Path) -> None:

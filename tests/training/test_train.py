@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.tracker_stand_ins import Wandb
 from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.models import from_config
@@ -77,7 +78,7 @@ def test_metrics_have_losses_and_health_of_each_epoch(trained):
     copies = {"held_out_psnr", "held_out_laplacian_share"}
     assert {"reconstruction_loss", "held_out_reconstruction_loss", "learning_rate"} | copies < set(lines[0])
     health = {"held_out_decoded_accuracy", "held_out_repaired_accuracy", "held_out_mask_auc", "feature_std",
-              "effective_rank", "knn_accuracy"}  # fmt: skip
+              "effective_rank", "knn_accuracy", "linear_accuracy"}  # fmt: skip
     repair = {"held_out_unrepaired_distance", "held_out_repaired_distance", "held_out_brightness_shift"}
     assert health | repair | copies | {"discriminator_loss", "repair_loss", "mask_loss"} < set(lines[-1])
     assert all(0 <= lines[-1][name] <= 1 for name in health - {"feature_std", "effective_rank"})
@@ -233,6 +234,44 @@ def test_a_run_begins_with_the_weights_of_another(trained, spec, tmp_path):
         training.train(config, spec, run, resume=True, init_from=tmp_path / "other")
     with pytest.raises(UserError, match="began with random weights; leave it out"):
         training.train(CONFIG, spec, trained[0].path, resume=True, init_from="other")
+
+
+@pytest.mark.slow
+def test_a_tracker_has_a_run_of_each_stage_and_goes_on_in_it(spec, tmp_path, monkeypatch):
+    """By a stand-in for wandb; killed in stage 2, whose run then goes on where it was."""
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb, run, told = Wandb(monkeypatch), tmp_path / "run", []
+
+    def kill(done, total, text):
+        if text.startswith("spotter") and done == 5:
+            raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        training.train(CONFIG, spec, run, tracker="wandb", on_epoch=told.append, on_progress=kill)
+    training.train(CONFIG, spec, run, tracker="wandb", resume=True, on_epoch=told.append)
+    first, second = wandb.runs.values()
+    assert (first["settings"]["name"], second["settings"]["name"]) == ("run-autoencoder", "run-spotter")
+    assert first["exit_codes"] == [0] and second["exit_codes"] == [1, 0]
+    assert second["config"]["game"] == CONFIG.to_dict()["game"] and second["config"]["photos"] == spec
+    lines = Run(run).metrics()
+    assert [(line["stage"], line["epoch"]) for line in told] == [(line["stage"], line["epoch"]) for line in lines]
+    for logged, line in zip(first["logged"] + second["logged"], lines, strict=True):
+        assert {f"epoch/{name}": line[name] for name in ("learning_rate", "held_out_psnr")}.items() <= logged.items()
+
+
+@pytest.mark.slow
+def test_tensorboard_has_groups_of_scalars_and_pictures(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tags = {}
+    for stage in ("autoencoder", "spotter"):
+        events = EventAccumulator(str(trained[0].path / "tensorboard" / stage))
+        events.Reload()
+        tags[stage] = set(events.Tags()["tensors"])
+    assert {tag.partition("/")[0] for tag in tags["autoencoder"]} == {"loss", "health", "rate", "pictures"}
+    assert {tag.partition("/")[0] for tag in tags["spotter"]} == {"loss", "accuracy", "health", "rate", "pictures"}
+    assert {"loss/mask_loss", "accuracy/linear_accuracy", "health/held_out_repaired_distance"} < tags["spotter"]
+    assert "pictures/decoded" in tags["autoencoder"] and "pictures/repaired" in tags["spotter"]
 
 
 class Watcher(keras.callbacks.Callback):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from tf_spot.models.spotter import ArtifactSpotter
+    from tf_spot.training.callbacks import OnEpoch
 
 SPEC, PRESET = "photos", "tiny"
 # Values that a layer is pooled to: fewer than the 2,560 training patches, so that the probe takes seconds.
@@ -36,21 +37,29 @@ def add(subcommands: Subcommands) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     _clear(options.out)  # before TensorFlow is loaded
     from tf_spot.evaluation import format_table
+    from tf_spot.training.epoch_table import EpochTable
 
-    with show_progress() as on_progress:
-        result = demo(options.out, on_progress)
+    with show_progress() as display:
+        table = EpochTable(display.write, preset(PRESET))
+        result = demo(options.out, display, on_epoch=table)
     print(format_table(result))
     print(f"\nlook at {options.out / 'report.html'}: tables, curves, pictures, heat maps")
     return result, DONE
 
 
-def demo(out: Path, on_progress: Progress | None = None, config: Config | None = None) -> dict[str, Any]:
+def demo(
+    out: Path,
+    on_progress: Progress | None = None,
+    config: Config | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
     """Make a run folder with both stages, a linear probe, heat maps and report.html.
 
     Args:
         out: the run folder: new, empty, or that of an earlier demo, which is replaced.
         on_progress: called with (done, total, text).
         config: the recipe, by default the preset `tiny`.
+        on_epoch: called with each line of metrics.jsonl.
 
     Returns:
         the result of the probe, see `evaluate_run`, with `spotted`, see `spot_files`, and `report`, the page's path.
@@ -65,7 +74,7 @@ def demo(out: Path, on_progress: Progress | None = None, config: Config | None =
 
     _clear(out)
     config = config or preset(PRESET)
-    spotter = train(config, SPEC, out, on_progress=on_progress)
+    spotter = train(config, SPEC, out, on_progress=on_progress, on_epoch=on_epoch)
     result = evaluate_run(out, SPEC, "linear", num_values=NUM_VALUES, on_progress=on_progress)
     spotted = spot_files(spotter, _draw_examples(spotter, config, out / "examples"), out / "heat_maps")
     return result | {"spotted": spotted, "report": str(report(out))}

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
-from tf_spot.config import CACHES, PRESETS, Config, preset
+from tf_spot.config import CACHES, PRESETS, TRACKERS, Config, preset
 from tf_spot.errors import UserError
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import Run, longer
 from tf_spot.storage.spec import SEPARATOR, parse_specs
+from tf_spot.training.trackers.choice import check_tracker
 
 
 def add(subcommands: Subcommands) -> None:
@@ -51,12 +52,18 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--extend", metavar="STEPS", type=int, default=0, help="with --resume: train stage 2 for so many steps more"
     )
+    parser.add_argument(
+        "--tracker",
+        choices=TRACKERS,
+        help="record configuration and metrics in Weights & Biases or MLflow too; --resume goes on there",
+    )
     add_device_options(parser)
     parser.add_argument("--strict", action="store_true", help="an unreadable photo is an error")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     config = _config(options)
+    check_tracker(options.tracker)
     spec = SEPARATOR.join(options.data)
     parse_specs(spec)
     if options.autoencoder is not None:
@@ -66,6 +73,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     # Loads TensorFlow: only once the options are known to be right.
     from tf_spot.distributed.strategies import make_strategy
     from tf_spot.progress import show_progress
+    from tf_spot.training.epoch_table import EpochTable
     from tf_spot.training.train import train
 
     plan: dict[str, str | int] = {}
@@ -75,7 +83,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         print(format_metrics(numbers), file=sys.stderr, flush=True)
 
     strategy = make_strategy(options.strategy, options.wait)  # that of several workers must come first of all
-    with show_progress() as on_progress:
+    with show_progress() as display:
         train(
             config,
             spec,
@@ -87,7 +95,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             init_from=options.init_from,
             strategy=strategy,
             cache=options.cache,
-            on_progress=on_progress,
+            tracker=options.tracker,
+            on_progress=display,
+            on_epoch=EpochTable(display.write, longer(config, options.extend)),
             on_plan=show_plan,
         )
     last = Run(options.out).metrics()[-1]

@@ -8,6 +8,7 @@ RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
 RUN/autoencoder.json                           the run that the autoencoder was taken from, if from another
 RUN/initial/                                   the first weights, if not random, see `training.warm_start`
 RUN/extensions.jsonl                           the steps that were added to the recipe's, if any
+RUN/tracking.json                              identities of its runs in an experiment tracker, if it has one
 RUN/results/TASK-*.json, RUN/bad_files.txt
 RUN/.lock                                      held by the training that writes the folder
 """

@@ -26,9 +26,12 @@ from tf_spot.runs.load import load_autoencoder, load_spotter
 from tf_spot.runs.run import STAGES, Run, longer
 from tf_spot.storage.files import file_digest, write_file, write_json
 from tf_spot.storage.lock import sole_writer
+from tf_spot.training.callbacks import OnEpoch
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
-from tf_spot.training.stage import Callbacks, Session, train_stage
+from tf_spot.training.stage import Callbacks, Session, of_stage, train_stage
+from tf_spot.training.trackers.choice import check_tracker, open_tracker
+from tf_spot.training.trackers.tracker import OfStage, tracked
 from tf_spot.training.warm_start import begun_with, load_first_weights, warm_start
 
 log = logging.getLogger("tf_spot")
@@ -50,8 +53,10 @@ def train(
     init_from: str | Path | None = None,
     strategy: str | tf.distribute.Strategy = "auto",
     cache: str = "auto",
+    tracker: str | None = None,
     callbacks: Callbacks = (),
     on_progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
     on_plan: OnPlan | None = None,
 ) -> ArtifactSpotter:
     """Train an autoencoder, then a spotter around it, into a run folder.
@@ -71,10 +76,12 @@ def train(
             `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
         cache: where the photos are kept decoded, `auto`, `device`, `host` or `none`, see `data.cache_choice`. The
             images are the same everywhere.
+        tracker: `wandb` or `mlflow`, which records configuration and metrics too, see `trackers`.
         callbacks: Keras callbacks of both stages, or a function that returns those of a stage by its name. They see the
             logs of each epoch with the health signals. They may watch, not stop: `model.stop_training` is ignored.
         on_progress: called with (steps done, steps, text) after every step, and with (photos done, photos, text) every
             five seconds while photos are decoded into the cache.
+        on_epoch: called with each line of metrics.jsonl, such as `epoch_table.EpochTable(print, config)`.
         on_plan: called with what the training is going to do, in numbers by name: before it starts, and again when
             the parameters of a network are known.
 
@@ -86,7 +93,9 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM, the work saved.
     """
     _refuse_extension(extend, resume, out)
+    check_tracker(tracker)
     strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
+    opened = open_tracker(tracker) if is_chief(strategy) else None
     check_batch(strategy, config.training.batch_size)
     if config.training.deterministic:  # for the whole process: TensorFlow cannot switch it off again
         tf.config.experimental.enable_op_determinism()
@@ -99,7 +108,10 @@ def train(
         begin = _Beginning(out, config, source.record(), resume, extend, init_from, plan)
         with _opened_run(strategy, begin) as run:
             try:
-                _train_stages(Session(run, source, strategy, signals, callbacks, on_progress), other, plan, cache)
+                with tracked(opened, run) as of_tracker:
+                    watching = _both(of_tracker, callbacks)
+                    session = Session(run, source, strategy, signals, watching, on_progress, on_epoch)
+                    _train_stages(session, other, plan, cache)
             finally:
                 if is_chief(strategy):  # also after an error or a signal: photos are read as training goes
                     run.add_bad_files(source.bad_files)
@@ -164,6 +176,11 @@ def _refuse_extension(extend: int, resume: bool, out: str | Path) -> None:
         raise UserError(f"--extend must be 1 step or more; received: {extend}")
     if extend and not (resume and (Path(out) / "config.json").is_file()):
         raise UserError(f"--extend goes on with a run and needs --resume; received: {out}; train it first")
+
+
+def _both(of_tracker: OfStage, callbacks: Callbacks) -> Callbacks:
+    """Return a tracker's callbacks and the user's."""
+    return lambda stage: [*of_tracker(stage), *of_stage(callbacks, stage)]
 
 
 def _train_stages(session: Session, other: Run | None, plan: Plan, cache: str) -> None:

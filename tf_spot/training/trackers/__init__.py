@@ -1,0 +1,1 @@
+"""Experiment trackers that record a training through Keras callbacks of their own."""
