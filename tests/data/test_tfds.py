@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tf_spot.config import PAPER
-from tf_spot.data import load
+from tf_spot.data import load, tfds_prepare
 from tf_spot.errors import UserError
 
 with warnings.catch_warnings():
@@ -129,7 +129,13 @@ def test_chunks_are_the_same_wherever_they_begin_and_whichever_are_asked_for(sou
     assert indices([next(chunks)]) == [[[4, 5], [6, 7]]]
 
 
-def test_mocked_imagenet():
+@pytest.fixture
+def answering(monkeypatch):
+    """A network; `mock_data` downloads nothing."""
+    monkeypatch.setattr(tfds_prepare, "unanswered", lambda url: "")
+
+
+def test_mocked_imagenet(answering):
     """The names of ImageNet in tensorflow-datasets: it has no test split with labels, but `validation`."""
     with tfds.testing.mock_data(num_examples=6):
         source = load("tfds:imagenet2012", image_size=32)
@@ -138,7 +144,7 @@ def test_mocked_imagenet():
         assert images.shape == (6, 32, 32, 3) and labels.dtype == tf.int32
 
 
-def test_mocked_stl10():
+def test_mocked_stl10(answering):
     with tfds.testing.mock_data(num_examples=24):
         source = load("tfds:stl10", image_size=32)
         assert len(source.class_names) == 10 and source.count("train") == 24

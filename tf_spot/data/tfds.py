@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_spot.config import DataConfig
 from tf_spot.data.source import Source
 from tf_spot.data.split import READERS, SAMPLE, Batch, RandomTransform, Share, Split, Transform, batches_of
+from tf_spot.data.tfds_prepare import prepared
 from tf_spot.errors import UserError
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, seed: int = 0) 
     first photos of the split trained on are held out.
 
     Raises:
-        UserError: no such data set, it cannot be downloaded, or it holds no 8-bit images.
+        UserError: no such data set, it cannot be downloaded, or it holds no 8-bit images; see `prepared`.
     """
-    builder = _prepare(name)
+    builder = prepared(name)
     features = builder.info.features  # has no `get`
     feature, label = (features[key] if key in features else None for key in ("image", "label"))
     if feature is None or feature.np_dtype != np.uint8:
@@ -161,21 +162,6 @@ def open_tfds(name: str, *, image_size: int, config: DataConfig, seed: int = 0) 
         seed=seed,
         folders={"train": "train", "test": "test"},
     )
-
-
-def _prepare(name: str) -> tfds.core.DatasetBuilder:
-    """Download and prepare a data set, unless that was done before."""
-    try:
-        import tensorflow_datasets as tfds
-
-        builder = tfds.builder(name)
-        builder.download_and_prepare()
-    except Exception as error:  # the network, the disk and every data set's own code raise what they like
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"tfds:NAME must be a data set that tensorflow-datasets knows and can download; received: {name}, {reason}"
-        ) from error
-    return builder
 
 
 def _records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
