@@ -9,7 +9,7 @@
 # Another Python: make PYTHON=/path/to/python3.11 test
 
 PYTHON ?= python3
-EXTRAS := dev,docs,embed,litert,notebooks,onnx,search,serving,tune,voc,wandb
+EXTRAS := dev,docs,embed,hf,litert,notebooks,onnx,search,serving,tune,voc,wandb
 READY := .venv/ready
 
 .PHONY: demo test test-slow test-gpu check bench constraints clean python

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import tf_spot
+from tests.support.grey_photos import write
+from tests.support.tar_photos import write_tar
 from tf_spot.commands.doctor import EXTRA
 from tf_spot.config import preset
 from tf_spot.models.from_config import build_autoencoder, build_spotter
@@ -152,6 +154,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of photos of two classes, and the same in a tar."""
+    folder = tmp_path_factory.mktemp("photos")
+    for level, label in enumerate(("ant", "bee")):
+        write(folder / "train" / label, *range(level * 100, level * 100 + 10))
+    members = {f"{file.parent.name}/{file.name}": file.read_bytes() for file in sorted(folder.rglob("*.png"))}
+    write_tar(folder.with_suffix(".tar"), members)
+    return folder
+
+
+def test_tars_and_lists_need_the_wheel_alone(alone: Path, run: Path, photos: Path, tmp_path: Path) -> None:
+    for spec in (f"wds:{photos}.tar", f"list:{tmp_path / 'mine.csv'}"):
+        (tmp_path / "mine.csv").write_text(f"path\n{photos}/train/ant/001.png\n")
+        called([alone / "bin" / "tf-spot", "embed", run, "--data", spec, "--out", f"{spec[:3]}.npz"], tmp_path)
+        assert (tmp_path / f"{spec[:3]}.npz").is_file()
+
+
 NOTEBOOK = """
 import jupytext, nbclient
 notebook = jupytext.read("{root}/notebooks/2_train_on_your_photos.py")
@@ -164,6 +184,7 @@ USES = {
     "data": "python -c|import tensorflow_datasets",
     "tune": f"{TF_SPOT} tune --data photos --preset tiny --trials 1 --oracle bayesian --out search {' '.join(SETS)}",
     "onnx": f"{TF_SPOT} export {{run}} --format onnx --out exported",
+    "hf": f"{TF_SPOT} embed {{run}} --data hf:{{photos}} --split train --out rows.npz",
     "litert": f"{TF_SPOT} export {{run}} --format tflite --out exported",
     "serving": "python -c|import tf_spot.serving.server, tf_spot.serving.client_grpc, tf_spot.serving.client_rest",
     "embed": f"{TF_SPOT} embed {{run}} --data photos --split test --out rows.parquet",
@@ -176,7 +197,9 @@ USES = {
 
 
 @pytest.mark.parametrize("extra", USES)
-def test_each_extra_works_alone(wheel: zipfile.ZipFile, alone: Path, run: Path, tmp_path: Path, extra: str) -> None:
+def test_each_extra_works_alone(
+    wheel: zipfile.ZipFile, alone: Path, run: Path, photos: Path, tmp_path: Path, extra: str
+) -> None:
     """In a copy of that environment with only this extra added."""
     home = alone.parent / extra
     shutil.copytree(alone, home, symlinks=True, copy_function=os.link)  # nothing writes into a file that is there
@@ -186,7 +209,7 @@ def test_each_extra_works_alone(wheel: zipfile.ZipFile, alone: Path, run: Path, 
     assert found["extras"][extra]["missing"] == []
     assert found["extras"]["onnx" if extra != "onnx" else "serving"]["missing"], "the others are not there"
     words, _, code = USES[extra].partition("|")
-    paths = {"run": run, "root": ROOT, "here": tmp_path}
+    paths = {"run": run, "root": ROOT, "here": tmp_path, "photos": photos}
     command = [*words.format(**paths).split(), *([code.format(**paths)] if code else [])]
     called([home / "bin" / command[0], *command[1:]], tmp_path)
     shutil.rmtree(home)

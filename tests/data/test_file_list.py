@@ -74,7 +74,7 @@ def test_the_fingerprint_changes_with_the_photos(photos: Path) -> None:
     ("text", "says"),
     [
         ("path\n", "must have rows; received: .*mine.csv, which has none"),
-        ("file\nshots/010.png\n", "every row of a list must have a path; .*row 1 without one"),
+        ("file\nshots/010.png\n", "every row of a list must have a path; .*row 1 without one; its columns: file"),
         ("path,split\nshots/010.png,dev\n", "a split must be one of train, test, val; received: dev, in row 1"),
         ("path\nshots/010.png\nshots/010.png\n", "must name each photo once; .*repeats 1"),
         ("path,label\nshots/010.png,bee\nshots/020.png,\n", "with 1 that have none, the first is shots/020.png"),

@@ -96,7 +96,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     folder = f"folder:{tmp_path / 'shots'}"
     with pytest.raises(UserError, match="each source must be given once"):
         opened(f"{folder} + {folder}")
-    with pytest.raises(UserError, match="unknown data source; .*list:FILE; received: 'nowhere'"):
+    with pytest.raises(UserError, match="unknown data source; .*list:FILE, .*; received: 'nowhere'"):
         opened("nowhere")
 
 

@@ -19,7 +19,8 @@ from tf_spot.errors import UserError
 
 @pytest.mark.parametrize("spec", ["", "photo", "photos:x", "folder", "folder:", "zip:a"])
 def test_unknown_forms(spec):
-    forms = "photos, folder:PATH, stl10:PATH, places:PATH, tfds:NAME, shards:PATH, list:FILE"
+    forms = "photos, folder:PATH, stl10:PATH, places:PATH, tfds:NAME, shards:PATH, list:FILE, hf:NAME, "
+    forms += "wds:PATTERN"
     with pytest.raises(UserError, match=f"allowed: {forms}; received"):
         load(spec, image_size=8)
 

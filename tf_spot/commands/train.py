@@ -22,7 +22,8 @@ def add(subcommands: Subcommands) -> None:
         metavar="SPEC",
         required=True,
         action="append",
-        help="a folder or list of photos, photos, or stl10:, places:, tfds: or shards:WHERE; repeated: their union",
+        help="a folder or list of photos, photos, or stl10:, places:, tfds:, hf:, wds: or shards:WHERE; repeated: "
+        "their union",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write")
     recipe = parser.add_mutually_exclusive_group()

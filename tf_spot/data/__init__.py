@@ -52,9 +52,9 @@ def load(spec: str, *, image_size: int, strict: bool = False, config: DataConfig
         spec: `photos` (the colour photos inside scikit-learn and scikit-image, cut into patches), `folder:PATH` (flat,
             or one subfolder per class; PATH/train with PATH/test or PATH/val if they exist), `stl10:PATH` (the official
             binaries), `places:PATH` (Places205 or Places365 as unpacked), `tfds:NAME` (a data set of
-            tensorflow-datasets), `shards:PATH` (what `tf-spot pack` wrote) or `list:FILE` (CSV or JSON lines with the
-            columns path, label and split). A bare PATH is a folder or a list. Several, with " + " between them, are
-            their union.
+            tensorflow-datasets), `shards:PATH` (what `tf-spot pack` wrote), `list:FILE` (CSV or JSON lines with the
+            columns path, label and split), `hf:NAME` (a data set of the library `datasets`) or `wds:PATTERN` (the tars
+            of a WebDataset). A bare PATH is a folder or a list. Several, with " + " between them, are their union.
         image_size: pixels, both sides of every image; overrides `config.image_size`.
         strict: read every photo now, and raise if one cannot be read. Otherwise such photos are left out, and listed in
             `bad_files` once they have been tried.

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_spot.config import DataConfig
-from tf_spot.data.folder import FolderImages, cut_off_test, fingerprint
+from tf_spot.data.folder import FolderImages, fingerprint
+from tf_spot.data.hold_out import cut_off_test
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
@@ -88,7 +89,10 @@ def _row(file: Path, number: int, record: dict[str, Any]) -> Row:
     values = {name: record.get(name) for name in Row._fields} if isinstance(record, dict) else {}
     path, label, split = ("" if values.get(name) is None else str(values[name]) for name in Row._fields)
     if not path:
-        raise UserError(f"every row of a list must have a path; received: {file}, row {number} without one")
+        columns = ", ".join(map(str, record)) if isinstance(record, dict) else "none"
+        raise UserError(
+            f"every row of a list must have a path; received: {file}, row {number} without one; its columns: {columns}"
+        )
     if split not in SPLITS:
         allowed = ", ".join(name for name in SPLITS if name)
         raise UserError(f"a split must be one of {allowed}; received: {split}, in row {number} of {file}")

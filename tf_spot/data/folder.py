@@ -11,13 +11,11 @@ import numpy as np
 
 from tf_spot.config import DataConfig
 from tf_spot.data.folder_splits import PictureWalk, find_splits, refuse_splits_within
-from tf_spot.data.hold_out import name_hash
+from tf_spot.data.hold_out import cut_off_test
 from tf_spot.data.images import EXTENSIONS, read_image
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 from tf_spot.storage.regular_files import is_regular, open_regular
-
-TEST_SHARE = 0.2  # of a labelled folder that has no test split of its own
 
 
 class FolderImages:
@@ -135,16 +133,6 @@ def _same_classes(test: FolderImages, names: list[str] | None, class_names: list
         )
     # The test folder numbered its own classes: translate each number once, then look up all photos.
     return np.array([class_names.index(name) for name in names], np.int32)[test.labels]
-
-
-def cut_off_test(images: FolderImages) -> tuple[FolderImages, FolderImages | None]:
-    """Divide into training photos and a fifth for testing, None if chance chose none of a handful, or all."""
-    # By a hash of the name: adding photos moves none of the others between the two.
-    hashes = (name_hash(images.name(index), b"test") for index in range(len(images)))
-    chosen = np.fromiter((number < TEST_SHARE * 2**64 for number in hashes), bool, len(images))
-    if chosen.all() or not chosen.any():
-        return images, None
-    return images.subset(~chosen), images.subset(chosen)
 
 
 def fingerprint(*splits: FolderImages | None) -> str:

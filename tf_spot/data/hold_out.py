@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -11,6 +12,18 @@ from tf_spot.config import DataConfig
 from tf_spot.data.images import Images
 from tf_spot.data.split import ImageSplit, Split
 from tf_spot.errors import UserError
+
+TEST_SHARE = 0.2  # of labelled photos that have no test split of their own
+
+
+class Divisible(Images, Protocol):
+    """Photos of which some can be taken."""
+
+    def subset(self, keep: np.ndarray) -> Self:
+        """Return the photos where `keep`, bool (photos,), is true."""
+
+
+Photos = TypeVar("Photos", bound=Divisible)
 
 
 def image_splits(
@@ -61,6 +74,16 @@ def hold_out(images: Images, config: DataConfig) -> tuple[np.ndarray, np.ndarray
     hashes = np.fromiter((name_hash(images.name(i)) for i in range(len(images))), np.uint64, len(images))
     order = np.argsort(hashes, kind="stable")  # (photos,); the smallest hashes are held out
     return np.sort(order[:count]), np.sort(order[count:])
+
+
+def cut_off_test(images: Photos) -> tuple[Photos, Photos | None]:
+    """Divide into training photos and a fifth for testing, None if chance chose none of a handful, or all."""
+    # By a hash of the name: adding photos moves none of the others between the two.
+    hashes = (name_hash(images.name(index), b"test") for index in range(len(images)))
+    chosen = np.fromiter((number < TEST_SHARE * 2**64 for number in hashes), bool, len(images))
+    if chosen.all() or not chosen.any():
+        return images, None
+    return images.subset(~chosen), images.subset(chosen)
 
 
 def name_hash(name: str, purpose: bytes = b"held out") -> int:
