@@ -14,8 +14,21 @@
 # %% [markdown]
 # # 3. The learned features: probe, nearest neighbours, heat map
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/3_what_was_learned.ipynb)
+#
 # `tf_spot.train` runs both stages and writes a run folder. Three evaluations follow: how well do the features predict
 # labels that were not used in training? Which photos do they place close together? Where does an image look repaired?
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
 
 # %%
 import os
@@ -25,7 +38,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-import tf_spot
 from tf_spot.inference.heat_map import overlay, spot
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps

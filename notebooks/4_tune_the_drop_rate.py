@@ -14,9 +14,22 @@
 # %% [markdown]
 # # 4. Tune the drop rate with Keras Tuner
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/4_tune_the_drop_rate.ipynb)
+#
 # The drop rate sets the difficulty of the game. The objective of a search must measure the *features*: here a linear
 # probe, tested on training photos that it was not fitted to. The adversarial losses are not suitable, as their scale
 # depends on the rate.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot[tune] @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
 
 # %%
 import os
@@ -25,7 +38,6 @@ from pathlib import Path
 
 from IPython.display import Image
 
-import tf_spot
 from tf_spot.experiments.tuning import format_search
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps

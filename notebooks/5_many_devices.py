@@ -14,9 +14,22 @@
 # %% [markdown]
 # # 5. Many devices
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/5_many_devices.ipynb)
+#
 # `tf.distribute` as in any Keras program: create models and optimizers inside `strategy.scope()`, call `fit`. Without
 # GPUs this notebook splits the CPU into two logical devices, which shows that the result does not depend on the
 # number of devices.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
 
 # %%
 import os
@@ -26,10 +39,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-import tf_spot
 from tf_spot.distributed.strategies import make_strategy
 
 tf.get_logger().setLevel("WARNING")
+
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 if not tf.config.list_physical_devices("GPU"):
     cpu = tf.config.list_physical_devices("CPU")[0]

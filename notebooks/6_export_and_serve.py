@@ -14,13 +14,24 @@
 # %% [markdown]
 # # 6. Export, serve, and call from a client
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/6_export_and_serve.ipynb)
+#
 # The features are exported as SavedModel, TFLite and ONNX. Every artifact is reopened in its own runtime and compared
 # with the Keras model.
 
 # %%
-import os
+import importlib.util
 import subprocess
 import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot[onnx,litert,serving] @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
+
+# %%
+import os
 import tempfile
 from pathlib import Path
 
@@ -28,11 +39,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-import tf_spot
 from tf_spot.exporters import export, verify
 from tf_spot.serving import Client
 
 tf.get_logger().setLevel("WARNING")
+
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 config = tf_spot.preset("tiny")
 if QUICK:

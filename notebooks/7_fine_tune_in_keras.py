@@ -14,21 +14,30 @@
 # %% [markdown]
 # # 7. Fine-tune in Keras
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/7_fine_tune_in_keras.ipynb)
+#
 # A trained backbone as a plain Keras model: with a head of your own, frozen or trained further, saved and loaded. The
 # labels say which photo a patch was cut from.
 
 # %%
-import os
+import importlib.util
 import subprocess
 import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
+
+# %%
+import os
 import tempfile
 from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import tf_spot
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 config = tf_spot.preset("tiny")
