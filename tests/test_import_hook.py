@@ -1,0 +1,62 @@
+"""What is done around the first import of a module."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tf_spot.import_hook import Load, around_import
+
+NAME = "module_of_this_test"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / f"{NAME}.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    return NAME
+
+
+def test_it_is_called_once_around_the_first_import(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    finders = list(sys.meta_path)
+    seen = []
+
+    def around(load: Load, loaded: ModuleType) -> None:
+        before = hasattr(loaded, "value")
+        load(loaded)
+        seen.append((before, loaded.value))
+
+    around_import(module, around)
+    importlib.import_module("json.tool")  # another module is left to the other finders
+    importlib.import_module(module)
+    assert seen == [(False, 1)] and sys.meta_path == finders
+    monkeypatch.delitem(sys.modules, module)
+    importlib.import_module(module)
+    assert len(seen) == 1
+
+
+def test_two_may_wait_for_two_modules_of_which_one_imports_the_other(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}_outer.py").write_text(f"import {NAME}\n")
+    order = []
+    for name in (NAME, f"{NAME}_outer"):
+        around_import(name, lambda load, loaded: (load(loaded), order.append(loaded.__name__)))
+    importlib.import_module(f"{NAME}_outer")
+    del sys.modules[f"{NAME}_outer"]
+    assert order == [NAME, f"{NAME}_outer"]
+
+
+def test_a_module_that_is_imported_already_is_left_alone() -> None:
+    finders = list(sys.meta_path)
+    around_import("json", lambda load, loaded: pytest.fail("called"))
+    assert sys.meta_path == finders
+
+
+def test_a_module_that_is_not_there_stays_an_import_error() -> None:
+    around_import("no_such_module_anywhere", lambda load, loaded: pytest.fail("called"))
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+        importlib.import_module("no_such_module_anywhere")
