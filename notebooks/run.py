@@ -22,7 +22,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 MOST_OF_A_PICTURE = 60_000  # bytes
-COLOURS = (256, 128, 64, 32, 16)
+COLOURS = (256, 128, 64, 32, 16, 8, 4)
 SECONDS = 3_600  # of a cell at most
 
 
