@@ -83,6 +83,7 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
             # Dots show where few points were measured; many would hide the curve.
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "", label=name.replace("_", " "))
         axes.set_xlabel("steps")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         if chart.log_scale:
             axes.set_yscale("log")
