@@ -43,7 +43,7 @@ import tensorflow as tf
 from tf_spot.models.damage import Damage
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-photos = tf_spot.load("photos", image_size=64)
+photos = tf_spot.load("photos", image_size=32)
 images = photos.unlabelled(batch_size=32)
 keras.utils.set_random_seed(0)
 
@@ -66,9 +66,9 @@ def show(rows, columns=6):
 # damage to a cell stays local.
 
 # %%
-autoencoder = tf_spot.Autoencoder(image_size=64, width=0.5, levels=3)
-autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
-autoencoder.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=10 if QUICK else 100, shuffle=False, verbose=2)
+autoencoder = tf_spot.Autoencoder(image_size=32, width=0.25, levels=2)
+autoencoder.compile(keras.optimizers.Adam(1e-2, beta_1=0.5))
+autoencoder.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=10 if QUICK else 75, shuffle=False, verbose=2)
 
 test_photos = np.concatenate(list(photos.images("test", 64)))
 test_photos = test_photos[np.linspace(0, len(test_photos) - 1, 6).astype(int)]  # from different photos
@@ -103,10 +103,11 @@ show({f"drop rate {rate}": autoencoder.decoder(Damage(rate, seed=0)(encoding, st
 
 # %%
 discriminator = tf_spot.Discriminator(
-    image_size=64, width=0.5, stem_kernel=7, stem_stride=2, trunk_norm="batch", fc_units=512
+    image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
 )
-spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
-spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(3e-4, beta_1=0.5))
+# A repair that begins with the damage as it is decoded learns faster than one from a random residual.
+spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0, zero_residual=True)
+spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(1e-3, beta_1=0.5))
 spotter.fit(images, epochs=1 if QUICK else 4, steps_per_epoch=5 if QUICK else 75, shuffle=False, verbose=2)
 
 # %%

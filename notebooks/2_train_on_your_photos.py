@@ -69,11 +69,11 @@ print(photos.count("unlabelled"), "photos to train on, some are held out;", len(
 # Callbacks are those of Keras.
 
 # %%
-steps = 5 if QUICK else 100
+steps = 5 if QUICK else 75
 autoencoder = tf_spot.Autoencoder(image_size=32, width=0.25, levels=2)
-autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
+autoencoder.compile(keras.optimizers.Adam(1e-2, beta_1=0.5))
 stop = keras.callbacks.TerminateOnNaN()
-epochs = 2 if QUICK else 5
+epochs = 2 if QUICK else 4
 first = autoencoder.fit(images, epochs=epochs, steps_per_epoch=steps, shuffle=False, verbose=2, callbacks=[stop])
 
 # %% [markdown]
@@ -85,9 +85,9 @@ first = autoencoder.fit(images, epochs=epochs, steps_per_epoch=steps, shuffle=Fa
 discriminator = tf_spot.Discriminator(
     image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
 )
-spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
+spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0, zero_residual=True)
 spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(1e-3, beta_1=0.5))
-second = spotter.fit(images, epochs=2 if QUICK else 6, steps_per_epoch=steps, shuffle=False, verbose=2)
+second = spotter.fit(images, epochs=2 if QUICK else 4, steps_per_epoch=steps, shuffle=False, verbose=2)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))

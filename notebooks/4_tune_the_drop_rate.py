@@ -41,9 +41,10 @@ from IPython.display import Image
 from tf_spot.experiments.tuning import format_search
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-config = tf_spot.preset("tiny")
-if QUICK:
-    config = config.override(["training.autoencoder_steps=10", "training.spotter_steps=5"])
+steps = (10, 5) if QUICK else (200, 150)  # fewer than the preset's
+config = tf_spot.preset("tiny").override(
+    [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
+)
 
 # %% [markdown]
 # Five rates, as in the paper's Table 1. All trials share one autoencoder; each has its own run folder. Repeating the

@@ -45,9 +45,10 @@ from tf_spot.serving import Client
 tf.get_logger().setLevel("WARNING")
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-config = tf_spot.preset("tiny")
-if QUICK:
-    config = config.override(["training.autoencoder_steps=5", "training.spotter_steps=5"])
+steps = (5, 5) if QUICK else (200, 100)  # fewer than the preset's
+config = tf_spot.preset("tiny").override(
+    [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
+)
 folder = Path(tempfile.mkdtemp())
 spotter = tf_spot.train(config, "photos", folder / "run")
 photos = tf_spot.load("photos", image_size=32)
