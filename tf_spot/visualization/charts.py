@@ -55,7 +55,8 @@ CHARTS = (
           "Healthy: within 5 grey levels of 0, which is that of the decoded images.",
           at_least=(-5.0, 5.0)),
     Chart("Nearest neighbours agree", "spotter", ("knn_accuracy",),
-          "Healthy: climbs: photos with like features more and more often have the same label (held-out photos)."),
+          "Healthy: climbs: photos with like features more and more often have the same label (held-out photos).",
+          between_0_and_1=True),
     Chart("Effective rank of the features", "spotter", ("effective_rank",),
           "Healthy: many directions in use. A fall towards 1 means that the features collapse.",
           at_least=(0.0, 10.0)),
@@ -93,7 +94,7 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
             low, high = axes.get_ylim()
             axes.set_ylim(min(low, chart.at_least[0]), max(high, chart.at_least[1]))
         # Above the curves, which it never hides, and no smaller than the axes' own words.
-        figure.legend(loc="outside upper left", ncols=2, frameon=False)
+        figure.legend(loc="outside upper left", ncols=len(curves), frameon=False)
         return svg(figure)
 
 
