@@ -41,7 +41,7 @@ import numpy as np
 from tf_spot.inference.heat_map import overlay, spot
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-steps = (20, 20) if QUICK else (300, 300)  # fewer than the preset's
+steps = (20, 20) if QUICK else (300, 400)  # fewer than the preset's
 config = tf_spot.preset("tiny").override(
     [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
 )

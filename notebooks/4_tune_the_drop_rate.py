@@ -41,7 +41,7 @@ from IPython.display import Image
 from tf_spot.experiments.tuning import format_search
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-steps = (10, 5) if QUICK else (150, 60)  # fewer than the preset's
+steps = (10, 5) if QUICK else (100, 40)  # fewer than the preset's
 config = tf_spot.preset("tiny").override(
     [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
 )

@@ -45,7 +45,7 @@ from tf_spot.serving import Client
 tf.get_logger().setLevel("WARNING")
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-steps = (5, 5) if QUICK else (150, 50)  # fewer than the preset's
+steps = (5, 5) if QUICK else (100, 30)  # fewer than the preset's
 config = tf_spot.preset("tiny").override(
     [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
 )

@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-steps = (5, 5) if QUICK else (250, 250)  # fewer than the preset's
+steps = (5, 5) if QUICK else (150, 150)  # fewer than the preset's
 config = tf_spot.preset("tiny").override(
     [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
 )

@@ -68,7 +68,7 @@ def test_outputs_are_pictures_and_words_alone(path: Path) -> None:
     notebook = committed(path)
     assert not [output.text for output in outputs(notebook) if output.get("name") == "stderr"]
     words = json.dumps([output.get("text") or output.get("data", {}).get("text/plain") for output in outputs(notebook)])
-    assert not PLACES.search(words) and not START_UP.search(words.encode())
+    assert not PLACES.search(words) and not START_UP.search(words.encode()) and " at 0x" not in words
 
 
 @each
