@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 
@@ -84,7 +85,7 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
             # Dots show where few points were measured; many would hide the curve.
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "", label=name.replace("_", " "))
         axes.set_xlabel("steps")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         if chart.log_scale:
             axes.set_yscale("log")
