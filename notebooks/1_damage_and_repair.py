@@ -109,7 +109,7 @@ discriminator = tf_spot.Discriminator(
 # A repair that begins with the damage as it is decoded learns faster than one from a random residual.
 spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0, zero_residual=True)
 spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(1e-3, beta_1=0.5))
-history = spotter.fit(images, epochs=1 if QUICK else 3, steps_per_epoch=5 if QUICK else 60, shuffle=False, verbose=2)
+history = spotter.fit(images, epochs=1 if QUICK else 2, steps_per_epoch=5 if QUICK else 60, shuffle=False, verbose=2)
 
 # %%
 corrupted = spotter.corrupt(test_photos, step=0)

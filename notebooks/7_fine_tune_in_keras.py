@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-steps = (5, 5) if QUICK else (150, 150)  # fewer than the preset's
+steps = (5, 5) if QUICK else (100, 100)  # fewer than the preset's
 config = tf_spot.preset("tiny").override(
     [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
 )
@@ -58,7 +58,7 @@ def read(split, count):
     return np.uint8(np.round((np.concatenate(images) + 1) * 127.5)), np.concatenate(labels)
 
 
-train_photos, train_labels = read("train", 256 if QUICK else 2048)
+train_photos, train_labels = read("train", 256 if QUICK else 1024)
 test_photos, test_labels = read("test", 384)
 classes = int(max(train_labels.max(), test_labels.max())) + 1
 print(train_photos.shape, train_photos.dtype, classes, "classes")
@@ -76,7 +76,8 @@ features.summary()
 
 # %% [markdown]
 # ## Frozen, fine-tuned, and from random weights
-# The same head, photos and number of epochs. The control has the same layers at random weights.
+# The same head, photos and number of epochs. The control has the same layers at random weights. A pretraining as short
+# as this one may well not lead.
 
 
 # %%
@@ -99,7 +100,7 @@ curves = {}
 for name, model in models.items():
     validation = (test_photos, test_labels)
     history = model.fit(
-        train_photos, train_labels, validation_data=validation, epochs=2 if QUICK else 10, batch_size=64, verbose=0
+        train_photos, train_labels, validation_data=validation, epochs=2 if QUICK else 8, batch_size=64, verbose=0
     )
     curves[name] = history.history["val_accuracy"]
     print(f"{name:28} {100 * curves[name][-1]:.1f} %")
