@@ -51,7 +51,7 @@ spotter = tf_spot.train(config, "photos", run)
 # %% [markdown]
 # ## A linear probe on every layer
 # The features are frozen; a linear classifier predicts which photo a patch is from. The control is the same network
-# before training.
+# before training. Differences within two standard errors (the bars are one) are no lead.
 
 # %%
 photos = tf_spot.load("photos", image_size=32)
@@ -100,8 +100,8 @@ plt.show()
 
 # %% [markdown]
 # ## The mask head
-# The left half of this image is autoencoded only, the right half is damaged and repaired. The heat map should be
-# bright on the right.
+# The left half of this image is autoencoded only, the right half is damaged and repaired. Of a network that is trained
+# for longer the heat map is brighter on the right; after so few steps it is mostly noise.
 
 # %%
 photo = pictures[queries[1]][None]

@@ -68,7 +68,8 @@ def test_every_cell_ran_in_order_and_without_an_error(path: Path) -> None:
 def test_outputs_are_pictures_and_words_alone(path: Path) -> None:
     """No log lines but this package's own warnings, and no path of the machine that ran it."""
     notebook = committed(path)
-    logged = [line for output in outputs(notebook) if output.get("name") == "stderr" for line in output.text.splitlines()]
+    errors = [output.text for output in outputs(notebook) if output.get("name") == "stderr"]
+    logged = [line for text in errors for line in text.splitlines()]
     assert [line for line in logged if not any(pattern.fullmatch(line) for pattern in MESSAGES)] == []
     words = json.dumps([output.get("text") or output.get("data", {}).get("text/plain") for output in outputs(notebook)])
     assert not PLACES.search(words) and not START_UP.search(words.encode()) and " at 0x" not in words
