@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.abc
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -60,3 +62,23 @@ def test_a_module_that_is_not_there_stays_an_import_error() -> None:
     around_import("no_such_module_anywhere", lambda load, loaded: pytest.fail("called"))
     with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
         importlib.import_module("no_such_module_anywhere")
+
+
+def test_other_modules_of_the_same_loader_are_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest's own loader, for example, is one object for all modules whose assertions it rewrites."""
+
+    class Shared(importlib.abc.Loader, importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            return ModuleSpec(name, self) if name in ("shared_one", "shared_two") else None
+
+        def exec_module(self, module: ModuleType) -> None:
+            module.value = module.__name__
+
+    shared, seen = Shared(), []
+    monkeypatch.setattr(sys, "meta_path", [shared, *sys.meta_path])
+    around_import("shared_one", lambda load, loaded: (load(loaded), seen.append(loaded.value)))
+    modules = [importlib.import_module(name) for name in ("shared_one", "shared_two")]
+    assert [module.value for module in modules] == ["shared_one", "shared_two"] and seen == ["shared_one"]
+    assert modules[0].__loader__ is modules[0].__spec__.loader is shared
+    for name in ("shared_one", "shared_two"):
+        del sys.modules[name]

@@ -36,6 +36,21 @@ class _Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)  # so that `find_spec` below asks the finders after this one
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: self.around(load, module)  # type: ignore[method-assign]
+            spec.loader = _Loader(spec.loader, self.around)
         return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """Stands in for a loader, which is not changed, as it may be that of other modules too."""
+
+    def __init__(self, loader: importlib.abc.Loader, around: Callable[[Load, ModuleType], None]) -> None:
+        self.loader = loader
+        self.around = around
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:  # from here on the module shows the loader that it would have
+            module.__spec__.loader = module.__loader__ = self.loader
+        self.around(self.loader.exec_module, module)
