@@ -29,12 +29,6 @@ PLACES = re.compile(r"/(?:tmp|home|root|work|usr)/|/Users/")  # of one machine
 
 # As they are now; `python notebooks/run.py` runs them, then they leave this line.
 NOT_RUN_YET = ("1", "4", "5", "6", "7")
-    "1",
-    "4",
-    "5",
-    "6",
-    "7",
-)  # as they are now; `python notebooks/run.py` runs them, then they leave this line
 
 each = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 each_that_ran = pytest.mark.parametrize(
