@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-FEWEST_LETTERS = 20  # of fixed text: a pattern with less fits too many messages
+FEWEST_LETTERS = 25  # of fixed text: a pattern with less fits too many messages
 
 
 def messages(folder: Path) -> list[re.Pattern[str]]:
