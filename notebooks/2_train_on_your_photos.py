@@ -14,7 +14,20 @@
 # %% [markdown]
 # # 2. Train with `model.fit()` on your own folder
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/2_train_on_your_photos.ipynb)
+#
 # A folder of photos, two Keras models, two calls of `fit`. No labels.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
 
 # %%
 import os
@@ -26,8 +39,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 from skimage import data
-
-import tf_spot
 
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
 
@@ -45,11 +56,12 @@ if FOLDER is None:
             left = window * (picture.width - picture.width // 2) // 7
             crop = picture.crop((left, 0, left + picture.width // 2, picture.height))
             crop.resize((160, 160)).save(FOLDER / f"{name}-{window}.jpg")
-print(len(list(Path(FOLDER).rglob("*.*"))), "files in", FOLDER)
+print(len(list(Path(FOLDER).rglob("*.*"))), "files")
 
 # %%
 photos = tf_spot.load(f"folder:{FOLDER}", image_size=32)
 images = photos.unlabelled(batch_size=32)
+keras.utils.set_random_seed(0)
 print(photos.count("unlabelled"), "photos to train on, some are held out;", len(photos.bad_files), "could not be read")
 
 # %% [markdown]
@@ -57,12 +69,12 @@ print(photos.count("unlabelled"), "photos to train on, some are held out;", len(
 # Callbacks are those of Keras.
 
 # %%
-steps = 5 if QUICK else 100
+steps = 5 if QUICK else 75
 autoencoder = tf_spot.Autoencoder(image_size=32, width=0.25, levels=2)
-autoencoder.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
-first = autoencoder.fit(
-    images, epochs=2 if QUICK else 5, steps_per_epoch=steps, shuffle=False, callbacks=[keras.callbacks.TerminateOnNaN()]
-)
+autoencoder.compile(keras.optimizers.Adam(1e-2, beta_1=0.5))
+stop = keras.callbacks.TerminateOnNaN()
+epochs = 2 if QUICK else 4
+first = autoencoder.fit(images, epochs=epochs, steps_per_epoch=steps, shuffle=False, verbose=2, callbacks=[stop])
 
 # %% [markdown]
 # ## Stage 2: the game
@@ -73,9 +85,9 @@ first = autoencoder.fit(
 discriminator = tf_spot.Discriminator(
     image_size=32, width=0.25, stem_kernel=5, stem_stride=1, trunk_norm="batch", fc_units=128
 )
-spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0)
+spotter = tf_spot.ArtifactSpotter(autoencoder, discriminator, drop_rate=0.5, mask_weight=1.0, zero_residual=True)
 spotter.compile(keras.optimizers.Adam(1e-3, beta_1=0.5), keras.optimizers.Adam(1e-3, beta_1=0.5))
-second = spotter.fit(images, epochs=2 if QUICK else 6, steps_per_epoch=steps, shuffle=False)
+second = spotter.fit(images, epochs=2 if QUICK else 4, steps_per_epoch=steps, shuffle=False, verbose=2)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))

@@ -14,13 +14,24 @@
 # %% [markdown]
 # # 6. Export, serve, and call from a client
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/6_export_and_serve.ipynb)
+#
 # The features are exported as SavedModel, TFLite and ONNX. Every artifact is reopened in its own runtime and compared
 # with the Keras model.
 
 # %%
-import os
+import importlib.util
 import subprocess
 import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot[onnx,litert,serving] @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
+
+# %%
+import os
 import tempfile
 from pathlib import Path
 
@@ -28,15 +39,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-import tf_spot
 from tf_spot.exporters import export, verify
 from tf_spot.serving import Client
 
 tf.get_logger().setLevel("WARNING")
+
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-config = tf_spot.preset("tiny")
-if QUICK:
-    config = config.override(["training.autoencoder_steps=5", "training.spotter_steps=5"])
+steps = (5, 5) if QUICK else (60, 20)  # fewer than the preset's
+config = tf_spot.preset("tiny").override(
+    [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
+)
 folder = Path(tempfile.mkdtemp())
 spotter = tf_spot.train(config, "photos", folder / "run")
 photos = tf_spot.load("photos", image_size=32)
@@ -93,8 +105,8 @@ features = spotter.backbone(pictures)["conv5"].numpy().mean((1, 2))
 print("largest difference to the Keras model:", np.abs(outputs["embedding"] - features).max())
 
 # %% [markdown]
-# A client can use the features to find similar photos. Each row starts with the query; the others follow by decreasing
-# cosine similarity.
+# A client can use the features to find similar photos; this network is hardly trained. Each row starts with the query;
+# the others follow by decreasing cosine similarity.
 
 # %%
 directions = outputs["embedding"] - outputs["embedding"].mean(axis=0)

@@ -14,13 +14,24 @@
 # %% [markdown]
 # # 7. Fine-tune in Keras
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/7_fine_tune_in_keras.ipynb)
+#
 # A trained backbone as a plain Keras model: with a head of your own, frozen or trained further, saved and loaded. The
 # labels say which photo a patch was cut from.
 
 # %%
-import os
+import importlib.util
 import subprocess
 import sys
+
+if importlib.util.find_spec("tf_spot") is None:  # on Colab
+    wanted = "tf-spot @ git+https://github.com/OWNER/tf_spot"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+
+import tf_spot  # before Keras and TensorFlow, so that they start without log lines
+
+# %%
+import os
 import tempfile
 from pathlib import Path
 
@@ -28,12 +39,11 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-import tf_spot
-
 QUICK = bool(os.environ.get("TF_SPOT_QUICK"))  # the tests run this notebook with fewer steps
-config = tf_spot.preset("tiny")
-if QUICK:
-    config = config.override(["training.autoencoder_steps=5", "training.spotter_steps=5"])
+steps = (5, 5) if QUICK else (100, 100)  # fewer than the preset's
+config = tf_spot.preset("tiny").override(
+    [f"training.autoencoder_steps={steps[0]}", f"training.spotter_steps={steps[1]}"]
+)
 folder = Path(tempfile.mkdtemp())
 spotter = tf_spot.train(config, "photos", folder / "run")
 
@@ -43,13 +53,14 @@ spotter = tf_spot.train(config, "photos", folder / "run")
 
 
 # %%
-def read(split, count):
-    images, labels = zip(*tf_spot.load("photos", image_size=32).labelled(split, 64).take(count // 64), strict=True)
-    return np.uint8(np.round((np.concatenate(images) + 1) * 127.5)), np.concatenate(labels)
+def read(split, every=1):
+    """Patches are sorted by photo: every so many of them are of all photos."""
+    images, labels = zip(*tf_spot.load("photos", image_size=32).labelled(split, 64), strict=True)
+    return np.uint8(np.round((np.concatenate(images) + 1) * 127.5))[::every], np.concatenate(labels)[::every]
 
 
-train_photos, train_labels = read("train", 256 if QUICK else 2048)
-test_photos, test_labels = read("test", 384)
+train_photos, train_labels = read("train", every=10 if QUICK else 2)
+test_photos, test_labels = read("test")
 classes = int(max(train_labels.max(), test_labels.max())) + 1
 print(train_photos.shape, train_photos.dtype, classes, "classes")
 
@@ -66,7 +77,8 @@ features.summary()
 
 # %% [markdown]
 # ## Frozen, fine-tuned, and from random weights
-# The same head, photos and number of epochs. The control has the same layers at random weights.
+# The same head, photos and number of epochs. The control has the same layers at random weights. A pretraining as short
+# as this one may well not lead.
 
 
 # %%
@@ -89,7 +101,7 @@ curves = {}
 for name, model in models.items():
     validation = (test_photos, test_labels)
     history = model.fit(
-        train_photos, train_labels, validation_data=validation, epochs=2 if QUICK else 10, batch_size=64, verbose=0
+        train_photos, train_labels, validation_data=validation, epochs=2 if QUICK else 8, batch_size=64, verbose=0
     )
     curves[name] = history.history["val_accuracy"]
     print(f"{name:28} {100 * curves[name][-1]:.1f} %")

@@ -7,6 +7,7 @@ import email.message
 import email.parser
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,11 @@ ROOT = Path(__file__).parent.parent
 INFO = f"tf_spot-{tf_spot.__version__}.dist-info"
 
 UNPINNED = {"beam", "mlflow"}  # extras that ask for older packages than constraints.txt names
+SETUP = runpy.run_path(str(ROOT / "setup.py"))
+PROJECT_URLS = ["Source", "Documentation", "Changelog", "Issues"]
+PYTHONS = ("3.11.5", "3.12", "3.13")  # pymdown-extensions, of the extra docs, needs 3.11.5; no other needs it
+WITHOUT_WHEEL = {"promise"}  # released as source only, which is Python alone
+BESIDE = ("CHANGELOG.md", "CITATION.cff", "constraints.txt")  # in the source distribution, not in the wheel
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +45,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     shutil.copytree(ROOT / "tf_spot", source / "tf_spot", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__", "golden"))
-    for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "MANIFEST.in", "README.md", "LICENSE", *BESIDE):
         shutil.copy(ROOT / name, source)
     with tarfile.open(built / build("sdist", source, built)) as archive:
         archive.extractall(built, filter="data")
     (unpacked,) = [path for path in built.iterdir() if path.is_dir()]
+    assert all((unpacked / name).read_bytes() == (ROOT / name).read_bytes() for name in BESIDE)
     return zipfile.ZipFile(built / build("wheel", unpacked, built))
 
 
@@ -70,9 +77,22 @@ def test_metadata(wheel: zipfile.ZipFile) -> None:
     assert facts["Name"] == "tf-spot"
     assert facts["Version"] == tf_spot.__version__
     assert facts["License"] == "Apache-2.0"
-    assert facts["Requires-Python"] == ">=3.11"
+    assert facts["Requires-Python"] == "<3.14,>=3.11"
+    assert facts["Author"] == "The tf_spot maintainers"
+    assert [text.split(",")[0] for text in facts.get_all("Project-URL", [])] == PROJECT_URLS
     assert {f"{INFO}/LICENSE", f"{INFO}/licenses/LICENSE"} & set(wheel.namelist()), "where depends on setuptools"
-    assert facts.get_payload().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert facts.get_payload().strip() == SETUP["long_description"]().strip()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_pin_has_a_wheel_for_each_python(python: str, tmp_path: Path) -> None:
+    """Pip looks each of them up for that version, and installs nothing. Only one version can run the other tests."""
+    pins = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line]
+    kept = [pin for pin in pins if pin.split("==")[0] not in WITHOUT_WHEEL]
+    assert len(kept) == len(pins) - len(WITHOUT_WHEEL)
+    version = ["--python-version", python, "--only-binary", ":all:", "--no-deps"]
+    nothing = ["--dry-run", "--ignore-installed", "--target", tmp_path]
+    called([sys.executable, "-m", "pip", "install", "--quiet", *nothing, *version, *kept], tmp_path)
 
 
 def test_the_command(wheel: zipfile.ZipFile) -> None:

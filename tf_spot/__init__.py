@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tf_spot.lazy import submodule
 from tf_spot.registration import register_with_keras
+from tf_spot.startup import quiet_tensorflow
 
 if TYPE_CHECKING:
     from tf_spot.config import Config, preset
@@ -72,6 +73,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # the training step with AVX2 alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+quiet_tensorflow()
 register_with_keras()
 
 # {public name: module below tf_spot}. Using a name of _HEAVY imports Keras, so its backend is checked first.

@@ -22,7 +22,7 @@ from typing import NoReturn
 from tf_spot import __version__
 from tf_spot.commands.shared_options import BROKEN_PIPE, INTERRUPTED, TERMINATED
 from tf_spot.faults import told_in_a_line
-from tf_spot.startup import QuietTensorFlow, require_tensorflow
+from tf_spot.startup import require_tensorflow
 
 # Files of tf_spot/commands, in the order of --help.
 SUBCOMMANDS = (
@@ -88,9 +88,6 @@ def _run(options: argparse.Namespace) -> int:
     """Run the subcommand and print its metrics if they are wanted; return the exit code."""
     logging.basicConfig(format="%(name)s: %(message)s", handlers=[_ToStderr()])
     require_tensorflow()
-    # Tests and notebooks may have imported it already: then there is nothing left to keep quiet.
-    if "tensorflow" not in sys.modules:
-        sys.meta_path.insert(0, QuietTensorFlow())
     metrics, code = options.subcommand(options)
     if options.json:
         print(json.dumps(metrics))

@@ -6,13 +6,12 @@ Their modules need TensorFlow, so they are imported when a saved file first asks
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Mapping
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from tf_spot.import_hook import Load, around_import
 
 PACKAGE = "tf_spot"  # under which the classes are registered, see `ops.registry.register`
 # {module below tf_spot: names of its registered classes}
@@ -50,35 +49,18 @@ REGISTERED = {
 RENAMED = {"Backbone": ("models.backbones.alexnet", "AlexNet")}  # registered under another name than the class's
 
 
-class AfterKeras(importlib.abc.MetaPathFinder):
-    """Register the names as soon as Keras is imported.
-
-    Stands in `sys.meta_path` until then.
-    """
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != "keras":
-            return None
-        sys.meta_path.remove(self)  # so that `find_spec` below asks the finders after this one
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def load_and_register(module: ModuleType) -> None:
-                load(module)
-                register_names(module)
-
-            spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
-        return spec
-
-
 def register_with_keras() -> None:
     """Register the names now if Keras is imported, else when it will be."""
     keras = sys.modules.get("keras")
     if keras is None:
-        sys.meta_path.insert(0, AfterKeras())
+        around_import("keras", _load_and_register)
     elif hasattr(keras, "saving"):
         register_names(keras)
+
+
+def _load_and_register(load: Load, keras: ModuleType) -> None:
+    load(keras)
+    register_names(keras)
 
 
 def register_names(keras: ModuleType) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.util
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from tf_spot.errors import UserError
+from tf_spot.import_hook import Load, around_import
 
 
 def require_tensorflow() -> None:
@@ -38,24 +35,12 @@ def require_tensorflow() -> None:
 START_UP = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\)|[IWE]\d{4} ")
 
 
-class QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Load TensorFlow without the log lines of its C++, whichever module imports it first.
-
-    Stands first in `sys.meta_path` until then.
-    """
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)  # so that `find_spec` below asks the finders after this one
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: _without_start_up(load, module)  # type: ignore[method-assign]
-        return spec
+def quiet_tensorflow() -> None:
+    """Load TensorFlow, when it is first imported, without the log lines of its C++."""
+    around_import("tensorflow", _without_start_up)
 
 
-def _without_start_up(load: Callable[[ModuleType], None], module: ModuleType) -> None:
+def _without_start_up(load: Load, module: ModuleType) -> None:
     """Run `load`; other lines that are written to stderr meanwhile are shown afterwards."""
     sys.stderr.flush()
     # C++ writes to the file descriptor itself, past `sys.stderr`.

@@ -7,7 +7,7 @@ import pytest
 
 from tests.report.example import rows
 from tests.support.html_page import Page
-from tf_spot.report.comparison import draw, mean_curve, report_comparison
+from tf_spot.report.comparison import LEAST_SPAN, draw, mean_curve, report_comparison
 
 HOSTILE = "<script>alert('1')</script> \"&\""
 LAYERS = {"conv1": 10.0, "conv5": 20.0}
@@ -89,3 +89,18 @@ def test_curve_of_several_seeds_stops_with_the_shortest() -> None:
     assert mean_curve([CURVE, other]) == ([5.0], [20.0])
     assert mean_curve([CURVE]) == ([4.0, 8.0], [10.0, 20.0])
     assert np.shape(mean_curve([])) == (2, 0)
+
+
+def test_small_differences_are_not_magnified(result) -> None:
+    for metrics in result["methods"].values():
+        metrics["by_layer"] = {"conv1": 50.0, "conv5": 50.1}
+        metrics["stderr_by_layer"] = {"conv1": None, "conv5": None}
+    low, high = draw(result).axes[0].get_ylim()
+    assert high - low == pytest.approx(LEAST_SPAN) and (low + high) / 2 == pytest.approx(50.05, abs=0.1)
+
+
+def test_twenty_one_methods_have_a_line_of_their_own_each(result) -> None:
+    result["methods"] = {f"method{number}": method(20.0, LAYERS, 0.5) for number in range(21)}
+    lines = [line for line in draw(result).axes[0].get_lines() if len(line.get_xdata()) == 2]
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines if line.get_linestyle() != "None"}
+    assert len(looks) == 21

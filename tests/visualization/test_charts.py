@@ -76,3 +76,23 @@ def test_jpeg_is_shrunk_but_never_enlarged(size: tuple[int, int], expected: tupl
     with Image.open(io.BytesIO(content(jpeg(picture, 100), "jpeg"))) as found:
         assert found.size == expected and found.mode == "RGB"
     assert picture.size == size
+
+
+def ticks(uri: str | None) -> set[float]:
+    """Return the numbers at the axes."""
+    found = re.findall(r"<!-- ([\d.\N{MINUS SIGN}]+) -->", text(uri))
+    return {float(number.replace("\N{MINUS SIGN}", "-")) for number in found}
+
+
+def test_an_axis_covers_what_its_chart_asks_for() -> None:
+    """Else a curve that is flat but for noise would fill it."""
+    lines = [{"stage": "spotter", "step": step, "flat": 0.1 + 0.001 * step} for step in (1, 2, 3)]
+    chart = Chart("Flat", "spotter", ("flat",), "Healthy: flat.")
+    assert not {-4.0, 4.0} & ticks(draw(chart, lines))
+    assert {-4.0, 4.0} <= ticks(draw(chart._replace(at_least=(-5.0, 5.0)), lines))
+
+
+def test_words_are_large_enough_for_a_desk() -> None:
+    """Points of a drawing that is shown in its own size: the legend is no smaller than the rest."""
+    sizes = {float(size) for size in re.findall(r"scale\((0\.\d+) -", text(draw(CHART, LINES)))}
+    assert min(sizes) >= 0.09

@@ -21,6 +21,8 @@ from tf_spot.visualization import charts
 
 Comparison = Mapping[str, Any]  # what `tf_spot.compare` returns
 COLOURS = 10  # of Matplotlib's cycle; further methods get another line style
+LINES = ("-", "-.", ":")
+LEAST_SPAN = 20.0  # percent that an axis of accuracy covers: less would magnify noise
 
 
 class ComparisonTable(NamedTuple):
@@ -108,7 +110,7 @@ def draw(result: Comparison) -> Figure:
     canvas = Figure(figsize=(11, 4.4), layout="constrained")
     by_layer, by_images = canvas.subplots(1, 2)
     for number, (method, metrics) in enumerate(result["methods"].items()):
-        colour, line = f"C{number % COLOURS}", "-" if number < COLOURS else "-."
+        colour, line = f"C{number % COLOURS}", LINES[number // COLOURS % len(LINES)]
         _draw_layers(by_layer, method, metrics, colour, line)
         images, values = mean_curve(metrics["curves"])
         if len(images) > 1:
@@ -122,7 +124,10 @@ def draw(result: Comparison) -> Figure:
     for axes in (by_layer, by_images):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-    canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
+        low, high = axes.get_ylim()
+        missing = max(0.0, LEAST_SPAN - (high - low)) / 2
+        axes.set_ylim(low - missing, high + missing)
+    canvas.legend(frameon=False, fontsize=9, loc="outside right upper")
     return canvas
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 
@@ -21,6 +22,7 @@ class Chart(NamedTuple):
     healthy: str  # what a reader should expect
     log_scale: bool = False
     between_0_and_1: bool = False
+    at_least: tuple[float, float] | None = None  # what the axis covers: less would magnify noise
 
 
 CHARTS = (
@@ -28,7 +30,8 @@ CHARTS = (
           "Healthy: both fall, fast at first, and stay together. Held-out photos above the others: too few photos.",
           log_scale=True),
     Chart("PSNR of the copies in dB", "autoencoder", ("held_out_psnr",),
-          "Healthy: climbs above 24 (held-out photos). Below that the copies are a blur: no detail to learn from."),
+          "Healthy: climbs above 24 (held-out photos). Below that the copies are a blur: no detail to learn from.",
+          at_least=(15.0, 30.0)),
     Chart("Detail in the copies", "autoencoder", ("held_out_laplacian_share",),
           "Healthy: climbs. The share of the photos' high frequencies (Laplacian energy) that their copies keep.",
           between_0_and_1=True),
@@ -40,23 +43,28 @@ CHARTS = (
           "Healthy: jumps about, as the game does, but on average follows the training photos.",
           between_0_and_1=True),
     Chart("Losses of the game", "spotter", ("realness_loss", "mask_loss", "adversarial_loss"),
-          "Healthy: bounded; the realness and mask losses below 0.69, the loss of a coin toss."),
+          "Healthy: bounded; the realness and mask losses below 0.69, the loss of a coin toss.",
+          at_least=(0.0, 1.0)),
     Chart("Finding the dropped cells", "spotter", ("held_out_mask_auc",),
           "Healthy: above 0.5, which is guessing (held-out photos). The better the repair hides, the lower.",
           between_0_and_1=True),
     Chart("Hiding the damage", "spotter", ("held_out_unrepaired_distance", "held_out_repaired_distance"),
           "Healthy: repaired falls well below unrepaired. The distance of patches in dropped cells to decoded ones. "
-          "Above it: the repair makes damage easier to see than it was."),
+          "Above it: the repair makes damage easier to see than it was.",
+          at_least=(0.0, 0.01)),
     Chart("Brightness of repaired cells", "spotter", ("held_out_brightness_shift",),
-          "Healthy: within 5 grey levels of 0, which is that of the decoded images."),
+          "Healthy: within 5 grey levels of 0, which is that of the decoded images.",
+          at_least=(-5.0, 5.0)),
     Chart("Nearest neighbours and a linear classifier", "spotter", ("knn_accuracy", "linear_accuracy"),
           "Healthy: both climb: photos with like features more and more often have the same label, and a linear "
           "classifier of conv5 finds it more often (held-out photos).",
           between_0_and_1=True),
     Chart("Effective rank of the features", "spotter", ("effective_rank",),
-          "Healthy: many directions in use. A fall towards 1 means that the features collapse."),
+          "Healthy: many directions in use. A fall towards 1 means that the features collapse.",
+          at_least=(0.0, 10.0)),
     Chart("Spread of the features", "spotter", ("feature_std",),
-          "Healthy: stays well away from 0. At 0 every image has the same features."),
+          "Healthy: stays well away from 0. At 0 every image has the same features.",
+          at_least=(0.0, 0.1)),
 )  # fmt: skip
 
 
@@ -78,12 +86,17 @@ def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
             # Dots show where few points were measured; many would hide the curve.
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "", label=name.replace("_", " "))
         axes.set_xlabel("steps")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         if chart.log_scale:
             axes.set_yscale("log")
         if chart.between_0_and_1:
             axes.set_ylim(-0.02, 1.02)
-        axes.legend(frameon=False, fontsize=8)
+        if chart.at_least:
+            low, high = axes.get_ylim()
+            axes.set_ylim(min(low, chart.at_least[0]), max(high, chart.at_least[1]))
+        # Above the curves, which it never hides, and no smaller than the axes' own words.
+        figure.legend(loc="outside upper left", ncols=len(curves), frameon=False)
         return svg(figure)
 
 
