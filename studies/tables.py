@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tf_spot.evaluation import format_table  # noqa: E402
-from tf_spot.evaluation.published import format_published  # noqa: E402
+from tf_spot.evaluation.published import TABLES, format_paper_table, format_published, table_3  # noqa: E402
+from tf_spot.evaluation.published_works import WORKS  # noqa: E402
 from tf_spot.experiments.ablation import format_ablation  # noqa: E402
 from tf_spot.experiments.comparison import format_comparison  # noqa: E402
 from tf_spot.experiments.tuning import format_search  # noqa: E402
@@ -33,10 +34,9 @@ def render(text: str) -> str:
 
 
 def tables(name: str) -> list[str]:
-    """Return the tables of a mark: a file, the files that match a pattern, or `published`, the paper's results."""
-    if name == "published":
-        lines = "\n".join(filter(None, map(format_published, PAPERS))).splitlines()
-        return ["\n".join(line.replace(": ", ":\n    ", 1) for line in lines)]
+    """Return the tables of a mark: a file, the files that match a pattern, or one of `PUBLISHED`."""
+    if name in PUBLISHED:
+        return [PUBLISHED[name]()]
     files = sorted(ROOT.glob(name)) if "*" in name else [ROOT / name]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return [_format(result["task"])(result) for result in results]
@@ -91,6 +91,29 @@ def format_inference(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def format_own() -> str:
+    """Return the paper's own results, two lines each."""
+    lines = "\n".join(filter(None, map(format_published, PAPERS))).splitlines()
+    return "\n".join(line.replace(": ", ":\n    ", 1) for line in lines)
+
+
+def format_works() -> str:
+    """Return a line per work: its name in the tables, what stands for it here or why nothing does, and its source."""
+    stands = {name: work.ours or f"- ({work.reason})" for name, work in WORKS.items()}
+    widths = max(map(len, WORKS)), max(map(len, stands.values()))
+    return "\n".join(
+        f"{name:{widths[0]}}  {stands[name]:{widths[1]}}  {work.reference}: {work.idea}" for name, work in WORKS.items()
+    )
+
+
+PUBLISHED: dict[str, Callable[[], str]] = {  # marks of the paper's results
+    "published": format_own,
+    "published-works": format_works,
+    "published-table-2": lambda: format_paper_table(TABLES["stl10"][0]),
+    "published-table-3": lambda: format_paper_table(table_3()),
+    "published-table-4": lambda: format_paper_table(TABLES["linear"][0]),
+    "published-table-5": lambda: format_paper_table(TABLES["linear"][1]),
+}
 PAPERS = ("stl10", "linear", "voc-classification", "voc-detection", "voc-segmentation")  # tasks with published results
 EVALUATIONS = ("linear", "linear-sgd", "knn", "finetune", "repair", "transfer", "stl10", *PAPERS[2:])
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {

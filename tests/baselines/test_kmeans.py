@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.small_backbones import ALEXNET, NORM, pictures
 from tf_spot.baselines import kmeans
-from tf_spot.config import preset
+from tf_spot.config import IMAGE_MEAN, preset
 from tf_spot.data import load
+from tf_spot.models.backbones import build_backbone
 from tf_spot.models.from_config import build_discriminator
 
 NUMBERS = np.random.default_rng(0)
@@ -48,3 +50,36 @@ def test_fitted_layers_have_unit_variance_before_their_relu(norm) -> None:
         channels = tf.reduce_mean(tf.square(values), axis=(0, 1, 2)).numpy()  # of (x, 0) max: between 0 and 1
         assert 0.02 < channels.min() and channels.max() < 1
         assert 0.1 < float(tf.reduce_mean(tf.cast(values > 0, tf.float32))) < 0.8
+
+
+# One of each family, the smallest one; each backbone of a family has the same kinds of layers.
+FAMILIES = {
+    "resnet18": 0.125, "MobileNet": 0.125, "MobileNetV2": 0.125, "MobileNetV3Small": 0.125, "DenseNet121": 1.0,
+    "EfficientNetB0": 1.0, "EfficientNetV2B0": 1.0, "ResNet50": 1.0, "ResNet50V2": 1.0, "VGG16": 1.0, "Xception": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_kind_of_backbone_is_initialised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maps are finite and neither dead nor without bound, and the first filters are found ones."""
+    monkeypatch.setattr(kmeans, "IMAGES", 16)
+    monkeypatch.setattr(kmeans, "PATCHES", 2_000)
+    source = load("photos", image_size=32, config=preset("tiny").data)
+    backbone = build_backbone(name, **ALEXNET, **NORM, width=FAMILIES[name])
+    before = backbone.first_conv.kernel.numpy()
+    kmeans.initialise(backbone, source, seed=0)
+    assert np.abs(backbone.first_conv.kernel.numpy() - before).max() > 0
+    images = next(iter(source.unlabelled(16, seed=0)))
+    for layer, values in backbone(images).items():
+        assert np.isfinite(values).all() and 0.01 < float(tf.reduce_mean(values**2)) ** 0.5 < 20, layer
+
+
+@pytest.mark.slow
+def test_patches_are_of_what_the_first_convolution_sees() -> None:
+    """AlexNet takes pixels less their mean; VGG's own scaling swaps red and blue besides."""
+    pixels = tf.constant(pictures(2)) * 127.5 + 127.5
+    ours = build_backbone("alexnet", **ALEXNET, **NORM, width=0.125).first_inputs(pixels).numpy()
+    np.testing.assert_allclose(ours, pixels - IMAGE_MEAN, atol=1e-4)
+    swapped = build_backbone("VGG16", **ALEXNET, **NORM, width=1.0).first_inputs(pixels).numpy()
+    np.testing.assert_allclose(swapped, ours[..., ::-1], atol=0.01)

@@ -106,6 +106,31 @@ def test_every_option_arrives_as_its_type(monkeypatch: pytest.MonkeyPatch) -> No
     assert (call["folds"], call["epochs"]) == (True, 3)
 
 
+@pytest.mark.usefixtures("empty_run")
+def test_published_numbers_are_printed_when_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Below the table, and in the JSON; by default nothing of them."""
+    monkeypatch.setitem(RESULT, "task", "linear")
+    given(monkeypatch, "linear", "--json")
+    short = capsys.readouterr().out
+    assert "Table 4" not in short and "published" not in last_line(short)
+    given(monkeypatch, "linear", "--published", "paper", "--json")
+    own = capsys.readouterr().out
+    assert "Table 4 on ImageNet" in own and "yours, on x" in own and "Noroozi" not in own
+    assert [row["method"] for row in last_line(own)["published"]] == ["spot", "random"] * 2
+    given(monkeypatch, "linear", "--published", "all", "--json")
+    every = capsys.readouterr().out
+    assert (
+        every.index("above random") < every.index("Noroozi & Favaro, jigsaw")
+        and len(last_line(every)["published"]) == 25
+    )
+
+
+@pytest.mark.usefixtures("empty_run")
+def test_a_task_without_published_numbers_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*BASE, "knn", "--published", "all"]) == 2
+    assert "--published goes with --task linear, stl10" in capsys.readouterr().err
+
+
 def test_without_data_the_photos_are_those_of_the_training(
     monkeypatch: pytest.MonkeyPatch, spec: str, run: Path
 ) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tf_spot.baselines.pretext import Pretext
 
-# Pretext tasks, which train the backbone by gradient descent: {module in this folder: class}.
+# Pretext tasks, which train the backbone by gradient descent: {method: class}. The method, its dashes as underscores,
+# is the name of the module in this folder.
 PRETEXTS = {
     "inpainting": "Inpainting",
     "context": "Context",
     "jigsaw": "Jigsaw",
     "rotation": "Rotation",
     "colorization": "Colorization",
+    "split-brain": "SplitBrain",
     "simclr": "SimCLR",
     "supervised": "Supervised",
 }
@@ -29,5 +31,6 @@ METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 def pretext_class(method: str) -> type[Pretext]:
     """Return the `Pretext` subclass of a method in `PRETEXTS`."""
     # Imported by name: the list of methods must not load TensorFlow, as `tf-spot compare --help` prints it.
-    pretext: type[Pretext] = getattr(importlib.import_module(f"tf_spot.baselines.{method}"), PRETEXTS[method])
+    module = importlib.import_module(f"tf_spot.baselines.{method.replace('-', '_')}")
+    pretext: type[Pretext] = getattr(module, PRETEXTS[method])
     return pretext

@@ -11,20 +11,25 @@ from tf_spot.ops.registry import register
 
 # The eight neighbours of the middle patch, (row, column) offsets in units of a patch and a gap.
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+PATCHES = 1 + len(NEIGHBOURS)
 
 
 @register
 class Context(Pretext):
     """Classifies which of its eight neighbours a patch is, from the pair of them.
 
-    A patch is a quarter of the image's side. The authors' precautions, without which the network matches edges,
-    textures and lenses instead of objects: a gap of half a patch between neighbours; jitter of every patch, by up to a
-    quarter of the gap; and dropped colours, all but one channel of each patch replaced by noise of a hundredth of the
-    kept channel's deviation, as chromatic aberration reveals the position in the image.
+    Nine patches of every image, each a quarter of the image's side, are passed through the backbone once; the middle
+    one makes a pair with each of the others. As with the authors, one patch is thus in up to eight pairs: with one pair
+    per image a short training learns next to nothing.
+
+    The authors' precautions, without which the network matches edges, textures and lenses instead of objects: a gap of
+    half a patch between neighbours; jitter of every patch, by up to a quarter of the gap; and dropped colours, all but
+    one channel of each patch replaced by noise of a hundredth of the kept channel's deviation, as chromatic aberration
+    reveals the position in the image.
 
     Source: Doersch, Gupta and Efros, "Unsupervised visual representation learning by context prediction", ICCV 2015.
-    Deviation: the pair lies in the middle of the image, neighbours all around; no other patches are used; jitter is a
-    sixteenth of the patch, there it was 7 of 96 pixels.
+    Deviation: the pairs lie in the middle of the image, neighbours all around; jitter is a sixteenth of the patch,
+    there it was 7 of 96 pixels.
     """
 
     def build_heads(self) -> None:
@@ -35,16 +40,15 @@ class Context(Pretext):
         self, images: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor | int, training: bool
     ) -> dict[str, tf.Tensor]:
         """Return cross entropy and accuracy over the eight neighbours: float32 scalars."""
-        batch = tf.shape(images)[0]
-        neighbours = whole_numbers(example_uniform(self.seed, 21, step, batch, ()), len(NEIGHBOURS))
-        corners = pair_corners(neighbours, example_uniform(self.seed, 22, step, batch, (2, 2)), self.image_size)
-        pairs = cut(images, corners, patch_size(self.image_size))  # (batch, 2, size, size, 3)
-        patches = tf.reshape(pairs, (-1, *pairs.shape[2:]))  # (2 batch, size, size, 3), the two of a pair adjacent
-        kept = whole_numbers(example_uniform(self.seed, 23, step, batch, (2,)), 3)
-        noise = example_uniform(self.seed, 24, step, batch, pairs.shape[1:])
+        batch, size = tf.shape(images)[0], patch_size(self.image_size)
+        corners = patch_corners(example_uniform(self.seed, 22, step, batch, (PATCHES, 2)), self.image_size)
+        patches = tf.reshape(cut(images, corners, size), (-1, size, size, 3))  # (9 batch, size, size, 3)
+        kept = whole_numbers(example_uniform(self.seed, 23, step, batch, (PATCHES,)), 3)
+        noise = example_uniform(self.seed, 24, step, batch, (PATCHES, size, size, 3))
         patches = drop_colours(patches, tf.reshape(kept, (-1,)), tf.reshape(noise, tf.shape(patches)))
-        conv5 = self.backbone(patches, training=training)["conv5"]  # (2 batch, side, side, channels)
-        return classification(self.head(tf.reshape(conv5, (batch, -1)), training=training), neighbours)
+        conv5 = self.backbone(patches, training=training)["conv5"]  # (9 batch, side, side, channels)
+        pairs, neighbours = pairs_of(tf.reshape(conv5, (batch, PATCHES, -1)))
+        return classification(self.head(pairs, training=training), neighbours)
 
 
 def patch_size(image_size: int) -> int:
@@ -52,24 +56,37 @@ def patch_size(image_size: int) -> int:
     return image_size // 4
 
 
-def pair_corners(neighbours: tf.Tensor, jitter: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Return the upper left corners of the middle patch and its neighbour.
+def patch_corners(jitter: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Return the upper left corners of the middle patch and its neighbours.
 
     Args:
-        neighbours: int32 (batch,), indices into `NEIGHBOURS`.
-        jitter: float32 (batch, 2, 2) in [0, 1).
+        jitter: float32 (batch, 9, 2) in [0, 1).
         image_size: pixels.
 
     Returns:
-        int32 (batch, 2, 2): (middle, neighbour) by (row, column).
+        int32 (batch, 9, 2): the middle patch, then `NEIGHBOURS` in their order, by (row, column).
     """
     size = patch_size(image_size)
     gap, margin = size // 2, (image_size - 3 * size - 2 * (size // 2)) // 2
     furthest = gap // 4
-    middle = tf.fill((tf.shape(neighbours)[0], 2), margin + size + gap)
-    neighbour = middle + (size + gap) * tf.gather(tf.constant(NEIGHBOURS), neighbours)
-    corners = tf.stack([middle, neighbour], axis=1) + whole_numbers(jitter, 2 * furthest + 1) - furthest
-    return tf.clip_by_value(corners, 0, image_size - size)
+    still = margin + (size + gap) * (1 + tf.constant([(0, 0), *NEIGHBOURS]))  # (9, 2)
+    return tf.clip_by_value(still + whole_numbers(jitter, 2 * furthest + 1) - furthest, 0, image_size - size)
+
+
+def pairs_of(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Join the middle patch's features with those of each neighbour.
+
+    Args:
+        features: float32 (batch, 9, values), in the order of `patch_corners`.
+
+    Returns:
+        pairs, float32 (8 batch, 2 values), the middle patch first; which neighbour each has, int32 (8 batch,).
+    """
+    others = features[:, 1:]  # (batch, 8, values)
+    middle = tf.repeat(features[:, :1], len(NEIGHBOURS), axis=1)
+    pairs = tf.concat([middle, others], axis=-1)  # (batch, 8, 2 values)
+    neighbours = tf.tile(tf.range(len(NEIGHBOURS)), (tf.shape(features)[0],))
+    return tf.reshape(pairs, (tf.size(neighbours), -1)), neighbours
 
 
 def drop_colours(patches: tf.Tensor, kept: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:

@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from tf_spot.config import IMAGE_MEAN
 from tf_spot.data.source import Source
 from tf_spot.models.backbones import Backbone
-from tf_spot.models.data_dependent_init import unit_variance
+from tf_spot.models.data_dependent_init import check_rescalable, unit_variance
 
 IMAGES = 256  # to which the weights are fitted
 PATCHES = 20_000
@@ -21,9 +20,9 @@ WHITENING = 0.1  # added to every variance, as a share of their mean
 def initialise(backbone: Backbone, source: Source, seed: int) -> tuple[int, float]:
     """Fit an untrained backbone to some images of the training stream, without any gradient.
 
-    The filters of conv1 become the centres that k-means finds among whitened patches. The filters of conv2 ... conv5
+    The filters of the first convolution become the centres that k-means finds among whitened patches; all other filters
     stay random. Then, layer by layer, every channel is shifted and scaled so that it has mean 0 and variance 1 over the
-    images before its ReLU: through the moving moments where batch norm follows, else through kernel and bias.
+    images, see `unit_variance`.
 
     Args:
         backbone: changed in place.
@@ -33,17 +32,22 @@ def initialise(backbone: Backbone, source: Source, seed: int) -> tuple[int, floa
     Returns:
         images used, seconds taken.
 
+    Raises:
+        UserError: a backbone that cannot be rescaled, see `check_rescalable`.
+
     Source: Kraehenbuehl, Doersch, Donahue and Darrell, "Data-dependent initializations of convolutional neural
     networks", ICLR 2016; whitened patches from Coates and Ng, "Learning feature representations with k-means", 2012.
-    Deviation: k-means for conv1 only; no balancing of the layers' learning speeds, as nothing is trained afterwards.
+    Deviation: k-means for the first convolution only; no balancing of the layers' learning speeds, as nothing is
+    trained afterwards.
     """
+    check_rescalable(backbone)
     count = min(IMAGES, source.count("unlabelled"))
     images = next(iter(source.unlabelled(count, seed=seed)))
     started = time.perf_counter()
     conv = backbone.first_conv
     size, _, _, filters = conv.kernel.shape  # (size, size, 3, filters)
-    # Patches in the units that conv1 sees: pixels in [0, 255] less their mean.
-    patches = random_patches(images.numpy() * 127.5 + 127.5 - IMAGE_MEAN, size, seed)
+    # Patches of what the convolution sees: in its units, and in its order of channels.
+    patches = random_patches(backbone.first_inputs(images * 127.5 + 127.5).numpy(), size, seed)
     conv.kernel.assign(kmeans_filters(patches, filters, seed).reshape(conv.kernel.shape))
     unit_variance(backbone, images)
     return count, time.perf_counter() - started

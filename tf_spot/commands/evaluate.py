@@ -11,6 +11,7 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand
 from tf_spot.config import FinetuneConfig
+from tf_spot.evaluation.published import WHICH, check_published, format_tables, published
 from tf_spot.evaluation.tasks import POOLINGS, PROBES, SOLVERS, TASKS, Options, flag, taking
 from tf_spot.runs.run import Run
 from tf_spot.storage.spec import parse_specs
@@ -28,6 +29,9 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--data", metavar="SPEC", help="photos with labels and a test split (those of the training)")
     parser.add_argument("--task", required=True, choices=list(TASKS), help="see below and docs/protocols.md")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
+    parser.add_argument(
+        "--published", choices=WHICH, help="print the paper's numbers below: its own rows, or those of all works"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything drawn (0)")
     _add_task_options(_Groups(parser))
     add_device_options(parser)
@@ -91,6 +95,8 @@ def _numbers(text: str) -> list[int]:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Evaluate, print the table and write the result."""
+    if options.published:
+        check_published(options.task)
     opened = Run(options.run)
     spec = options.data or opened.data["spec"]
     parse_specs(spec, "voc")
@@ -124,4 +130,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.task in PROBES:
         auc = result["mask_auc"]
         print(f"mask AUC on test images: {'no mask head' if auc is None else f'{auc:.3f}'}")
+    if options.published:
+        task = result["task"]
+        print(format_tables(task, options.published, result))
+        result = result | {"published": [row._asdict() for row in published(task, options.published)]}
     return result, DONE

@@ -12,6 +12,7 @@ from tf_spot.report.heat_maps import heat_maps
 from tf_spot.report.held_out_photos import held_out_photos
 from tf_spot.report.html import Block, Figure, Provenance, figure, note, render_page
 from tf_spot.report.neighbours import neighbours
+from tf_spot.report.published import published_tables
 from tf_spot.report.tables import results
 from tf_spot.report.training_pictures import pictures
 from tf_spot.report.tsne_plot import feature_map
@@ -39,7 +40,7 @@ def report(run_path: str | Path) -> Path:
     spotter = _trained(run)
     photos = "No spotter yet." if spotter is None else held_out_photos(run, spotter)
     sections = {
-        "What the features are worth": results(run),
+        "What the features are worth": [*results(run), *published_tables(run)],
         "Training": _curves(run),
         "Pictures over time": pictures(run),
         "Where images look repaired": heat_maps(run),

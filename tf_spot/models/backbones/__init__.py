@@ -12,9 +12,10 @@ from tf_spot.errors import UserError
 from tf_spot.models.backbones.alexnet import AlexNet
 from tf_spot.models.backbones.base import Backbone
 from tf_spot.models.backbones.keras_applications import Application
+from tf_spot.models.backbones.lab_halves import LabHalves
 from tf_spot.models.backbones.resnet18 import ResNet18
 
-__all__ = ["AlexNet", "Application", "Backbone", "ResNet18", "build_backbone"]
+__all__ = ["AlexNet", "Application", "Backbone", "LabHalves", "ResNet18", "build_backbone"]
 
 
 def build_backbone(

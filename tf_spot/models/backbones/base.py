@@ -8,6 +8,7 @@ from typing import Any, Self, Unpack
 import keras
 import tensorflow as tf
 
+from tf_spot.config import IMAGE_MEAN
 from tf_spot.ops.registry import ModelOptions
 
 
@@ -93,6 +94,10 @@ class Backbone(Configured):
     def first_conv(self) -> Any:
         """The convolution that sees the pixels."""
         raise NotImplementedError
+
+    def first_inputs(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Return what `first_conv` sees of images (batch, height, width, 3) in [0, 255]; by default less their mean."""
+        return tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN)
 
     @property
     def channels(self) -> int:

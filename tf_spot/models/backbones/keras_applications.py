@@ -99,8 +99,12 @@ class Application(Backbone):
     ) -> dict[str, tf.Tensor]:
         """Return the maps of images (batch, height, width, 3) in [0, 255]; see `Backbone`."""
         with _statistics(update_statistics):
-            maps = keras.tree.flatten(self.net(self.preprocess(tf.cast(pixels, tf.float32)), training=training))
+            maps = keras.tree.flatten(self.net(self.net_inputs(pixels), training=training))
         return {f"conv{i}": tf.cast(value, tf.float32) for i, value in enumerate(maps, start=1)}
+
+    def net_inputs(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Return images (batch, height, width, 3) in [0, 255] as the model's own `preprocess_input` scales them."""
+        return self.preprocess(tf.cast(pixels, tf.float32))
 
     @property
     def stages(self) -> list[list[Any]]:
@@ -120,6 +124,10 @@ class Application(Backbone):
     @property
     def first_conv(self) -> Any:
         return next(layer for layer in self.net.layers if isinstance(layer, keras.layers.Conv2D))
+
+    def first_inputs(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Return what `first_conv` sees: some models scale or pad images themselves, or swap red and blue."""
+        return tf.cast(keras.Model(self.net.inputs, self.first_conv.input)(self.net_inputs(pixels)), tf.float32)
 
     @property
     def channels(self) -> int:
