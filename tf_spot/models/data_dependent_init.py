@@ -51,7 +51,7 @@ def check_rescalable(backbone: Backbone) -> None:
     if not backbone.norms:
         raise UserError(
             "rescaling (--rescale, the baseline kmeans) wants a backbone with batch norm; received: "
-            f"{backbone.application}; leave it out"
+            f"{backbone.label}; leave it out"
         )
 
 
