@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tf_spot.inference.feature_extractor import feature_extractor
     from tf_spot.models.authors_checkpoint import load_authors_checkpoint
     from tf_spot.models.autoencoder import Autoencoder
+    from tf_spot.models.backbones.own import KerasBackbone
     from tf_spot.models.classifier import Classifier
     from tf_spot.models.discriminator import Discriminator
     from tf_spot.models.spotter import ArtifactSpotter
@@ -43,6 +44,7 @@ __all__ = [
     "Classifier",
     "Config",
     "Discriminator",
+    "KerasBackbone",
     "UserError",
     "ablate",
     "compare",
@@ -83,6 +85,7 @@ _HEAVY = {
     "Autoencoder": "models.autoencoder",
     "Classifier": "models.classifier",
     "Discriminator": "models.discriminator",
+    "KerasBackbone": "models.backbones.own",
     "ablate": "experiments.ablation",
     "compare": "experiments.comparison",
     "export_onnx": "exporters",

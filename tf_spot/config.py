@@ -33,6 +33,7 @@ Repair = Literal["distributed", "local", "none", "gan"]
 Update = Literal["alternating", "simultaneous"]
 FinetuneNorms = Literal["adapt", "frozen"]
 Precision = Literal["float32", "mixed_bfloat16"]
+BackboneWeights = Literal["random", "imagenet"]
 Stride = Literal[1, 2, 4, 8]
 Cache = Literal["auto", "device", "host", "none"]  # an option of `train`: the weights are the same with each
 Tracker = Literal["wandb", "mlflow"]  # an option of `train` too
@@ -69,7 +70,12 @@ class DataConfig:
 class NetworkConfig:
     """Widths, strides and norms of the four networks."""
 
-    backbone: str = "alexnet"  # what transfers (paper); resnet18 or a model of keras.applications: docs/backbones.md
+    backbone: str = "alexnet"  # what transfers (paper); resnet18, a model of keras.applications, or the .keras file of
+    # one's own: docs/backbones.md
+    backbone_layers: str = (
+        ""  # five layers of a model of keras.applications with commas between (ours); empty: by stride
+    )
+    backbone_weights: BackboneWeights = "random"  # ours: "imagenet" begins with Keras' weights, learned with labels
     width: Positive = 1.0  # factor on every channel count (ours; 1 is the paper's network)
     stem_kernel: Count = 11  # pixels, conv1 of alexnet (code)
     stem_stride: Stride = 4  # pixels, conv1 of alexnet (code); the encoder has 2 + log2(stem_stride) levels
@@ -82,6 +88,16 @@ class NetworkConfig:
     trunk_norm: Norm = "response"  # alexnet: response norm after conv1, conv2 (code); "batch" after every conv (ours)
     fc_units: Count = 4096  # fc_1 of the realness head (code), not scaled by width
     dropout_rate: ShareBelowOne = 0.5  # after fc_1 (code)
+
+    @property
+    def backbone_layers_list(self) -> list[str] | None:
+        """The names in `backbone_layers`; None: the layers are chosen by stride."""
+        return [name.strip() for name in self.backbone_layers.split(",")] if self.backbone_layers else None
+
+    @property
+    def begins_with_weights(self) -> bool:
+        """True if the backbone does not begin at random weights."""
+        return self.backbone_weights != "random" or is_own_backbone(self.backbone)
 
     @property
     def levels(self) -> int:
@@ -348,10 +364,23 @@ def _check(config: Config) -> None:
 
 
 def _check_backbone(network: NetworkConfig) -> None:
-    name = network.backbone
-    if name not in BACKBONES:
-        raise UserError(f"network.backbone must be one of {', '.join(BACKBONES)}; received: {name!r}")
-    if name != "alexnet" and network.stem_stride != 4:
+    name, layers = network.backbone, network.backbone_layers_list
+    if name not in BACKBONES and not is_own_backbone(name):
+        raise UserError(
+            f"network.backbone must be one of {', '.join(BACKBONES)}, or the file of a backbone of one's own, which "
+            f"ends in .keras; received: {name!r}"
+        )
+    if name not in APPLICATIONS and (layers or network.backbone_weights != "random"):
+        field = "backbone_layers" if layers else "backbone_weights"
+        raise UserError(
+            f"network.{field} is for models of keras.applications; received: network.backbone={name}; leave it out"
+        )
+    if layers is not None and (len(layers) != len(LAYERS) or len(set(layers)) != len(LAYERS)):
+        raise UserError(
+            f"network.backbone_layers must be the names of {len(LAYERS)} different layers with commas between; "
+            f"received: {network.backbone_layers!r}"
+        )
+    if (name == "resnet18" or (name in APPLICATIONS and not layers)) and network.stem_stride != 4:
         raise UserError(
             f"network.backbone={name} has cells of 16 pixels, and so has the encoding with network.stem_stride=4; "
             f"received: network.stem_stride={network.stem_stride}; add --set network.stem_stride=4"
@@ -363,9 +392,15 @@ def _check_backbone(network: NetworkConfig) -> None:
         )
 
 
+def is_own_backbone(name: str) -> bool:
+    """True for a `network.backbone` that is the file of a backbone of one's own."""
+    return name.endswith(".keras")
+
+
 # Models of keras.applications whose last map of stride 16 has exactly a sixteenth of the image's side. Those left out
-# trim the borders of their maps (Inception, NASNet) or need convolutions that few runtimes have (ConvNeXt).
+# trim the borders of their maps (Inception, NASNet).
 APPLICATIONS = (
+    "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge",
     "DenseNet121", "DenseNet169", "DenseNet201",
     "EfficientNetB0", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5",
     "EfficientNetB6", "EfficientNetB7", "EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3",

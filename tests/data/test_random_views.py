@@ -86,3 +86,25 @@ def test_nothing_is_read_any_more_once_photos_are_kept(source: Source, tmp_path:
     for file in tmp_path.iterdir():
         file.unlink()
     np.testing.assert_array_equal(images(source), before)
+
+
+@pytest.mark.parametrize("place", [None, "host", "device"])
+def test_batches_of_another_size_go_on_with_the_image_that_comes_next(source: Source, place: str | None) -> None:
+    """Two batches of six, then of four: the images that batches of six would have brought, in their order."""
+    whole = np.concatenate(images(source))
+    if place is not None:
+        source.views.cache = kept(source, place)
+    if place == "device":
+        on_device = DeviceViews(source.views, kept(source, "device"))
+        later = [on_device.images(recipe) for recipe in on_device.recipes(4, SEED, 2, images_before=12).take(4)]
+    else:
+        later = list(source.unlabelled(4, first_step=2, images_before=12, num_steps=4))
+    np.testing.assert_allclose(np.concatenate(later), whole[12:28], atol=1e-6)
+
+
+def test_workers_share_batches_of_another_size(source: Source) -> None:
+    def read(share: tuple[int, int]) -> np.ndarray:
+        stream = source.unlabelled(4, first_step=2, images_before=12, num_steps=2, share=share)
+        return np.stack(list(stream.as_numpy_iterator()))
+
+    np.testing.assert_array_equal(np.concatenate([read((0, 2)), read((1, 2))], axis=1), read((0, 1)))

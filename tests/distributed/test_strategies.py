@@ -56,7 +56,9 @@ def test_an_unknown_strategy_and_a_batch_that_does_not_divide_are_refused(
 class Numbers:
     """A source whose image number i is filled with i."""
 
-    def unlabelled(self, batch_size: int, *, seed: int, first_step: int, share: Any = (0, 1)) -> tf.data.Dataset:
+    def unlabelled(
+        self, batch_size: int, *, seed: int, first_step: int, share: Any = (0, 1), images_before: int | None = None
+    ) -> tf.data.Dataset:
         numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i + 100 * seed, tf.float32))
         batches = numbers.map(lambda i: tf.fill((2, 2, 3), i)).batch(batch_size, drop_remainder=True)
         return batches.map(lambda images: tf.split(images, share[1])[share[0]])

@@ -103,7 +103,7 @@ def test_dropout_needs_a_step() -> None:
         ({"image_size": (64, 64)}, "data.image_size must be int"),
         ({"width": 0}, "network.width must be above 0; received: 0"),
         ({"fc_units": 1.5}, "network.fc_units must be int; received: 1.5"),
-        ({"backbone": "ConvNeXtTiny"}, "a backbone must be one of .*; received: 'ConvNeXtTiny'"),
+        ({"backbone": "ConvNext"}, "a backbone must be one of .*ConvNeXt.*; received: 'ConvNext'"),
         ({"backbone": None}, "a backbone must be one of .*; received: None"),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
+from tests.support.own_models import CONV_LAYERS, small_conv
 from tests.support.tiny_recipe import TINY
 from tf_spot.config import preset
+from tf_spot.errors import UserError
+from tf_spot.models.backbones import KerasBackbone
 from tf_spot.models.from_config import build_autoencoder, build_discriminator, build_spotter
 from tf_spot.models.gan import GAN
 
@@ -106,3 +110,27 @@ def test_fields_reach_the_discriminator(changes, reads, expected) -> None:
 def test_repair_gan_makes_a_gan() -> None:
     config = CONFIG.replace(**{"game.repair": "gan", "game.predict_mask": False})
     assert isinstance(build_spotter(config, build_autoencoder(config)), GAN)
+
+
+def test_a_file_of_ones_own_is_the_backbone_and_begins_with_its_weights(tmp_path):
+    own = KerasBackbone(small_conv(stride=4), CONV_LAYERS)
+    own.save(tmp_path / "mine.keras")
+    config = CONFIG.replace(**{"network.backbone": str(tmp_path / "mine.keras"), "network.stem_stride": 1})
+    judge = build_discriminator(config)
+    assert all(map(np.array_equal, judge.backbone.get_weights(), own.get_weights())) and judge.grid_size == 4
+    with pytest.raises(UserError, match="conv5 must have the cells of the encoding, 2 x 2 .*whose conv5 has 4 x 4"):
+        build_discriminator(config.replace(**{"network.stem_stride": 2}))
+
+
+@pytest.mark.slow
+def test_layers_of_a_model_of_keras_applications_by_name():
+    changes = {"data.image_size": 32, "network.backbone": "MobileNetV2", "network.width": 0.35}
+    layers = ["Conv1_relu", "block_2_add", "block_5_add", "block_9_add", "block_15_add"]
+    changes |= {"network.backbone_layers": ",".join(layers), "network.stem_stride": 8}
+    backbone = build_discriminator(CONFIG.replace(**{**changes, "data.image_size": 64})).backbone
+    maps = backbone.compute_output_spec(keras.KerasTensor((1, 64, 64, 3)))
+    assert [value.shape[1] for value in maps.values()] == [32, 16, 8, 4, 2]
+    with pytest.raises(UserError, match=r"MobileNetV2 has \d+ layers, such as .*block_2_add.*; received: 'block_2_ad'"):
+        build_discriminator(
+            CONFIG.replace(**changes | {"network.backbone_layers": "block_2_ad,b,c,d,e", "data.image_size": 64})
+        )

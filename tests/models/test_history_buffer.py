@@ -155,3 +155,18 @@ def test_slots_may_be_left_out_of_a_file(tmp_path: Path, saved: bool) -> None:
     with h5py.File(path) as file:
         file.visititems(lambda name, entry: arrays.append(name) if isinstance(entry, h5py.Dataset) else None)
     assert len(arrays) == (3 if saved else 0)
+
+
+def test_slots_of_batches_of_another_size_are_left_and_it_fills_anew(tmp_path: Path) -> None:
+    small = keras.Sequential([History(2, name="past")])
+    small.layers[0].build((ROWS - 2, 4, 4, 3), (ROWS - 2, 2, 2, 1))
+    small.layers[0].stored.assign(np.full(ROWS - 2, 3))
+    small.built = True
+    small.save_weights(tmp_path / "small.weights.h5")
+    large = keras.Sequential([built()])
+    large.built = True
+    with large.layers[0].left_empty():
+        large.load_weights(tmp_path / "small.weights.h5")
+    assert np.all(large.layers[0].stored == 0)
+    with pytest.raises(ValueError, match="shape"):
+        large.load_weights(tmp_path / "small.weights.h5")

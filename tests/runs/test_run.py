@@ -6,6 +6,7 @@ import pytest
 
 from tf_spot.config import preset
 from tf_spot.errors import UserError
+from tf_spot.runs import checkpoints
 from tf_spot.runs.run import Run
 
 CONFIG = preset("tiny").replace(**{"training.spotter_steps": 600})
@@ -178,3 +179,31 @@ def test_another_folder_is_called_by_its_name(tmp_path, name, kind):
         Run(tmp_path / name)
     with pytest.raises(UserError, match=", which is missing; make one"):
         Run(tmp_path / "absent")
+
+
+def test_another_batch_size_is_taken_for_the_steps_still_to_be_done_and_recorded(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    assert run.first_batch_size == 64
+    checkpoints.write(run.checkpoints("autoencoder"), 7, {}, lambda path: open(path, "w").close(), keep=1)
+    changed = CONFIG.replace(**{"training.batch_size": 16})
+    assert Run.resume(tmp_path, changed, DATA).config == changed
+    Run.resume(tmp_path, changed, DATA)  # nothing changes any more
+    assert [json.loads(line) for line in (tmp_path / "batch_sizes.jsonl").read_text().splitlines()] == [
+        {"stage": "autoencoder", "after_step": 7, "from": 64, "to": 16}
+    ]
+    assert run.first_batch_size == 64
+    with pytest.raises(
+        UserError, match="but for training.batch_size; received other values: game.drop_rate: 0.5 -> 0.9;"
+    ):
+        Run.resume(tmp_path, CONFIG.replace(**{"game.drop_rate": 0.9, "training.batch_size": 8}), DATA)
+
+
+def test_a_finished_run_has_no_steps_for_another_batch_size_unless_some_are_added(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    for stage in ("autoencoder", "spotter"):
+        run.model_path(stage).touch()
+    changed = CONFIG.replace(**{"training.batch_size": 16})
+    with pytest.raises(UserError, match="is finished with batches of 64; leave it out, or add steps with --extend"):
+        Run.resume(tmp_path, changed, DATA)
+    assert run.config == CONFIG
+    assert Run.resume(tmp_path, changed, DATA, extending=True).config == changed

@@ -43,7 +43,15 @@ SHORT = (
 class Numbers:
     """A source of images of one pixel that hold their own index."""
 
-    def unlabelled(self, batch_size: int, *, seed: int, first_step: int, share: tuple[int, int]) -> tf.data.Dataset:
+    def unlabelled(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        first_step: int,
+        share: tuple[int, int] = (0, 1),
+        images_before: int | None = None,
+    ) -> tf.data.Dataset:
         numbers = tf.data.Dataset.counter(first_step * batch_size).map(lambda i: tf.cast(i, tf.float32))
         batches = numbers.map(lambda i: tf.fill((1, 1, 3), i)).batch(batch_size, drop_remainder=True)
         return batches.map(lambda images: tf.split(images, share[1])[share[0]])

@@ -34,3 +34,10 @@ def test_losses_are_looked_at_now_and_then_before_a_checkpoint_and_at_the_end_of
     assert at(1, rate=math.nan), "the first step, so that there is a rate"
     assert at(16, executed=4) and not at(19, executed=4), "a loop of four steps passed the fifteenth"
     assert all(at(s, check_steps=1) for s in range(1, 31))
+
+
+def test_images_of_steps_with_another_batch_size_are_counted():
+    position = Position("spotter", 10, 4, batch_size=6, step=5)
+    assert position.images_seen == 30
+    position.images_ahead = 8 - 2 * 6  # two steps of four images came first
+    assert position.images_seen == 2 * 4 + 3 * 6

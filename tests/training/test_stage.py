@@ -37,7 +37,7 @@ class Photos:
     def images(self, split, batch_size):
         return self.blank.batch(batch_size)
 
-    def unlabelled(self, batch_size, *, seed, first_step):
+    def unlabelled(self, batch_size, *, seed, first_step, images_before=None):
         self.opened.append((batch_size, seed, first_step))
         return self.blank
 

@@ -306,3 +306,33 @@ def test_users_callbacks_see_each_epoch_with_its_health_signals(spec, tmp_path):
     assert [place[:2] for place in listed.seen] == [("ArtifactSpotter", 0), ("ArtifactSpotter", 1)]
     projected = tmp_path / "run" / "tensorboard" / "spotter" / "projector"
     assert {path.name for path in projected.iterdir()} == {"features.tsv", "labels.tsv", "photos.png"}
+
+
+@pytest.mark.slow
+def test_batches_of_another_size_from_the_middle_of_stage_2_on(trained, spec, tmp_path, caplog):
+    """The checkpoint of step 4 goes on with batches of six: 4 * 4 + 6 images, an empty history, other weights."""
+    import shutil
+
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for path in runs:
+        shutil.copytree(trained[0].path, path)
+        (path / "spotter.keras").unlink()
+        shutil.rmtree(path / "checkpoints" / "spotter" / "step-00000005")
+    changed = CONFIG.replace(**{"training.batch_size": 6})
+    spotters = [training.train(changed, spec, path, resume=True) for path in runs]
+    assert "batches have 6 images from here on, 4 so far" in caplog.text
+    assert "go on after 16 images; the history of corrupt images begins empty" in caplog.text
+    run = Run(runs[0])
+    assert run.config == changed and run.spent()["spotter"]["images_seen"] == 22
+    assert json.loads((run.path / "batch_sizes.jsonl").read_text()) == {
+        "stage": "spotter", "after_step": 4, "from": 4, "to": 6,
+    }  # fmt: skip
+    first, second, whole = (spotter.backbone.get_weights() for spotter in (*spotters, trained[1]))
+    assert all(map(np.array_equal, first, second)), "told apart by nothing but the change"
+    assert not all(map(np.array_equal, first, whole))
+    (run.path / "spotter.keras").rename(tmp_path / "aside")
+    assert all(map(np.array_equal, load_spotter(run).backbone.get_weights(), first))
+    shutil.rmtree(run.path / "checkpoints" / "spotter" / "step-00000005")
+    load_spotter(run)  # of before the change
+    training.train(CONFIG, spec, runs[1], resume=True, extend=2)
+    assert Run(runs[1]).spent()["spotter"]["images_seen"] == 22 + 2 * 4, "and back, for two steps more"

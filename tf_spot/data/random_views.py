@@ -11,7 +11,7 @@ from tf_spot.config import DataConfig
 from tf_spot.data.augmentation import Crop, crop, draw_crop, recolour, resize_crop
 from tf_spot.data.batch_crop import crop_batch
 from tf_spot.data.photo_cache import PhotoCache, filled_up
-from tf_spot.data.split import Share, Split
+from tf_spot.data.split import Share, Split, whole_share
 
 PREFETCH = 2  # batches ready ahead of training
 
@@ -73,7 +73,7 @@ class DeviceViews:
     def __init__(self, views: RandomViews, cache: PhotoCache) -> None:
         self.views, self.cache = views, cache
 
-    def recipes(self, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
+    def recipes(self, batch_size: int, seed: int, first_step: int, images_before: int | None = None) -> tf.data.Dataset:
         """Return for ever what `images` makes the batches of the training stream of; see `Source.unlabelled`."""
 
         with tf.device("CPU:0"):
@@ -82,7 +82,8 @@ class DeviceViews:
         def recipe(index: tf.Tensor, stream_index: tf.Tensor) -> Recipe:
             return Recipe(index, draw_crop(shapes[index], _key(seed, stream_index), self.views.config))
 
-        drawn = self.views.split.shuffled_indices(seed, first_step, Share(batch_size, 0, batch_size), recipe)
+        share = whole_share(batch_size, first_step, images_before)
+        drawn = self.views.split.shuffled_indices(seed, first_step, share, recipe)
         return drawn.batch(batch_size, drop_remainder=True).prefetch(PREFETCH)
 
     def images(self, recipe: Recipe) -> tf.Tensor:

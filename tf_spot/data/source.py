@@ -14,7 +14,7 @@ from tf_spot.data.augmentation import center
 from tf_spot.data.hold_out import image_splits
 from tf_spot.data.images import Images
 from tf_spot.data.random_views import PREFETCH, RandomViews
-from tf_spot.data.split import Batch, Share, Split, whole_batches
+from tf_spot.data.split import Batch, Split, whole_batches, whole_share
 from tf_spot.errors import UserError
 from tf_spot.storage.names import printable
 
@@ -210,6 +210,7 @@ class Source:
         first_step: int = 0,
         num_steps: int | None = None,
         share: tuple[int, int] = (0, 1),
+        images_before: int | None = None,
     ) -> tf.data.Dataset:
         """Return the training stream: random views of the photos of `unlabelled`; held-out photos never appear.
 
@@ -222,6 +223,7 @@ class Source:
             first_step: batches that are skipped.
             num_steps: length of the stream in batches; None: endless.
             share: (i, n): the i-th of n equal parts of every batch; no other photo is read.
+            images_before: images of the skipped batches, where these had another size; None: they had this one.
 
         Returns:
             float32 (batch_size / n, image_size, image_size, 3) in [-1, 1].
@@ -232,7 +234,8 @@ class Source:
         self.check_batch(batch_size)
         number, parts = share
         # Consecutive examples: the parts of all workers, one after the other, are the whole batch.
-        own = Share(batch_size, batch_size // parts * number, batch_size // parts)
+        whole = whole_share(batch_size, first_step, images_before)
+        own = whole._replace(first=batch_size // parts * number, size=batch_size // parts)
         batches = self.views.images(self.seed if seed is None else seed, first_step, own)
         return batches if num_steps is None else batches.take(num_steps)
 

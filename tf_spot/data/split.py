@@ -32,15 +32,28 @@ class Share(NamedTuple):
     batch_size: int  # examples of a whole batch
     first: int  # of them
     size: int
+    start: int = 0  # index in the stream of the first example of batch 0; not 0 once the batch size has changed
 
     def stream_index(self, own_index: tf.Tensor | int) -> tf.Tensor | int:
         """Return the index in the stream of whole batches of this stream's example `own_index`: like `own_index`."""
-        return own_index // self.size * self.batch_size + self.first + own_index % self.size
+        return self.start + own_index // self.size * self.batch_size + self.first + own_index % self.size
 
     def contains(self, stream_index: tf.Tensor | int) -> tf.Tensor | bool:
         """Return whether that example of the stream of whole batches belongs to this stream: like `stream_index`."""
-        example = stream_index % self.batch_size
+        example = (stream_index - self.start) % self.batch_size
         return (example >= self.first) & (example < self.first + self.size)
+
+
+def whole_share(batch_size: int, first_step: int, images_before: int | None) -> Share:
+    """Return the share of all examples in a stream whose batch number `first_step` follows `images_before` images.
+
+    Args:
+        batch_size: examples of a batch from there on.
+        first_step: batches before, of whatever size.
+        images_before: examples of these batches; None: all of them had `batch_size`.
+    """
+    before = first_step * batch_size
+    return Share(batch_size, 0, batch_size, (before if images_before is None else images_before) - before)
 
 
 class Batch(NamedTuple):

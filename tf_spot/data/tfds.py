@@ -58,7 +58,7 @@ class RecordSplit:
         self, images: tf.data.Dataset, seed: int, first_step: int, share: Share, transform: RandomTransform
     ) -> tf.data.Dataset:
         """Return `transform(image, stream_index)` for ever, of one of `images` each."""
-        first = first_step * share.batch_size  # stream index
+        first = share.start + first_step * share.batch_size  # stream index
 
         def shuffle(epoch: tf.Tensor, block: tf.Tensor, these: tf.Tensor) -> tf.Tensor:
             key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), block)

@@ -26,9 +26,18 @@ class UnlabelledPhotos(Protocol):
     """A stream of training images that workers can share; `tf_spot.data.Source` is one."""
 
     def unlabelled(
-        self, batch_size: int, *, seed: int, first_step: int, share: tuple[int, int] = ...
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        first_step: int,
+        share: tuple[int, int] = ...,
+        images_before: int | None = ...,
     ) -> tf.data.Dataset:
-        """Open the stream at a step; `share` is (index, count) of the worker that reads its rows of every batch."""
+        """Open the stream at a step, see `Source.unlabelled`.
+
+        `share` is (index, count) of the worker that reads its rows of every batch.
+        """
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
@@ -100,7 +109,12 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
 
 
 def training_stream(
-    strategy: tf.distribute.Strategy, source: UnlabelledPhotos, batch_size: int, seed: int, first_step: int
+    strategy: tf.distribute.Strategy,
+    source: UnlabelledPhotos,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    images_before: int | None = None,
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Return `source.unlabelled`, shared by the replicas: each gets its rows of every global batch, in their order.
 
@@ -112,18 +126,20 @@ def training_stream(
         batch_size: images in a global batch.
         seed: of the order and the augmentation.
         first_step: the step whose batch comes first.
+        images_before: images of the steps before; None: all of them had this batch size.
     """
     replicas = strategy.num_replicas_in_sync
+    begin = functools.partial(source.unlabelled, seed=seed, first_step=first_step, images_before=images_before)
 
     def rows_of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         share = (context.input_pipeline_id, context.num_input_pipelines)
-        own = source.unlabelled(batch_size, seed=seed, first_step=first_step, share=share)
+        own = begin(batch_size, share=share)
         own = own.rebatch(batch_size // replicas)  # (images of the worker, ...) to (images of a replica, ...)
         # Rebatching forgets that there is no end, and a stream with one would not have batches of a fixed size.
         return own.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     if replicas == 1:
-        return source.unlabelled(batch_size, seed=seed, first_step=first_step)
+        return begin(batch_size)
     return strategy.distribute_datasets_from_function(rows_of_worker)
 
 

@@ -19,6 +19,8 @@ from scipy import stats
 
 from tf_spot.config import ABLATIONS, LAYERS, Config
 from tf_spot.data import Source, open_source
+from tf_spot.errors import UserError
+from tf_spot.evaluation.beside_random import untrained
 from tf_spot.evaluation.evaluate_run import BATCH
 from tf_spot.evaluation.judgement import judged_value
 from tf_spot.evaluation.probes.examples import require_labelled_test
@@ -37,6 +39,7 @@ from tf_spot.experiments.table import (
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_discriminator
 from tf_spot.progress import Progress
+from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
@@ -134,6 +137,7 @@ def _row(variant: str, config: Config, source: Source, folder: Path, num_values:
 def _train(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
     """Train a variant, or continue to, and judge it by the probe and by its mask head."""
     autoencoder = finished_autoencoder(row)
+    _refuse_other_batches(row)
     spotter = train(row.config, source, row.folder, resume=True, autoencoder=autoencoder, on_progress=on_progress)
     result: Result = {"method": row.name} | _judge(spotter.backbone, row, source, num_values, on_progress)
     if row.config.game.predict_mask:
@@ -141,10 +145,24 @@ def _train(row: Row, source: Source, num_values: int, on_progress: Progress | No
     return result | training_cost(row.folder) | provenance()
 
 
+def _refuse_other_batches(row: Row) -> None:
+    """A training alone may go on with another batch size; the rows of a table must be of one."""
+    if (row.folder / "config.json").is_file():
+        begun, wanted = Run(row.folder).config.training.batch_size, row.config.training.batch_size
+        if begun != wanted:
+            raise UserError(
+                f"all rows of a table have one batch size; received: training.batch_size={wanted}, but {row.folder} "
+                f"began with {begun}; repeat the first command or choose another --out"
+            )
+
+
 def _judge_untrained(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
     """Judge the backbone at its initial weights."""
     keras.utils.set_random_seed(row.config.training.seed)
-    result = _judge(build_discriminator(row.config).backbone, row, source, num_values, on_progress)
+    backbone = build_discriminator(row.config).backbone
+    if row.config.network.begins_with_weights:
+        backbone = untrained(backbone, row.config.training.seed)
+    result = _judge(backbone, row, source, num_values, on_progress)
     return result | {"method": RANDOM, "images_seen": 0, "seconds": 0.0} | provenance()
 
 

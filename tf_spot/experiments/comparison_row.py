@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tf_spot.baselines import GAMES
 from tf_spot.config import Config
 from tf_spot.data.source import Source
+from tf_spot.evaluation.beside_random import untrained
 from tf_spot.experiments.budget import Budget, two_stages
 from tf_spot.experiments.learning_curve import Curve, add_point
 from tf_spot.experiments.plain_fit import extractor, fit, new_backbone
@@ -91,6 +92,8 @@ def _train_plain(method: str, run: Run, source: Source, budget: Budget, on_progr
         return Trained(extractor(model), images_seen, seconds)
     images_seen, seconds = 0, 0.0
     backbone = new_backbone(run.config)
+    if method in ("random", "kmeans") and run.config.network.begins_with_weights:
+        backbone = untrained(backbone, run.config.training.seed)
     if method == "kmeans":
         # Loads scikit-learn, which no other method needs.
         from tf_spot.baselines.kmeans import initialise

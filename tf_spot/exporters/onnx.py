@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,9 @@ def write_onnx(
     # tf2onnx leaves out an optimisation that fails and logs a trace; the result is compared with the model anyway.
     logging.getLogger("tf2onnx.optimizer").setLevel(logging.ERROR)
     images = signature.images
-    model, _ = tf2onnx.convert.from_function(images, input_signature=images.input_signature, opset=OPSET)
+    model, _ = tf2onnx.convert.from_function(
+        images, input_signature=images.input_signature, opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+    )
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     if signature.any_size:
@@ -47,6 +49,14 @@ def write_onnx(
     onnx.helper.set_model_props(model, properties)
     onnx.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)  # tf2onnx can write an invalid model without an error
+
+
+def _erfc(graph: Any, node: Any, name: str, arguments: list[str]) -> None:
+    """Write Erfc, which Keras' exact GELU has and ONNX has not, as 1 - Erf."""
+    one = graph.make_const(f"{name}_one", np.array(1.0, np.float32)).output[0]
+    node.type = "Erf"
+    (output,) = node.output
+    graph.insert_new_node_on_output("Sub", output, name=f"{name}_rest", inputs=[one, output])
 
 
 def _quantized(model: ModelProto, photos: np.ndarray) -> ModelProto:

@@ -62,6 +62,11 @@ class Signature(tf.Module):
             )
         network: Classifier | Discriminator = model if isinstance(model, Classifier) else model.discriminator
         backbone = network.backbone
+        if any_size and backbone.input_size is not None:
+            raise UserError(
+                f"--image-size dynamic is for backbones that take images of any size; received: one for "
+                f"{backbone.input_size} pixels; leave the option out"
+            )
         if backbone.compute_dtype != "float32":
             raise UserError(
                 f"export needs a model that computes in float32; received: {backbone.compute_dtype}; load it with "

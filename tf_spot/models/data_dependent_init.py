@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.errors import UserError
-from tf_spot.models.backbones import AlexNet, Application, Backbone
+from tf_spot.models.backbones import AlexNet, Backbone, FunctionalBackbone
 
 
 def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
@@ -42,13 +42,13 @@ def check_rescalable(backbone: Backbone) -> None:
     if not backbone.norms and not chain(backbone):
         raise UserError(
             "rescaling (--rescale, the baseline kmeans) wants a backbone with batch norm, or convolutions one after "
-            f"the other; received: {getattr(backbone, 'application', type(backbone).__name__)}; leave it out"
+            f"the other; received: {getattr(backbone, 'label', type(backbone).__name__)}; leave it out"
         )
 
 
 def chain(backbone: Backbone) -> list[keras.layers.Layer]:
     """Return the layers of a backbone in which each has the one before as its only input, such as VGG; else none."""
-    layers = backbone.net.layers[1:] if isinstance(backbone, Application) else []  # the first holds the inputs
+    layers = backbone.net.layers[1:] if isinstance(backbone, FunctionalBackbone) else []  # the first holds the inputs
     linked = all(layer.input is before.output for before, layer in itertools.pairwise(layers))
     return layers if linked else []
 

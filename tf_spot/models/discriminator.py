@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
-from tf_spot.config import PAPER, TRUNK_BIAS, check_field
-from tf_spot.models.backbones import build_backbone
+from tf_spot.config import BACKBONES, PAPER, TRUNK_BIAS, check_field
+from tf_spot.errors import UserError
+from tf_spot.models.backbones import Backbone, KerasBackbone, build_backbone
 from tf_spot.models.backbones.base import Configured
 from tf_spot.models.layers import BatchNorm, ExampleDropout, glorot_uniform
 from tf_spot.ops.registry import InputShape, ModelOptions, register
@@ -28,7 +30,11 @@ class Discriminator(Configured):
         predict_mask: False leaves out the mask head (ablation (g)).
         fc_units: of fc_1.
         dropout_rate: after fc_1.
-        backbone: the name of one, see `backbones.build_backbone`.
+        backbone: the name of one, see `backbones.build_backbone`; or one's own, a Keras model or a `KerasBackbone`,
+            which is used, not copied.
+        layers: names of the five layers of a Keras model, or of a model of `keras.applications` by name, whose outputs
+            are conv1 to conv5; None: chosen by stride.
+        preprocess: what a Keras model takes, see `KerasBackbone`.
 
     Call arguments:
         images: (batch, image_size, image_size, 3) in [-1, 1], or parts, see `Backbone`.
@@ -56,7 +62,9 @@ class Discriminator(Configured):
         dropout_rate: float = PAPER.network.dropout_rate,
         predict_mask: bool = True,
         seed: int = 0,
-        backbone: str = PAPER.network.backbone,
+        backbone: str | keras.Model | dict[str, Any] = PAPER.network.backbone,
+        layers: Sequence[str] | None = None,
+        preprocess: str | None = None,
         name: str = "discriminator",
         **kwargs: Unpack[ModelOptions],
     ) -> None:
@@ -71,11 +79,16 @@ class Discriminator(Configured):
         }
         norm: dict[str, Any] = {"norm_momentum": norm_momentum, "norm_epsilon": norm_epsilon}
         heads = {"fc_units": fc_units, "dropout_rate": dropout_rate, "predict_mask": predict_mask, "seed": seed}
-        settings = {"image_size": image_size, "backbone": backbone}
+        settings: dict[str, Any] = {"image_size": image_size}
         super().__init__(settings | trunk | norm | heads, name, **kwargs)
         bias = keras.initializers.Constant(TRUNK_BIAS)
         self.image_size, self.fc_units = image_size, fc_units
-        self.backbone = build_backbone(backbone, **trunk, **norm, dtype=self.dtype_policy)
+        if isinstance(backbone, str):
+            self._settings |= {"backbone": backbone} | ({"layers": list(layers)} if layers else {})
+            common: dict[str, Any] = {"layers": layers, "dtype": self.dtype_policy}
+            self.backbone = build_backbone(backbone, **trunk, **norm, **common)
+        else:
+            self.backbone = _given_backbone(backbone, layers, preprocess, self.dtype_policy)
         self.grid_size = self.backbone.grid_size(image_size)
         head: dict[str, Any] = {"bias_initializer": bias, "dtype": "float32"}
         self.mask_head = keras.layers.Conv2D(1, 3, padding="same", name="mask_head", **head) if predict_mask else None
@@ -135,6 +148,33 @@ class Discriminator(Configured):
         if self.mask_head is not None:
             answers["mask_logits"] = self.mask_head(conv5)  # (batch, h, w, 1)
         return answers
+
+    def get_config(self) -> dict[str, Any]:
+        own = {} if "backbone" in self._settings else {"backbone": keras.saving.serialize_keras_object(self.backbone)}
+        return super().get_config() | own
+
+
+def _given_backbone(
+    backbone: object, layers: Sequence[str] | None, preprocess: str | None, policy: keras.DTypePolicy
+) -> Backbone:
+    """Return a backbone that was given as it is, as a Keras model, or as its saved configuration."""
+    if isinstance(backbone, dict):
+        backbone = keras.saving.deserialize_keras_object(backbone)
+    if not isinstance(backbone, Backbone):
+        if not isinstance(backbone, keras.Model):
+            near = "a name such as resnet18, a Keras model or a KerasBackbone"
+            raise UserError(
+                f"a backbone must be one of {len(BACKBONES)} names or a model: {near}; received: {backbone}"
+            )
+        return KerasBackbone(backbone, layers, preprocess, dtype=policy)
+    if layers is not None or preprocess is not None:
+        raise UserError("layers and preprocess belong to a Keras model; received: both a backbone, which has its own")
+    if backbone.dtype_policy.name != policy.name:
+        raise UserError(
+            f"a backbone must compute in the precision of the discriminator, {policy.name}; received: "
+            f"{backbone.dtype_policy.name}; give both the same dtype"
+        )
+    return backbone
 
 
 def paper_discriminator(

@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 
-from tf_spot.config import Config
+from tf_spot.config import Config, is_own_backbone
+from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.backbones import Application, Backbone, load_own
 from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.gan import GAN
 from tf_spot.models.spotter import ArtifactSpotter
@@ -36,15 +38,18 @@ def build_autoencoder(config: Config) -> Autoencoder:
     return autoencoder
 
 
-def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
-    """Make an untrained spotter around `autoencoder`, its optimizers set; the same seed gives the same weights."""
+def build_spotter(config: Config, autoencoder: Autoencoder, backbone: Backbone | None = None) -> ArtifactSpotter:
+    """Make an untrained spotter around `autoencoder`, its optimizers set; the same seed gives the same weights.
+
+    `backbone` as for `build_discriminator`.
+    """
     game, training = config.game, config.training
     keras.utils.set_random_seed(training.seed)
     # Row (l) has a generator in place of the repair network, and so no placement of repair.
     kind: dict[str, Any] = {} if game.repair == "gan" else {"repair": game.repair}
     spotter = (GAN if game.repair == "gan" else ArtifactSpotter)(
         autoencoder,
-        build_discriminator(config),
+        build_discriminator(config, backbone),
         **kind,
         drop_rate=game.drop_rate,
         fill=game.fill,
@@ -76,12 +81,23 @@ def build_spotter(config: Config, autoencoder: Autoencoder) -> ArtifactSpotter:
     return spotter
 
 
-def build_discriminator(config: Config) -> Discriminator:
-    """Make an untrained discriminator."""
+def build_discriminator(config: Config, backbone: Backbone | None = None) -> Discriminator:
+    """Make an untrained discriminator.
+
+    Args:
+        config: the recipe.
+        backbone: used, not copied. None: the recipe's, at random weights, at those of ImageNet, or at those in the file
+            of one's own.
+
+    Raises:
+        UserError: the file is no backbone, its cells are not those of the encoding, or weights cannot be downloaded.
+    """
     network = config.network
-    return Discriminator(
+    given = first_backbone(config) if backbone is None else backbone
+    discriminator = Discriminator(
         image_size=config.data.image_size,
-        backbone=network.backbone,
+        backbone=network.backbone if given is None else given,
+        layers=network.backbone_layers_list if given is None else None,
         width=network.width,
         stem_kernel=network.stem_kernel,
         stem_stride=network.stem_stride,
@@ -94,6 +110,44 @@ def build_discriminator(config: Config) -> Discriminator:
         seed=config.training.seed,
         dtype=config.training.precision,
     )
+    check_cells(config, discriminator.backbone)
+    return discriminator
+
+
+def check_cells(config: Config, backbone: Backbone) -> None:
+    """Raise a `UserError` unless the cells of conv5 are those of the encoding."""
+    network, pixels = config.network, config.data.image_size
+    cells, found = pixels // 2**network.levels, backbone.grid_size(pixels)
+    if found != cells:
+        raise UserError(
+            f"conv5 must have the cells of the encoding, {cells} x {cells} with network.stem_stride="
+            f"{network.stem_stride}; received: network.backbone={network.backbone}, whose conv5 has "
+            f"{found} x {found} at {pixels} pixels; choose layers, or a stem stride of 1, 2, 4 or 8 for cells of 4, 8, "
+            "16 or 32 pixels"
+        )
+
+
+def first_backbone(config: Config) -> Backbone | None:
+    """Make a backbone that begins with weights; None for one that begins at random.
+
+    Raises:
+        UserError: the file is no backbone, or weights cannot be downloaded.
+    """
+    network, precision = config.network, config.training.precision
+    if is_own_backbone(network.backbone):
+        return load_own(network.backbone, precision)
+    if network.backbone_weights == "random":
+        return None
+    backbone = Application(
+        network.backbone,
+        network.width,
+        network.norm_momentum,
+        norm_epsilon=None,  # the weights were learned with the model's own
+        layers=network.backbone_layers_list,
+        dtype=precision,
+    )
+    backbone.load_imagenet()
+    return backbone
 
 
 def adam(config: Config, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:

@@ -5,7 +5,8 @@ Source: paper (row (j) of Table 1) after Shrivastava et al., CVPR 2017: half of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import contextlib
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Unpack
 
 import keras
@@ -58,7 +59,7 @@ class History(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.batches, self.seed, self.steps = batches, seed, steps
-        self.saved = True
+        self.saved, self._loads = True, True
 
     def build(self, input_shape: InputShape, mask_shape: InputShape) -> None:
         """Make the slots for batches of these full shapes, the batch size over all replicas included."""
@@ -111,8 +112,17 @@ class History(keras.layers.Layer):
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Load the slots; if they were left out, begin with empty ones."""
-        if len(store):
+        if len(store) and self._loads:
             super().load_own_variables(store)
+
+    @contextlib.contextmanager
+    def left_empty(self) -> Iterator[None]:
+        """Leave the slots of a file that is loaded within: they are of batches of another size."""
+        self._loads = False
+        try:
+            yield
+        finally:
+            self._loads = True
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"batches": self.batches, "seed": self.seed, "steps": self.steps}

@@ -43,7 +43,7 @@ class BatchNorm(keras.layers.BatchNormalization):
     Moments and statistics are float32 whatever the precision of the inputs.
 
     Call arguments:
-        inputs: (batch, channels) or (batch, height, width, channels).
+        inputs: (batch, channels), (batch, tokens, channels) or (batch, height, width, channels).
         training: normalise with the batch's own moments, else with the moving ones.
         update_statistics: in training, also move the moving statistics.
     """
@@ -68,7 +68,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _fused(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One kernel instead of eight; it reports the unbiased variance, which is turned back into the biased one."""
-        flat = inputs if len(inputs.shape) == 4 else inputs[:, None, None, :]  # the kernel takes maps only
+        # The kernel takes maps only; tokens are as many cells.
+        flat = inputs if len(inputs.shape) == 4 else tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1]))
         beta = tf.convert_to_tensor(self.beta)
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

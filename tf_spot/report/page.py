@@ -74,7 +74,10 @@ def _curves(run: Run) -> list[Block]:
 def _filters(spotter: ArtifactSpotter | None) -> list[Block]:
     if spotter is None:
         return [note("No spotter yet.")]
-    picture = charts.png(Image.fromarray(conv1_filters(spotter.backbone)))
+    try:
+        picture = charts.png(Image.fromarray(conv1_filters(spotter.backbone)))
+    except UserError as error:  # a backbone of one's own
+        return [note(str(error))]
     caption = "Healthy: edges, colour blobs and gratings emerge. Unchanged noise means that little was learned."
     return [figure(picture, caption)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 import zipfile
@@ -12,15 +13,16 @@ import keras
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.models.adversarial_model import AdversarialModel
 from tf_spot.models.autoencoder import Autoencoder
-from tf_spot.models.backbones import Backbone
+from tf_spot.models.backbones import Backbone, load_own
 from tf_spot.models.classifier import Classifier
 from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs import checkpoints
 from tf_spot.runs.pretrained import load_pretrained, pretrained_card, pretrained_names
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import FIRST_BACKBONE, Run
 from tf_spot.storage.regular_files import open_regular
 
 log = logging.getLogger("tf_spot")
@@ -65,7 +67,7 @@ def _backbone_of(model: keras.Model, what: str) -> TrainedBackbone:
     if isinstance(model, Discriminator | Classifier):
         return TrainedBackbone(model.backbone, model.image_size)
     if isinstance(model, Backbone):
-        return TrainedBackbone(model, None)
+        return TrainedBackbone(model, model.input_size)
     raise UserError(
         f"features come from a spotter, a discriminator, a classifier or a backbone; received: {what}, "
         f"{type(model).__name__}"
@@ -107,9 +109,22 @@ def load_spotter(run: Run | str | Path) -> ArtifactSpotter:
     if finished is not None:
         return finished
     checkpoint = _newest(run, "spotter")
-    spotter = build_spotter(_with_precision(run.config, "float32"), load_autoencoder(run))
-    restore(spotter, checkpoint)
+    config = _with_precision(run.config, "float32")
+    spotter = build_spotter(config, load_autoencoder(run), load_first_backbone(run))
+    # The batch size may have been changed since it was written, see `Run.resume`.
+    before = checkpoint.state.get("batch_size", run.first_batch_size)
+    restore(spotter, checkpoint, other_batch_size=before != run.config.training.batch_size)
     return spotter
+
+
+def load_first_backbone(run: Run, precision: str = "float32") -> Backbone | None:
+    """Load the backbone that a run began with, if not at random weights: RUN/initial/backbone.keras.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = run.path / FIRST_BACKBONE
+    return load_own(path, precision) if path.is_file() else None
 
 
 def load_classifier(run: Run | str | Path) -> Classifier:
@@ -135,14 +150,21 @@ def load_classifier(run: Run | str | Path) -> Classifier:
     return classifier
 
 
-def restore(model: keras.Model, checkpoint: checkpoints.Checkpoint) -> None:
+def restore(model: keras.Model, checkpoint: checkpoints.Checkpoint, other_batch_size: bool = False) -> None:
     """Load a checkpoint's weights into a model built like the one that wrote it.
+
+    Args:
+        model: to restore.
+        checkpoint: whose weights are loaded.
+        other_batch_size: the model was built for batches of another size: its history of past images, a slot for each
+            index of a batch, begins empty.
 
     Raises:
         UserError: a weight is missing or of another shape, or the step differs.
     """
+    past = model.past if other_batch_size and isinstance(model, AdversarialModel) else None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), past.left_empty() if past else contextlib.nullcontext():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of a part that the file lacks
             model.load_weights(checkpoint.weights_path)
     except (ValueError, UserWarning) as error:

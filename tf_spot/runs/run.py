@@ -6,8 +6,10 @@ RUN/pictures/STAGE-EPOCH.png, RUN/tensorboard/ to look at
 RUN/checkpoints/STAGE/step-NNNNNNNN/           to resume from, see `checkpoints`
 RUN/autoencoder.keras, RUN/spotter.keras       the finished stages
 RUN/autoencoder.json                           the run that the autoencoder was taken from, if from another
-RUN/initial/                                   the first weights, if not random, see `training.warm_start`
+RUN/initial/                                   the first weights, if not random, see `training.warm_start` and
+                                               `training.first_backbone`
 RUN/extensions.jsonl                           the steps that were added to the recipe's, if any
+RUN/batch_sizes.jsonl                          the changes of the batch size, if any
 RUN/tracking.json                              identities of its runs in an experiment tracker, if it has one
 RUN/results/TASK-*.json, RUN/bad_files.txt
 RUN/.lock                                      held by the training that writes the folder
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.runs import checkpoints
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
 from tf_spot.storage.json_files import NUMBER, Form, interpreting, read_json
 from tf_spot.storage.lock import LOCK
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from tf_spot.data.source import DataRecord
 
 STAGES = ("autoencoder", "spotter")  # in the order of their training
+BATCH_SIZE = "training.batch_size"  # the one field that may change when a run goes on
 INITIAL = "initial"  # folder of the first weights
+FIRST_BACKBONE = f"{INITIAL}/backbone.keras"
 Prepare = Callable[[Path], object]  # writes what a new run folder holds besides
 
 # What the files of a run hold at least, see `json_files`.
@@ -79,8 +84,25 @@ class Run:
             raise UserError(f"--out must be a new or empty folder; received: {folder}; to resume its run add --resume")
 
     @classmethod
-    def resume(cls, path: str | Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None = None) -> Run:
+    def resume(
+        cls,
+        path: str | Path,
+        config: Config,
+        data: Mapping[str, Any],
+        prepare: Prepare | None = None,
+        extending: bool = False,
+    ) -> Run:
         """Open the run in `path` to train it further; begin it if there is none or a kill prevented its beginning.
+
+        The configuration may have another `training.batch_size`, for the steps that are still to be done: the run then
+        has it too, and RUN/batch_sizes.jsonl the change.
+
+        Args:
+            path: the run folder.
+            config: of the run.
+            data: record of its photos.
+            prepare: writes what a new run folder holds besides.
+            extending: `extend` comes next, so that a finished run has steps to be done.
 
         Raises:
             UserError: the folder holds something else, or a run of another configuration or other data.
@@ -97,6 +119,8 @@ class Run:
             return cls._begin(folder, config, data, prepare)
         run = cls(folder)
         run._refuse_changes(config, data)
+        if config.training.batch_size != run.config.training.batch_size:
+            run._change_batch_size(config.training.batch_size, extending)
         return run
 
     @classmethod
@@ -110,17 +134,43 @@ class Run:
         return cls(folder)
 
     def _refuse_changes(self, config: Config, data: Mapping[str, Any]) -> None:
-        changes = [f"{k}: {old} -> {new}" for k, (old, new) in _differences(self.config, config).items()]
+        found = _differences(self.config, config)
+        changes = [f"{k}: {old} -> {new}" for k, (old, new) in found.items() if k != BATCH_SIZE]
         if changes:
             raise UserError(
-                f"a run goes on with its own configuration; received other values: {'; '.join(changes)}; "
-                "repeat the first command or choose another --out"
+                f"a run goes on with its own configuration, but for {BATCH_SIZE}; received other values: "
+                f"{'; '.join(changes)}; repeat the first command or choose another --out"
             )
         if data["fingerprint"] != self.data["fingerprint"]:
             raise UserError(
                 f"a run goes on with its own photos: {self.data['spec']} ({self.data['counts']}); "
                 f"received: {data['spec']} ({data['counts']}), whose files differ; give the same or another --out"
             )
+
+    def _change_batch_size(self, batch_size: int, extending: bool) -> None:
+        """Give the steps that are still to be done batches of another size, from the newest good checkpoint on.
+
+        Raises:
+            UserError: there are no such steps.
+        """
+        stage = next((stage for stage in STAGES if not self.model_path(stage).exists()), None)
+        before = self.config.training.batch_size
+        if stage is None and not extending:
+            raise UserError(
+                f"{BATCH_SIZE} may change for the steps that are still to be done; received: {batch_size}, but "
+                f"{self.path} is finished with batches of {before}; leave it out, or add steps with --extend"
+            )
+        stage = stage or STAGES[-1]
+        checkpoint, _ = checkpoints.newest_good(self.checkpoints(stage))
+        change = {"stage": stage, "after_step": checkpoint.step if checkpoint else 0, "from": before, "to": batch_size}
+        append_line(self.path / "batch_sizes.jsonl", change)
+        write_text(self.config_path, self.config.replace(**{BATCH_SIZE: batch_size}).to_json())
+
+    @property
+    def first_batch_size(self) -> int:
+        """Images in the first batches of the run; those of today are in its recipe."""
+        changes = read_lines(self.path / "batch_sizes.jsonl", {"from": int, "to": int})
+        return int(changes[0]["from"]) if changes else self.config.training.batch_size
 
     def extend(self, steps: int) -> None:
         """Add steps to stage 2, which then goes on from its newest checkpoint; RUN/extensions.jsonl records it.

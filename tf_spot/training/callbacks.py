@@ -207,7 +207,9 @@ class Checkpoints(SafePoint):
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside the weights; JSON."""
         means = {metric.name: [float(v.numpy()) for v in metric.variables] for metric in self.model.metrics}
-        return {"stage": self.position.stage, "seconds": self.position.seconds, "means": means}
+        at = self.position
+        return {"stage": at.stage, "seconds": at.seconds, "images_seen": at.images_seen, "batch_size": at.batch_size,
+                "means": means}  # fmt: skip
 
 
 class RecordBadFiles(SafePoint):
@@ -248,7 +250,7 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         at, logs = self.position, {} if logs is None else logs
-        names = {"stage": at.stage, "epoch": epoch + 1, "step": at.step, "images_seen": at.step * at.batch_size}
+        names = {"stage": at.stage, "epoch": epoch + 1, "step": at.step, "images_seen": at.images_seen}
         speed = {"seconds": round(at.seconds, 3), "images_per_second": round(at.rate, 3)}
         logs |= speed | {"learning_rate": self._learning_rate()}
         line = names | speed | logs  # the speed before the losses

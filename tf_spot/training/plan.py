@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import keras
 
-from tf_spot.config import Config
+from tf_spot.config import Config, NetworkConfig
 from tf_spot.data.source import Source
 
 Numbers = dict[str, str | int]
@@ -42,7 +42,7 @@ class Plan:
 def plan_of(config: Config, source: Source) -> Numbers:
     """Return what is known before any network is made."""
     cells = config.data.image_size // 2**config.network.levels  # per side of an encoding
-    return {
+    numbers: Numbers = {
         "data": f"{source.name} ({source.spec})",
         "photos": source.count("unlabelled"),
         "preset": config.preset,
@@ -53,3 +53,11 @@ def plan_of(config: Config, source: Source) -> Numbers:
         "autoencoder_steps": config.training.autoencoder_steps,
         "spotter_steps": config.training.spotter_steps,
     }
+    return numbers | _given_weights(config.network)
+
+
+def _given_weights(network: NetworkConfig) -> Numbers:
+    """Return where the backbone's first weights come from, if they are not random."""
+    if network.backbone_weights == "imagenet":
+        return {"backbone_begins_with": f"{network.backbone} of ImageNet, learned with labels"}
+    return {"backbone_begins_with": network.backbone} if network.begins_with_weights else {}

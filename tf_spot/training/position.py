@@ -16,10 +16,16 @@ class Position:
     batch_size: int  # of the global batch
     step: int = 0  # steps done
     seconds: float = 0.0  # spent in steps, over all sessions
+    images_ahead: int = 0  # images seen, less those of as many steps at this batch size: of steps at another one
     rate: float = math.nan  # images per second, over the last steps
     executed: int = 1  # steps that the last execution did: several, if they are a loop in the graph
     check_steps: int = 1  # steps between two looks at the losses, each of which waits for the device
     checkpoint_steps: int | None = None  # steps between two checkpoints; None: there are none
+
+    @property
+    def images_seen(self) -> int:
+        """Images of all steps done, also of those that had another batch size."""
+        return self.step * self.batch_size + self.images_ahead
 
     @property
     def epoch(self) -> int:

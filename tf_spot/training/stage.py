@@ -124,12 +124,12 @@ def _stream(
     session: Session, model: keras.Model, position: Position
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Return the batches from the position on: images or, for photos on the device, what the model makes them of."""
-    seed, views = session.run.config.training.seed, session.source.views
+    seed, views, before = session.run.config.training.seed, session.source.views, position.images_seen
     if views.cache is None or views.cache.place != "device":
-        return training_stream(session.strategy, session.source, position.batch_size, seed, position.step)
+        return training_stream(session.strategy, session.source, position.batch_size, seed, position.step, before)
     on_device = DeviceViews(views, views.cache)
     model.to_images = on_device.images
-    return on_device.recipes(position.batch_size, seed, position.step)
+    return on_device.recipes(position.batch_size, seed, position.step, before)
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------
@@ -202,11 +202,26 @@ def _resume(session: Session, position: Position, model: keras.Model) -> dict[st
     for text in damaged:
         log.warning("damaged checkpoint passed over: %s", text)
     if checkpoint is not None:
-        restore(model, checkpoint)
+        before = checkpoint.state.get("batch_size", run.first_batch_size)
+        restore(model, checkpoint, other_batch_size=before != position.batch_size)
         position.step, position.seconds = checkpoint.step, checkpoint.state["seconds"]
+        # Checkpoints of earlier versions do not say it: their runs never changed the size of a batch.
+        seen = checkpoint.state.get("images_seen", checkpoint.step * before)
+        position.images_ahead = seen - checkpoint.step * position.batch_size
         log.warning("stage %s goes on from step %d", position.stage, checkpoint.step)
+        if before != position.batch_size:
+            log.warning("%s", _other_batches(before, position))
     if session.is_chief:
         # Checkpoints and lines of later steps are not continued: those steps will be run again.
         checkpoints.drop_after(folder, position.step)
         run.truncate_metrics(position.stage, position.step)
     return checkpoint.state if checkpoint else {}
+
+
+def _other_batches(before: int, position: Position) -> str:
+    """Say what another batch size keeps and what it does not."""
+    history = "; the history of corrupt images begins empty" if position.stage == "spotter" else ""
+    return (
+        f"batches have {position.batch_size} images from here on, {before} so far: weights, optimizers and the order "
+        f"of the photos go on after {position.images_seen} images{history}; steps and learning rates stay as they are"
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from tf_spot.config import Config
@@ -18,15 +19,17 @@ from tf_spot.data.source import DataRecord
 from tf_spot.data.unreadable import unreadable
 from tf_spot.distributed.strategies import agree, check_batch, is_chief, leave, lost_workers, make_strategy
 from tf_spot.errors import UserError
+from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.ops.hardware import on_cpu
 from tf_spot.progress import Progress
-from tf_spot.runs.load import load_autoencoder, load_spotter
-from tf_spot.runs.run import STAGES, Run, longer
+from tf_spot.runs.load import load_autoencoder, load_first_backbone, load_spotter
+from tf_spot.runs.run import FIRST_BACKBONE, STAGES, Run, longer
 from tf_spot.storage.files import file_digest, write_file, write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.training.callbacks import OnEpoch
+from tf_spot.training.first_backbone import begin_backbone
 from tf_spot.training.interrupts import Signals
 from tf_spot.training.plan import OnPlan, Plan, plan_of
 from tf_spot.training.stage import Callbacks, Session, of_stage, train_stage
@@ -51,6 +54,7 @@ def train(
     strict: bool = False,
     autoencoder: str | Path | None = None,
     init_from: str | Path | None = None,
+    backbone: keras.Model | None = None,
     strategy: str | tf.distribute.Strategy = "auto",
     cache: str = "auto",
     tracker: str | None = None,
@@ -62,7 +66,8 @@ def train(
     """Train an autoencoder, then a spotter around it, into a run folder.
 
     Args:
-        config: the whole recipe.
+        config: the whole recipe. With `resume` it may have another `training.batch_size`, for the steps still to be
+            done; the photos go on in their order.
         spec: the photos, see `tf_spot.data.open_source`; or a source that this opened.
         out: the run folder; new or empty, or with `resume` that of an unfinished run.
         resume: continue from the newest good checkpoint. In deterministic mode on one device the weights end up the
@@ -72,6 +77,8 @@ def train(
         strict: a photo that cannot be read is an error.
         autoencoder: another run, whose trained autoencoder is taken instead of training one.
         init_from: another run, or a name of `load_pretrained`: the networks begin with its weights, as far as they fit.
+        backbone: one's own, a `KerasBackbone` or a Keras model whose maps are then chosen by stride, in place of
+            `network.backbone`. The training begins with its weights; RUN/initial/backbone.keras keeps them.
         strategy: the devices that share the training: a name, see `strategies.make_strategy`, or a
             `tf.distribute.Strategy`. Of several workers, which must all see the one run folder, the first writes it.
         cache: where the photos are kept decoded, `auto`, `device`, `host` or `none`, see `data.cache_choice`. The
@@ -94,6 +101,7 @@ def train(
     """
     _refuse_extension(extend, resume, out)
     check_tracker(tracker)
+    config, first = begin_backbone(config, backbone, out, resume)
     strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
     opened = open_tracker(tracker) if is_chief(strategy) else None
     check_batch(strategy, config.training.batch_size)
@@ -105,7 +113,7 @@ def train(
         source = open_source(spec, config, strict=strict)
         source.check_batch(config.training.batch_size)  # before anything is written
         plan.add(plan_of(longer(config, extend), source))
-        begin = _Beginning(out, config, source.record(), resume, extend, init_from, plan)
+        begin = _Beginning(out, config, source.record(), resume, extend, init_from, first, plan)
         with _opened_run(strategy, begin) as run:
             try:
                 with tracked(opened, run) as of_tracker:
@@ -135,13 +143,16 @@ class _Beginning(NamedTuple):
     resume: bool
     extend: int
     init_from: str | Path | None
+    backbone: Backbone | None  # to begin with, if not a random one
     plan: Plan
 
     def open(self) -> Run:
         """Begin or resume the run as the process that writes it."""
         begun = (Path(self.out) / "config.json").is_file()
-        open_run = Run.resume if self.resume else Run.create
-        run = open_run(self.out, self.config, self.data, self._prepare if self.init_from else None)
+        if self.resume:
+            run = Run.resume(self.out, self.config, self.data, self._prepare, extending=bool(self.extend))
+        else:
+            run = Run.create(self.out, self.config, self.data, self._prepare)
         if begun and self.init_from and begun_with(run) != str(self.init_from):
             raise UserError(
                 "--init-from is for the beginning of a run; received: --init-from "
@@ -152,9 +163,12 @@ class _Beginning(NamedTuple):
         return run
 
     def _prepare(self, folder: Path) -> None:
-        start = warm_start(self.init_from or "", self.config)
-        start.write(folder)
-        self.plan.add(start.words())
+        if self.backbone is not None:
+            write_file(folder / FIRST_BACKBONE, self.backbone.save)
+        if self.init_from:
+            start = warm_start(self.init_from, self.config, self.backbone)
+            start.write(folder)
+            self.plan.add(start.words())
 
 
 @contextlib.contextmanager
@@ -201,7 +215,8 @@ def _train_stages(session: Session, other: Run | None, plan: Plan, cache: str) -
         train_stage(session, "autoencoder", autoencoder)
     if "spotter" not in finished:
         with strategy.scope():
-            spotter = build_spotter(config, load_autoencoder(run, config.training.precision))
+            precision = config.training.precision
+            spotter = build_spotter(config, load_autoencoder(run, precision), load_first_backbone(run, precision))
         load_first_weights(run, "spotter", spotter)
         plan.count("autoencoder", spotter.autoencoder)
         plan.count("discriminator", spotter.discriminator)

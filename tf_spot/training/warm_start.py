@@ -19,6 +19,7 @@ import keras
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.load import load_autoencoder, load_spotter
@@ -68,18 +69,19 @@ class WarmStart(NamedTuple):
         return {f"{name}_begins_with": one.words() for name, one in self.taken.items()}
 
 
-def warm_start(source: str | Path, config: Config) -> WarmStart:
+def warm_start(source: str | Path, config: Config, backbone: Backbone | None = None) -> WarmStart:
     """Make the networks of a new run and give them the weights of `source` that fit.
 
     Args:
         source: a run folder, or the name of a backbone that comes with the package.
         config: of the new run.
+        backbone: that it begins with where nothing fits, see `build_discriminator`; changed in place.
 
     Raises:
         UserError: no such run or name, or no weight fits.
     """
     trained = _trained(source)
-    networks = _networks(build_spotter(config, build_autoencoder(config)))
+    networks = _networks(build_spotter(config, build_autoencoder(config), backbone))
     targets = networks | {"backbone": networks["discriminator"].backbone}
     taken = {name: take_fitting(targets[name], network) for name, network in trained.items()}
     if not any(one.kernels for one in taken.values()):  # a bias of the three colours always fits

@@ -104,6 +104,11 @@ class Backbone(Configured):
         """Of conv5."""
         raise NotImplementedError
 
+    @property
+    def input_size(self) -> int | None:
+        """Pixels per side of the only images that it takes; None: of any."""
+        return None
+
     def grid_size(self, pixels: int) -> int:
         """Cells per side of conv5, for images of that many pixels per side.
 
