@@ -46,7 +46,7 @@ class GradientBackbone(Backbone):
         return type(self)(self.inner.cut(num_maps))
 
     @property
-    def response_norm(self) -> Any:  # type: ignore[override]
+    def response_norm(self) -> Any:
         return self.inner.response_norm
 
     @property

@@ -68,14 +68,15 @@ class NoiseAsTargets(Pretext):
             labels: int32 (batch,), the indices of the photos.
             training: the points are exchanged before the distances are taken.
         """
+        photos = tf.convert_to_tensor(labels)
         features = self.features(images, training)  # (batch, TARGET_SIZE)
-        points = tf.gather(self.point_of_photo, labels)  # int32 (batch,)
+        points = tf.gather(self.point_of_photo, photos)  # int32 (batch,)
         similarities = tf.matmul(features, tf.gather(self.points, points), transpose_b=True)  # (batch, batch), cosines
         right = tf.equal(tf.gather(points, tf.argmax(similarities, axis=1)), points)
         if training:
-            order = tf.numpy_function(best_exchange, [similarities, labels], tf.int32, stateful=False)
-            points = tf.gather(points, tf.ensure_shape(order, labels.shape))
-            exchanged = tf.tensor_scatter_nd_update(self.point_of_photo, labels[:, None], points)
+            order = tf.numpy_function(best_exchange, [similarities, photos], tf.int32, stateful=False)
+            points = tf.gather(points, tf.ensure_shape(order, photos.shape))
+            exchanged = tf.tensor_scatter_nd_update(self.point_of_photo, photos[:, None], points)
             self.point_of_photo.assign(exchanged)
         distances = tf.reduce_sum(tf.math.squared_difference(features, tf.gather(self.points, points)), axis=1)
         return {
