@@ -54,7 +54,6 @@ def test_barlow_twins_are_learnt_and_without_the_redundancy_term_say_one_thing(m
     monkeypatch.setattr(barlow_twins, "correlation_loss", lambda first, second: whole(first, second, 0.0))
     careless = make("barlow-twins")
     learn(careless, 80)
-    print(metrics, redundancy(model), redundancy(careless))
     assert metrics["pretext_loss"][1] < 0.95 * metrics["pretext_loss"][0]
     assert metrics["pretext_accuracy"][1] > 3 / 16
     assert redundancy(careless) > 2 * redundancy(model)

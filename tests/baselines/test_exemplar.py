@@ -63,7 +63,6 @@ def test_draws_are_functions_of_seed_and_step(classes: int) -> None:
 def test_classes_are_learnt() -> None:
     """Chance: 1/128 of the photos."""
     metrics = learn(make("exemplar", classes=128), 240, tf.range(128))
-    print(metrics)
     assert metrics["pretext_accuracy"][1] > 5 / 128
 
 
@@ -72,7 +71,6 @@ def test_triplets_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance: 1/2 of the triplets."""
     monkeypatch.setattr(exemplar, "MOST_CLASSES", 100)
     metrics = learn(make("exemplar", classes=128), 120, tf.range(128))
-    print(metrics)
     assert metrics["pretext_accuracy"][1] > 0.7
     assert metrics["pretext_loss"][1] < 0.8 * exemplar.MARGIN
 

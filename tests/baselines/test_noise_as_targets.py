@@ -99,7 +99,6 @@ def test_it_wants_the_number_of_photos() -> None:
 def test_noise_as_targets_is_learnt() -> None:
     """Chance: 1/16 of the images have their own point nearest."""
     metrics = learn(make("noise-as-targets", classes=128), 160, tf.range(128))
-    print(metrics)
     assert metrics["pretext_accuracy"][1] > 0.5
     assert metrics["pretext_loss"][1] < 0.8 * metrics["pretext_loss"][0]
 

@@ -104,7 +104,6 @@ def test_transformed_photos_cannot_be_told_by_their_mean_colour(monkeypatch: pyt
     monkeypatch.setattr(patches, "recoloured", lambda images, numbers: images)
     monkeypatch.setattr(patches, "TRANSLATION", 0.0)
     weak = found_by_colour()
-    print(strong, weak)
     assert weak > 0.7 and strong < 0.4
 
 
