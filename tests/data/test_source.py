@@ -128,6 +128,26 @@ def test_shapes_and_length(tmp_path):
         source.unlabelled(10)
 
 
+@pytest.mark.parametrize("first_step", [0, 2])
+def test_indices_say_which_photo_each_image_is_made_of(tmp_path, first_step):
+    """Photo i has the grey level 20 i; 10 photos in batches of 4, so batches span epochs."""
+    write(tmp_path, *range(0, 200, 20))
+    source = open_folder(tmp_path, config=dataclasses.replace(STILL, held_out_share=0.0))
+    seen = levels(source.unlabelled(4, seed=5, first_step=first_step, num_steps=5))
+    indices = source.unlabelled_indices(4, seed=5, first_step=first_step)
+    assert indices.element_spec == tf.TensorSpec((4,), tf.int32)
+    assert [20 * index for index in np.concatenate(list(indices.take(5).as_numpy_iterator()))] == seen
+    with pytest.raises(UserError, match="batch size 11; received 10 photos"):
+        source.unlabelled_indices(11)
+
+
+def test_indices_are_of_the_split_that_is_trained_on(tmp_path):
+    write(tmp_path, *range(12))
+    source = open_folder(tmp_path, config=dataclasses.replace(STILL, held_out_share=0.25))
+    batches = list(source.unlabelled_indices(3).take(source.count("unlabelled") // 3).as_numpy_iterator())
+    assert sorted(np.concatenate(batches)) == list(range(source.count("unlabelled")))
+
+
 def test_the_same_bits_under_op_determinism(tmp_path):
     write(tmp_path, *range(0, 200, 20))
     source = open_folder(tmp_path, config=PAPER.data)

@@ -101,6 +101,13 @@ def test_seeds(source):
     assert one == two != other
 
 
+def test_indices_say_which_photo_each_image_is_made_of(source):
+    """Every index goes with one photo, over two epochs."""
+    seen = levels(source.unlabelled(6, seed=1, first_step=1, num_steps=12))
+    indices = np.concatenate(list(source.unlabelled_indices(6, seed=1, first_step=1).take(12).as_numpy_iterator()))
+    assert len(set(zip(seen, indices.tolist(), strict=True))) == 36 == len(set(seen)) == len(set(indices.tolist()))
+
+
 def test_large_photos_are_shrunk(source):
     small = load("tfds:grey_squares", image_size=4, config=STILL)
     for opened, side in ((source, 12), (small, 8)):  # 12 is less than twice 8, but not than twice 4

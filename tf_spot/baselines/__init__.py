@@ -18,6 +18,10 @@ PRETEXTS = {
     "colorization": "Colorization",
     "split-brain": "SplitBrain",
     "simclr": "SimCLR",
+    "byol": "BYOL",
+    "barlow-twins": "BarlowTwins",
+    "exemplar": "Exemplar",
+    "noise-as-targets": "NoiseAsTargets",
     "supervised": "Supervised",
 }
 # Adversarial methods, which `tf_spot.train` trains: {method: the config fields that it changes}.

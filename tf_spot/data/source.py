@@ -239,6 +239,29 @@ class Source:
         batches = self.views.images(self.seed if seed is None else seed, first_step, own)
         return batches if num_steps is None else batches.take(num_steps)
 
+    def unlabelled_indices(self, batch_size: int, *, seed: int | None = None, first_step: int = 0) -> tf.data.Dataset:
+        """Return for ever which photo each image of `unlabelled` is made of; no photo is read.
+
+        A photo that cannot be read is an index as any other; its image is made of the next one that can.
+
+        Args:
+            batch_size, seed, first_step: see `unlabelled`.
+
+        Returns:
+            int32 (batch_size,), indices in the split.
+
+        Raises:
+            UserError: fewer photos than one batch.
+        """
+        self.check_batch(batch_size)
+        indices = self._split("unlabelled").shuffled_indices(
+            self.seed if seed is None else seed,
+            first_step,
+            Share(batch_size, 0, batch_size),
+            lambda index, stream_index: tf.cast(index, tf.int32),
+        )
+        return indices.batch(batch_size, drop_remainder=True).prefetch(PREFETCH)
+
     def labelled(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Return each readable photo of a split once, in order, centred, with its label.
 
