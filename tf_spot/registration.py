@@ -17,10 +17,13 @@ from typing import Any
 PACKAGE = "tf_spot"  # under which the classes are registered, see `ops.registry.register`
 # {module below tf_spot: names of its registered classes}
 REGISTERED = {
+    "baselines.bigan": ("BiGAN",),
     "baselines.colorization": ("Colorization",),
     "baselines.context": ("Context",),
+    "baselines.counting": ("Counting",),
     "baselines.inpainting": ("Inpainting",),
     "baselines.jigsaw": ("Jigsaw",),
+    "baselines.lci": ("LimitedContext",),
     "baselines.pretext": ("Head",),
     "baselines.rotation": ("Rotation",),
     "baselines.simclr": ("SimCLR",),

@@ -15,6 +15,9 @@ PRETEXTS = {
     "jigsaw": "Jigsaw",
     "rotation": "Rotation",
     "colorization": "Colorization",
+    "counting": "Counting",
+    "bigan": "BiGAN",
+    "lci": "LimitedContext",
     "simclr": "SimCLR",
     "supervised": "Supervised",
 }
