@@ -44,15 +44,15 @@ def test_counting_nothing_is_no_solution(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_whole_is_made_smaller_in_four_ways() -> None:
-    """Taken out: the draw of the method, without which the sixteen equal photos have equal wholes."""
+    """Taken out: the draw of the method, without which equal photos have equal wholes."""
     image = noise(NUMBERS, 1, 32, 32, 3)
     model = make("counting")
-    seen = inputs_of(model.backbone, model, tf.repeat(image, 32, axis=0))
-    assert seen.shape == (5 * 32, 16, 16, 3) and np.abs(seen).max() <= 1
-    wholes = np.unique(np.round(tf.reduce_mean(tf.square(seen[:32]), axis=(1, 2)), 4), axis=0)
+    seen = inputs_of(model.backbone, model, tf.repeat(image, 128, axis=0))
+    assert seen.shape == (5 * 128, 16, 16, 3) and np.abs(seen).max() <= 1
+    wholes = np.unique(np.round(tf.reduce_mean(tf.square(seen[:128]), axis=(1, 2)), 4), axis=0)
     assert len(wholes) == 2 * 4  # by four methods, grey or not
     means = tf.reduce_mean(seen, axis=(1, 2, 3))  # of any method: the whole keeps the photo's brightness
-    np.testing.assert_allclose(means[:32], tf.reduce_mean(image), atol=0.03)
+    np.testing.assert_allclose(means[:128], tf.reduce_mean(image), atol=0.03)
 
 
 def test_each_method_is_its_own() -> None:

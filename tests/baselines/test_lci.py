@@ -57,11 +57,10 @@ def test_opposed_turns_the_gradient_round() -> None:
     assert float(y) == 13
 
 
-def test_the_six_classes_are_the_six_transformations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an inpainter that paints black: every class by its own mark."""
-    monkeypatch.setattr(PatchInpainter, "call", lambda self, patches, training=False: -tf.ones_like(patches))
+def test_the_six_classes_are_the_six_transformations() -> None:
+    """Of photos that are lighter below; black ones stand for those with an inpainted patch."""
     model = make("lci")
-    images = tf.ones((BATCH, 32, 32, 3)) * tf.linspace(0.0, 1.0, 32)[:, None, None]  # lighter below
+    images = tf.ones((BATCH, 32, 32, 3)) * tf.linspace(0.0, 1.0, 32)[:, None, None]
     photos = [images, -tf.ones_like(images), images]
     seen, classes = model.transformed(photos, 0)
     np.testing.assert_array_equal(classes, np.repeat(range(6), BATCH))
@@ -70,7 +69,7 @@ def test_the_six_classes_are_the_six_transformations(monkeypatch: pytest.MonkeyP
     step = 1 / 31
     np.testing.assert_allclose(down[[0, 2, 4]], [step, -step, 0], atol=0.1 * step)
     np.testing.assert_allclose(right[[1, 3, 4]], [step, -step, 0], atol=0.1 * step)
-    assert down[5] == pytest.approx(step, rel=0.3) and np.diff(seen[5], n=2, axis=1).std() > 1e-3
+    assert down[5] == pytest.approx(step, rel=0.3) and np.diff(seen[5], n=2, axis=1).std() > 5e-4
 
 
 # --- precautions ------------------------------------------------------------------------------------------------------
@@ -101,10 +100,10 @@ def test_half_of_the_photos_carry_the_traces_of_the_same_network(monkeypatch: py
 
 def test_every_class_is_interpolated_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken out: the crops between pixels, without which untransformed photos are sharper than warped ones."""
-    model, images = make("lci"), noise(NUMBERS, 64, 32, 32, 3)
+    model, images = make("lci"), noise(NUMBERS, 256, 32, 32, 3)
     of_class = lambda: [roughness(part.numpy()) for part in tf.split(model.transformed([images] * 3, 0)[0], 6)]  # noqa: E731
     alike = of_class()
-    assert max(alike) / min(alike) < 1.15
+    assert max(alike) / min(alike) < 1.2
     between = lci.crop_points
     monkeypatch.setattr(
         lci, "crop_points", lambda offsets, angles, size: between(tf.floor(offsets), tf.zeros_like(angles), size)
