@@ -96,24 +96,35 @@ class PatchDiscriminator(keras.layers.Layer):
         return tf.squeeze(self.logit(tf.reduce_sum(x, axis=(1, 2), keepdims=True), training=training), axis=(1, 2, 3))
 
 
-class SpectralConv(keras.layers.Conv2D):
+class SpectralConv(keras.layers.Layer):
     """A convolution whose kernel, as a matrix, is divided by an estimate of its largest singular value.
 
-    The estimate is one step of power iteration a call in training, from the direction of the call before.
+    The estimate is one step of power iteration a call in training, from the direction of the call before. The layer has
+    its own kernel, as Keras' convolutions save no other weights than theirs: the direction would be lost.
+
+    Call arguments:
+        inputs: (batch, height, width, channels).
+        training: the direction follows the kernel.
+
+    Returns:
+        (batch, ceil(height / strides), ceil(width / strides), filters).
     """
 
     def __init__(self, filters: int, kernel_size: int, strides: int, **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(filters, kernel_size, strides, padding="same", **kwargs)
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
 
     def build(self, input_shape: InputShape) -> None:
-        super().build(input_shape)
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
         start = keras.initializers.RandomNormal()
         self.direction = self.add_weight(shape=(1, self.filters), initializer=start, trainable=False, name="direction")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.nn.conv2d(inputs, kernel / self.largest_singular_value(training), self.strides, "SAME")
-        return tf.nn.bias_add(outputs, self.bias)
+        return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
 
     def largest_singular_value(self, training: bool) -> tf.Tensor:
         """Estimate it, differentiable by the kernel; in training, improve the direction for the next call."""
