@@ -17,13 +17,16 @@ PACKAGE = "tf_spot"  # under which the classes are registered, see `ops.registry
 # {module below tf_spot: names of its registered classes}
 REGISTERED = {
     "baselines.barlow_twins": ("BarlowTwins",),
+    "baselines.bigan": ("BiGAN",),
     "baselines.byol": ("BYOL",),
     "baselines.colorization": ("Colorization",),
     "baselines.context": ("Context",),
+    "baselines.counting": ("Counting",),
     "baselines.exemplar": ("Exemplar",),
     "baselines.gradient_images": ("GradientBackbone",),
     "baselines.inpainting": ("Inpainting",),
     "baselines.jigsaw": ("Jigsaw",),
+    "baselines.lci": ("LimitedContext",),
     "baselines.noise_as_targets": ("NoiseAsTargets",),
     "baselines.pretext": ("Head",),
     "baselines.rotation": ("Rotation",),
