@@ -257,7 +257,7 @@ class Source:
         indices = self._split("unlabelled").shuffled_indices(
             self.seed if seed is None else seed,
             first_step,
-            Share(batch_size, 0, batch_size),
+            whole_share(batch_size, first_step, None),
             lambda index, stream_index: tf.cast(index, tf.int32),
         )
         return indices.batch(batch_size, drop_remainder=True).prefetch(PREFETCH)

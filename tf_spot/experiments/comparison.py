@@ -165,17 +165,18 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     test_images = result["data"]["counts"]["test"]
     above = differences(rows, "spot", test_images)
     *others, judged = LAYERS
+    width = max(14, 2 + max(map(len, rows), default=0))
     head = "".join(f"{name:>8}" for name in others)
     lines = [
         f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; "
         f"{Budget(**result['budget'])} a method",
-        f"{'':14}{head}{judged:>14}{'vs spot':>9}{'images':>12}{'seconds':>10}",
+        f"{'':{width}}{head}{judged:>14}{'vs spot':>9}{'images':>12}{'seconds':>10}",
     ]
     for method, row in rows.items():
         layers = row["by_layer"]
         cells = "".join(f"{layers[name]:8.1f}" if name in layers else " " * 8 for name in others)
         value = with_error(judged_value(row), seeds_error(row)) if judged in layers else ""
         cost = f"{np.mean(row['images_seen']):12,.0f}{np.mean(row['seconds']):10,.0f}"
-        lines.append(f"{method:14}{cells}{value:>14}{above.get(method, ''):>9}{cost}")
+        lines.append(f"{method:{width}}{cells}{value:>14}{above.get(method, ''):>9}{cost}")
     own = [f"{name}: {own_layers(row['by_layer'])}" for name, row in rows.items() if judged not in row["by_layer"]]
     return "\n".join([*lines, *own, *legend(rows, above, test_images), *failed_lines(result["failed"])])
