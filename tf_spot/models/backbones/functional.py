@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_spot.errors import UserError
@@ -168,6 +169,8 @@ def recast(
             config["rate"] = 0.0
         if type(layer).__name__ in ("StochasticDepth", "DropPath"):  # which would draw all the same
             return keras.layers.Identity(name=layer.name, dtype=policy)
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is not None:
+            return _rescaling(layer)
         if isinstance(layer, keras.layers.BatchNormalization):
             return _norm(layer, config, norm_momentum, norm_epsilon)
         if type(layer) is keras.layers.Conv2D and layer.groups > 1 and set(layer.dilation_rate) == {1}:
@@ -182,6 +185,14 @@ def recast(
                 f"{layer.name} ({type(layer).__name__}); remove it"
             )
     return copy
+
+
+def _rescaling(layer: keras.layers.Normalization) -> keras.layers.Rescaling:
+    """A normalisation by fixed numbers without Keras' constants, which tf2onnx takes for inputs of the model."""
+    mean, variance = (np.ravel(np.asarray(each, np.float32)) for each in (layer.input_mean, layer.input_variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    scale, offset = (1 / deviation).tolist(), (-mean / deviation).tolist()
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name=layer.name)
 
 
 def _norm(
