@@ -9,7 +9,7 @@ from tf_spot.baselines.adversarial import AdversarialPretext
 from tf_spot.baselines.pretext import built, head_on
 from tf_spot.distributed.replicas import example_uniform
 from tf_spot.models.layers import INITIALIZER, BatchNorm, ConvBlock, UpConv
-from tf_spot.ops.registry import InputShape, register
+from tf_spot.ops.registry import InputShape, NormOptions, register
 
 LATENT = 50  # numbers that describe an image
 SLOPE = 0.2  # of the leaky ReLUs
@@ -36,7 +36,7 @@ class BiGAN(AdversarialPretext):
     def build_heads(self) -> None:
         side, settings = self.grid_size(self.image_size), self.backbone.get_config()
         self.to_code = head_on(self, LATENT, side, side, self.channels)
-        norm = {name: settings[name] for name in ("norm_momentum", "norm_epsilon")}
+        norm: NormOptions = {"norm_momentum": settings["norm_momentum"], "norm_epsilon": settings["norm_epsilon"]}
         self.generator = built(Generator(self.image_size, self.channels, norm, name="generator"), LATENT)
         self.discriminator = built(
             PairDiscriminator(self.channels, self.units, norm, name="discriminator"), self.image_size
@@ -91,7 +91,7 @@ class Generator(keras.layers.Layer):
         (batch, image_size, image_size, 3) in [-1, 1].
     """
 
-    def __init__(self, image_size: int, channels: int, norm: dict[str, float], name: str) -> None:
+    def __init__(self, image_size: int, channels: int, norm: NormOptions, name: str) -> None:
         super().__init__(name=name)
         count = doublings(image_size)
         self.side, self.channels = image_size // 2**count, [max(8, channels // 2**i) for i in range(count + 1)]
@@ -138,7 +138,7 @@ class PairDiscriminator(keras.layers.Layer):
         logits (batch, 1), high for photos.
     """
 
-    def __init__(self, channels: int, units: int, norm: dict[str, float], name: str) -> None:
+    def __init__(self, channels: int, units: int, norm: NormOptions, name: str) -> None:
         super().__init__(name=name)
         self.channels, self.units, self.norm = channels, units, norm
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.models.layers import INITIALIZER, ConvBlock, UpConv
-from tf_spot.ops.registry import InputShape, LayerOptions
+from tf_spot.ops.registry import InputShape, LayerOptions, NormOptions
 
 SLOPE = 0.1  # of the leaky ReLUs
 
@@ -29,7 +29,7 @@ class PatchInpainter(keras.layers.Layer):
         (batch, size, size, 3) in [-1, 1].
     """
 
-    def __init__(self, width: int, levels: int, norm: dict[str, float], **kwargs: Unpack[LayerOptions]) -> None:
+    def __init__(self, width: int, levels: int, norm: NormOptions, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.widths = [width * 2**level for level in range(levels + 1)]
         self.first = keras.layers.Conv2D(width, 3, padding="same", kernel_initializer=INITIALIZER, name="first")

@@ -24,6 +24,13 @@ def training_images(data: TrainingData) -> tf.Tensor:
 InputShape = tuple[Any, ...]  # sizes, the batch's first; None where a size is open
 
 
+class NormOptions(TypedDict):
+    """Settings of batch norm, as our blocks of convolution and norm take them."""
+
+    norm_momentum: float
+    norm_epsilon: float
+
+
 class ModelOptions(TypedDict, total=False):
     """Keyword arguments that every Keras layer and model takes, besides its name."""
 
