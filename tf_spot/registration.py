@@ -17,10 +17,15 @@ from typing import Any
 PACKAGE = "tf_spot"  # under which the classes are registered, see `ops.registry.register`
 # {module below tf_spot: names of its registered classes}
 REGISTERED = {
+    "baselines.barlow_twins": ("BarlowTwins",),
+    "baselines.byol": ("BYOL",),
     "baselines.colorization": ("Colorization",),
     "baselines.context": ("Context",),
+    "baselines.exemplar": ("Exemplar",),
+    "baselines.gradient_images": ("GradientBackbone",),
     "baselines.inpainting": ("Inpainting",),
     "baselines.jigsaw": ("Jigsaw",),
+    "baselines.noise_as_targets": ("NoiseAsTargets",),
     "baselines.pretext": ("Head",),
     "baselines.rotation": ("Rotation",),
     "baselines.simclr": ("SimCLR",),

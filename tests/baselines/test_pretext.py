@@ -28,9 +28,20 @@ def test_a_head_flattens_maps() -> None:
     assert head(maps).shape == (6, 3)
 
 
+def test_a_head_can_leave_its_statistics_alone() -> None:
+    head = built(Head(units=5, outputs=3, norm_momentum=0.9, norm_epsilon=1e-3), 4)
+    inputs = tf.random.stateless_uniform((6, 4), (0, 0))
+    before = head.norm.moving_mean.numpy()
+    outputs = head(inputs, training=True, update_statistics=False)
+    np.testing.assert_array_equal(head.norm.moving_mean, before)
+    np.testing.assert_array_equal(head(inputs, training=True), outputs)
+    assert np.abs(head.norm.moving_mean - before).max() > 1e-3
+
+
 def test_every_pretext_task_is_found_by_its_name() -> None:
     for method, name in PRETEXTS.items():
         assert pretext_class(method).__name__ == name and issubclass(pretext_class(method), Pretext)
+        assert "_" not in method
 
 
 def test_weight_decay_and_heads_are_trained() -> None:

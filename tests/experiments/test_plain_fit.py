@@ -34,6 +34,17 @@ def test_the_labels_are_for_supervised_alone(source: Source) -> None:
     np.testing.assert_array_equal(images, later)
 
 
+def test_some_methods_are_told_which_photo_an_image_is_made_of(source: Source) -> None:
+    """The images are those of the other methods; the indices are those of the photos that are trained on."""
+    images, photos = next(iter(plain_fit.stream("noise-as-targets", CONFIG, source, 3)))
+    np.testing.assert_array_equal(images, next(iter(plain_fit.stream("rotation", CONFIG, source, 3))))
+    np.testing.assert_array_equal(photos, next(iter(source.unlabelled_indices(4, seed=0, first_step=3))))
+    model = plain_fit.build_model("noise-as-targets", CONFIG, source, 10)
+    assert model.classes == source.count("unlabelled") and model.points.shape[0] == model.classes
+    assert plain_fit.build_model("supervised", CONFIG, source, 10).classes == 2
+    assert plain_fit.build_model("byol", CONFIG, source, 10).classes is None
+
+
 def test_an_autoencoder_transfers_the_levels_of_its_encoder() -> None:
     autoencoder = build_autoencoder(CONFIG)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)

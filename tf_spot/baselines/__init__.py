@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tf_spot.baselines.pretext import Pretext
 
-# Pretext tasks, which train the backbone by gradient descent: {module in this folder: class}.
+# Pretext tasks, which train the backbone by gradient descent: {method: class}. The module in this folder has the
+# method's name, with underscores for dashes.
 PRETEXTS = {
     "inpainting": "Inpainting",
     "context": "Context",
@@ -16,6 +17,10 @@ PRETEXTS = {
     "rotation": "Rotation",
     "colorization": "Colorization",
     "simclr": "SimCLR",
+    "byol": "BYOL",
+    "barlow-twins": "BarlowTwins",
+    "exemplar": "Exemplar",
+    "noise-as-targets": "NoiseAsTargets",
     "supervised": "Supervised",
 }
 # Adversarial methods, which `tf_spot.train` trains: {method: the config fields that it changes}.
@@ -29,5 +34,6 @@ METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 def pretext_class(method: str) -> type[Pretext]:
     """Return the `Pretext` subclass of a method in `PRETEXTS`."""
     # Imported by name: the list of methods must not load TensorFlow, as `tf-spot compare --help` prints it.
-    pretext: type[Pretext] = getattr(importlib.import_module(f"tf_spot.baselines.{method}"), PRETEXTS[method])
+    module = importlib.import_module(f"tf_spot.baselines.{method.replace('-', '_')}")
+    pretext: type[Pretext] = getattr(module, PRETEXTS[method])
     return pretext

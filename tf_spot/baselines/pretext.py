@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import keras
 import tensorflow as tf
@@ -25,7 +25,7 @@ class Pretext(keras.Model):
         backbone: the network that transfers.
         image_size: pixels, both sides of the training images.
         units: of the hidden layer of the heads.
-        classes: number of label classes, for the one task that uses labels.
+        classes: number of label classes or of photos, for tasks whose batches have `labels` of that kind.
         weight_decay: factor on half the squared norm of the kernels.
         seed: of every random draw. Draws depend on (seed, step, index in the batch) alone.
 
@@ -37,6 +37,9 @@ class Pretext(keras.Model):
     """
 
     task_metric_names: tuple[str, ...] = ("pretext_loss", "pretext_accuracy")
+    # What a batch has beside its images: nothing; "classes": the label of each photo; "photos": which photo each image
+    # is made of, an index, so that every photo is a class of its own.
+    label_kind: Literal["classes", "photos"] | None = None
 
     def __init__(
         self,
@@ -153,6 +156,7 @@ class Head(keras.layers.Layer):
     Call arguments:
         inputs: (batch, features); maps (batch, h, w, channels) are flattened.
         training: batch norm uses the batch's moments.
+        update_statistics: in training, batch norm's moving statistics follow.
 
     Returns:
         (batch, outputs).
@@ -172,9 +176,10 @@ class Head(keras.layers.Layer):
         for layer, width in ((self.hidden, features), (self.norm, self.units), (self.logits, self.units)):
             layer.build((None, width))
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, update_statistics: bool = True) -> tf.Tensor:
         flat = tf.reshape(inputs, (-1, self.hidden.kernel.shape[0]))  # (batch, features)
-        return self.logits(tf.nn.relu(self.norm(self.hidden(flat), training=training)))
+        hidden = self.norm(self.hidden(flat), training=training, update_statistics=update_statistics)
+        return self.logits(tf.nn.relu(hidden))
 
 
 def head_on(model: Pretext, outputs: int, *shape: int) -> Head:

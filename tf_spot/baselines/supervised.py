@@ -20,6 +20,8 @@ class Supervised(Pretext):
     Source: average pooling before the softmax from Lin, Chen and Yan, "Network in network", ICLR 2014.
     """
 
+    label_kind = "classes"
+
     def build_heads(self) -> None:
         if not self.classes:
             raise ValueError(f"classes must be a number of classes. Received: classes={self.classes}")

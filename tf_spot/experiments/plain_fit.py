@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.baselines import pretext_class
+from tf_spot.baselines.pretext import Pretext
 from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.data.source import Source
@@ -103,16 +104,24 @@ def build_model(method: str, config: Config, source: Source, steps: int) -> kera
     """Return an untrained, compiled model: the autoencoder or a `Pretext`, its learning rate falling over `steps`."""
     if method == "autoencoder":
         return build_autoencoder(config.replace(**{"training.autoencoder_steps": steps}))
-    model = pretext_class(method)(
+    kind = pretext_class(method)
+    model = kind(
         new_backbone(config),
         image_size=config.data.image_size,
         units=config.network.fc_units,
-        classes=len(source.class_names or ()) if method == "supervised" else None,
+        classes=_num_classes(kind, source),
         weight_decay=config.game.weight_decay,
         seed=config.training.seed,
     )
     model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=form().jit_compile)
     return model
+
+
+def _num_classes(kind: type[Pretext], source: Source) -> int | None:
+    """Return how many labels a task's batches can have, None without labels."""
+    if kind.label_kind == "photos":
+        return source.count("unlabelled")
+    return len(source.class_names or ()) if kind.label_kind == "classes" else None
 
 
 def new_backbone(config: Config) -> Backbone:
@@ -122,16 +131,20 @@ def new_backbone(config: Config) -> Backbone:
 
 
 def stream(method: str, config: Config, source: Source, first_step: int) -> tf.data.Dataset:
-    """Return the batches that a method trains on, from `first_step`: the spotter's, with labels for `supervised`.
+    """Return the batches that a method trains on, from `first_step`: the spotter's, with labels if it needs them.
 
     Returns:
         batches of images float32 (batch_size, image_size, image_size, 3) in [-1, 1], or of (images, labels int32
-        (batch_size,)).
+        (batch_size,)); see `Pretext.label_kind`.
     """
     batch_size, seed = config.training.batch_size, config.training.seed
-    if method == "supervised":
+    label_kind = None if method == "autoencoder" else pretext_class(method).label_kind
+    if label_kind == "classes":
         return labelled_stream(source, batch_size, seed=seed, first_step=first_step)
-    return source.unlabelled(batch_size, seed=seed, first_step=first_step)
+    images = source.unlabelled(batch_size, seed=seed, first_step=first_step)
+    if label_kind == "photos":
+        return tf.data.Dataset.zip(images, source.unlabelled_indices(batch_size, seed=seed, first_step=first_step))
+    return images
 
 
 # --- what transfers ---------------------------------------------------------------------------------------------------
