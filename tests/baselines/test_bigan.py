@@ -79,8 +79,8 @@ def test_a_bigan_is_saved_and_loaded(tmp_path) -> None:
 def test_encoder_and_generator_learn_to_invert_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """On photos of one colour each, and three numbers of noise. Neither network ever sees the other's outputs.
 
-    Chance is a correlation of 0 and a rank of one half. Taken out: the codes in the discriminator, which leaves both at
-    chance.
+    Chance is a correlation of 0 and a rank of one half. Taken out: the codes in the discriminator, without which
+    neither gets above chance.
     """
     monkeypatch.setattr(bigan, "LATENT", 3)
     size, numbers = 16, np.random.default_rng(1)
