@@ -16,6 +16,7 @@ from tf_spot.report.comparison import ComparisonTable
 from tf_spot.report.heat_maps import HeatMaps
 from tf_spot.report.html import Block, Figure, Provenance, figure, note, render, render_page
 from tf_spot.report.neighbours import Neighbours, Query
+from tf_spot.report.published import PublishedTables
 from tf_spot.report.tables import Cell, ResultTable, Row, Table
 from tf_spot.report.training_pictures import Film
 from tf_spot.report.tsne_plot import LegendEntry
@@ -36,6 +37,7 @@ BLOCKS = [
     (Block("neighbours.html", Neighbours(NAME, [Query(NAME, URI, {NAME: URI})])), 3),
     (Block("legend.html", [LegendEntry(NAME, (1, 2, 3))]), 1),
     (Block("comparison.html", ComparisonTable(TABLE, {NAME: NAME})), 5),
+    (Block("published.html", PublishedTables(NAME, NAME, [(NAME, TABLE)])), 6),
     (Block("provenance.html", Provenance({NAME: {NAME: 1}, "list": [NAME]}, NAME)), 4),
 ]
 
