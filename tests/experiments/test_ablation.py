@@ -127,7 +127,7 @@ def test_a_committed_table_is_taken_as_finished(name: str, tmp_path: Path, monke
     record = {"spec": "folder:elsewhere", "name": committed["data"], "fingerprint": "as it was"}
     monkeypatch.setattr(ablation, "open_source", lambda spec, config: RecordedPhotos(record))
     monkeypatch.setattr(ablation, "train", None)
-    monkeypatch.setattr(ablation, "build_discriminator", None)
+    monkeypatch.setattr(ablation, "random_backbone", None)
     config, variants = Config.from_record(committed["config"]), [row for row in committed["rows"] if row != "random"]
     values = committed["probe_values"]
     again = ablate(config, "folder:elsewhere", folder, variants, num_values=values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tf_spot.baselines.pretext import Pretext, head_on
+from tf_spot.baselines.pretext import Pretext, classification, head_on
 from tf_spot.baselines.two_views import two_views
 from tf_spot.ops.registry import register
 
@@ -43,11 +43,8 @@ class BarlowTwins(Pretext):
         first, second = (normalised(half) for half in tf.split(self.projection(pooled, training=training), 2))
         # (batch, batch): which of the second views is nearest to each first one
         similarities = tf.matmul(tf.math.l2_normalize(first, -1), tf.math.l2_normalize(second, -1), transpose_b=True)
-        right = tf.equal(tf.argmax(similarities, axis=1, output_type=tf.int32), tf.range(tf.shape(images)[0]))
-        return {
-            "pretext_loss": correlation_loss(first, second),
-            "pretext_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
-        }
+        accuracy = classification(similarities, tf.range(tf.shape(images)[0]))["pretext_accuracy"]
+        return {"pretext_loss": correlation_loss(first, second), "pretext_accuracy": accuracy}
 
 
 def normalised(outputs: tf.Tensor) -> tf.Tensor:

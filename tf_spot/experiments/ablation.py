@@ -14,16 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 from scipy import stats
 
 from tf_spot.config import ABLATIONS, LAYERS, Config
 from tf_spot.data import Source, open_source
 from tf_spot.errors import UserError
-from tf_spot.evaluation.beside_random import untrained
 from tf_spot.evaluation.evaluate_run import BATCH
 from tf_spot.evaluation.judgement import judged_value
 from tf_spot.evaluation.probes.examples import require_labelled_test
+from tf_spot.experiments.plain_fit import random_backbone
 from tf_spot.experiments.ranking import accuracies, differences, legend, seeds_error
 from tf_spot.experiments.table import (
     Result,
@@ -37,7 +36,6 @@ from tf_spot.experiments.table import (
     with_error,
 )
 from tf_spot.models.backbones import Backbone
-from tf_spot.models.from_config import build_discriminator
 from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
@@ -158,11 +156,7 @@ def _refuse_other_batches(row: Row) -> None:
 
 def _judge_untrained(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
     """Judge the backbone at its initial weights."""
-    keras.utils.set_random_seed(row.config.training.seed)
-    backbone = build_discriminator(row.config).backbone
-    if row.config.network.begins_with_weights:
-        backbone = untrained(backbone, row.config.training.seed)
-    result = _judge(backbone, row, source, num_values, on_progress)
+    result = _judge(random_backbone(row.config), row, source, num_values, on_progress)
     return result | {"method": RANDOM, "images_seen": 0, "seconds": 0.0} | provenance()
 
 

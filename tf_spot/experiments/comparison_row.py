@@ -9,10 +9,9 @@ from typing import NamedTuple
 from tf_spot.baselines import GAMES
 from tf_spot.config import Config
 from tf_spot.data.source import Source
-from tf_spot.evaluation.beside_random import untrained
 from tf_spot.experiments.budget import Budget, two_stages
 from tf_spot.experiments.learning_curve import Curve, add_point
-from tf_spot.experiments.plain_fit import extractor, fit, new_backbone
+from tf_spot.experiments.plain_fit import extractor, fit, new_backbone, random_backbone
 from tf_spot.experiments.table import training_cost
 from tf_spot.features.pooling import Extractor
 from tf_spot.progress import Progress
@@ -91,9 +90,7 @@ def _train_plain(method: str, run: Run, source: Source, budget: Budget, on_progr
         write_file(run.model_path("autoencoder"), model.save)
         return Trained(extractor(model), images_seen, seconds)
     images_seen, seconds = 0, 0.0
-    backbone = new_backbone(run.config)
-    if method in ("random", "kmeans") and run.config.network.begins_with_weights:
-        backbone = untrained(backbone, run.config.training.seed)
+    backbone = random_backbone(run.config) if method in ("random", "kmeans") else new_backbone(run.config)
     if method == "kmeans":
         # Loads scikit-learn, which no other method needs.
         from tf_spot.baselines.kmeans import initialise

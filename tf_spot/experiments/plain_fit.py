@@ -13,6 +13,7 @@ from tf_spot.baselines.pretext import Pretext
 from tf_spot.baselines.supervised import labelled_stream
 from tf_spot.config import Config
 from tf_spot.data.source import Source
+from tf_spot.evaluation.beside_random import untrained
 from tf_spot.experiments.budget import TRIAL_STEPS, Budget, StopByClock, seconds_per_step, whole_steps
 from tf_spot.experiments.learning_curve import Curve
 from tf_spot.features.pooling import Extractor
@@ -128,6 +129,12 @@ def new_backbone(config: Config) -> Backbone:
     """Return the untrained backbone, with the same weights for every method with the same seed."""
     keras.utils.set_random_seed(config.training.seed)
     return build_discriminator(config).backbone
+
+
+def random_backbone(config: Config) -> Backbone:
+    """Return `new_backbone`, at random weights even where the recipe's begins with others."""
+    backbone = new_backbone(config)
+    return untrained(backbone, config.training.seed) if config.network.begins_with_weights else backbone
 
 
 def stream(method: str, config: Config, source: Source, first_step: int) -> tf.data.Dataset:
