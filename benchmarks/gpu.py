@@ -1,9 +1,9 @@
 """Measure everything on a GPU: python benchmarks/gpu.py [--torch-python PYTHON] [--photos FOLDER] [--minutes 8]
 
 Writes results/benchmarks/CARD/PART.json for each part of `PARTS`, CARD being the GPU's name, such as h100. Contestants
-take turns (take_turns.py); each is one process that computes all of its variants. A part stops preparing variants when
-its share of the minutes is used up: what was left out is named in its file under `missing`, as are variants that fail.
-The parts stand in the order of what matters most.
+take turns (take_turns.py); each is one process that computes all of its variants. They prepare the variants of the
+steps side by side first. A part stops preparing variants when its share of the minutes is used up: what was left out is
+named in its file under `missing`, as are variants that fail. The parts stand in the order of what matters most.
 
 `--torch-python` is a Python with torch and CUDA; without it there are no ratios to PyTorch. `--photos` is a folder of
 labelled JPEG files in train/ and test/; without it the bundled photos are used, written as JPEG files.
@@ -30,8 +30,8 @@ HERE = ROOT / "benchmarks"
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 from gpu_commands import evaluation, train  # noqa: E402
-from gpu_session import DETERMINISTIC, OURS, TORCH, Session  # noqa: E402
-from gpu_steps import forms, memory, steps  # noqa: E402
+from gpu_session import DETERMINISTIC, OURS, TORCH, TORCH_COMPILED, XLA, Preparation, Session  # noqa: E402
+from gpu_steps import STAGES, everything, forms, memory, steps  # noqa: E402
 from take_turns import started  # noqa: E402
 
 from tf_spot.storage.files import write_json  # noqa: E402
@@ -46,6 +46,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--only", choices=tuple(PARTS), action="append", help="measure this part only; may be repeated")
+    parser.add_argument(
+        "--without", choices=(*XLA.values(), DETERMINISTIC, TORCH, *TORCH_COMPILED.values()), action="append",
+        default=[], help="leave a contestant out; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=5)
@@ -69,9 +73,11 @@ def measure(options: argparse.Namespace, names: list[str]) -> None:
         ends[name] = began + 60 * options.minutes * share
     words = ["--batch", str(options.batch), "--size", str(options.size)]
     ours = [sys.executable, str(HERE / "step_variants.py"), *words, *(TINY if options.dry_run else [])]
-    commands = {OURS: ours, DETERMINISTIC: [*ours, "--deterministic"]}
+    commands = dict.fromkeys((OURS, *XLA.values()), ours) | {DETERMINISTIC: [*ours, "--deterministic"]}
     if options.torch_python:
-        commands[TORCH] = [str(options.torch_python), str(HERE / "torch_step.py"), *words]
+        torch = [str(options.torch_python), str(HERE / "torch_step.py"), *words]
+        commands |= dict.fromkeys((TORCH, *TORCH_COMPILED.values()), torch)
+    commands = {name: command for name, command in commands.items() if name not in options.without}
     environments = {} if options.dry_run else {name: environment(name) for name in commands}
     origin = provenance("python benchmarks/gpu.py --torch-python PYTHON --photos FOLDER")
     with started(commands, environments) as contestants, tempfile.TemporaryDirectory() as folder:
@@ -80,8 +86,11 @@ def measure(options: argparse.Namespace, names: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         shared = {"device": device, "dry_run": options.dry_run, "image_size": options.size, "batch": options.batch}
         known: dict[str, dict[str, Any]] = {}
+        preparation, stages = Preparation(contestants), [ends[name] for name in names if name in STAGES]
+        if stages:  # a third of their time is for the turns
+            preparation.prepare(everything(names), began + (max(stages) - began) * 0.7)
         for name in names:
-            session = Session(options, contestants, ends[name], Path(folder), known)
+            session = Session(options, contestants, preparation, ends[name], Path(folder), known)
             try:
                 found = PARTS[name][0](session)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
@@ -94,7 +103,7 @@ def measure(options: argparse.Namespace, names: list[str]) -> None:
 
 def environment(contestant: str) -> dict[str, str]:
     """Return the environment of a contestant on a GPU, whose memory it shares with the others."""
-    if contestant != TORCH:
+    if contestant not in (TORCH, *TORCH_COMPILED.values()):
         return os.environ | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     # What leads our Python to its TensorFlow and CUDA leads another one astray.
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LD_LIBRARY_PATH")}

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,65 @@ HERE = ROOT / "benchmarks"
 
 Described = dict[str, Any]
 Variants = dict[str, tuple[str, Described]]  # by name: the contestant, and what it is asked to do
-OURS, DETERMINISTIC, TORCH = "ours", "ours, deterministic", "torch"  # contestants
+PRECISIONS = ("bfloat16", "float32")  # float32 is TF32 on a GPU, for both sides
+# Contestants. What takes long to compile has a process of its own in each precision.
+OURS, DETERMINISTIC, TORCH = "ours", "ours, deterministic", "torch"
+XLA = {precision: f"ours, XLA, {precision}" for precision in PRECISIONS}
+TORCH_COMPILED = {precision: f"torch, compiled, {precision}" for precision in PRECISIONS}
 WRITE_PHOTOS = "import pathlib, sys, input_pipeline; input_pipeline.make_photos(pathlib.Path(sys.argv[1]))"
+
+
+class Preparation:
+    """Lets contestants prepare their variants side by side, each in its own order.
+
+    Compiling and tuning take most of a measurement. All do it at the same time, so that nobody tunes on a quieter card.
+
+    Args:
+        contestants: by name.
+
+    Attributes:
+        replies: by contestant and variant, what it said of a variant that it has prepared, or why it cannot.
+    """
+
+    def __init__(self, contestants: dict[str, Contestant]) -> None:
+        self.contestants = contestants
+        self.replies: dict[tuple[str, str], dict[str, Any]] = {}
+        self._threads: dict[str, threading.Thread] = {}
+
+    def prepare(self, variants: Sequence[tuple[str, Described]], until: float) -> None:
+        """Prepare variants in this order until a time on the monotonic clock; what is begun then goes on meanwhile."""
+        for name in self.contestants:
+            wanted = [described for who, described in variants if who == name and not self.reply(who, described)]
+            earlier = self._threads.get(name)
+            # A daemon: a compilation that has no end does not keep the program alive.
+            thread = threading.Thread(target=self._work, args=(name, wanted, until, earlier), daemon=True)
+            self._threads[name] = thread
+            thread.start()
+        for thread in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self, name: str, wanted: Sequence[Described], until: float, earlier: threading.Thread | None) -> None:
+        if earlier is not None:
+            earlier.join()
+        for described in wanted:
+            if time.monotonic() > until:
+                return
+            line = json.dumps(described | {"seconds": 0.0})
+            try:
+                self.replies[name, key(described)] = self.contestants[name].ask(line)
+            except RuntimeError as error:  # its process ended
+                self.replies[name, key(described)] = {"error": str(error)[-300:]}
+
+    def reply(self, name: str, described: Described) -> dict[str, Any] | None:
+        return self.replies.get((name, key(described)))
+
+    def busy(self, name: str) -> bool:
+        """True for a contestant that is still preparing."""
+        return name in self._threads and self._threads[name].is_alive()
+
+
+def key(described: Described) -> str:
+    return json.dumps(described, sort_keys=True)
 
 
 class Session:
@@ -29,6 +88,7 @@ class Session:
     Attributes:
         options: of the command line.
         contestants: by name.
+        preparation: of all parts.
         end: when the part should be done, on the monotonic clock.
         folder: for photos and runs.
         known: the results of the parts before.
@@ -38,11 +98,13 @@ class Session:
         self,
         options: argparse.Namespace,
         contestants: dict[str, Contestant],
+        preparation: Preparation,
         end: float,
         folder: Path,
         known: dict[str, dict[str, Any]],
     ) -> None:
-        self.options, self.contestants, self.end, self.folder, self.known = options, contestants, end, folder, known
+        self.options, self.contestants, self.preparation = options, contestants, preparation
+        self.end, self.folder, self.known = end, folder, known
 
     def turns(self, variants: Variants) -> dict[str, Any]:
         """Let all variants take turns, in a rotating order, after each has been prepared.
@@ -51,19 +113,20 @@ class Session:
             "images_per_second" (medians), "runs" (of every round), "variants" (what each said of itself), "missing".
         """
         rounds, seconds = self.options.rounds, self.options.seconds
+        here = {name: variant for name, variant in variants.items() if variant[0] in self.contestants}
+        self.preparation.prepare(list(here.values()), self.end - rounds * (seconds + 0.1) * len(here))
         said, missing, runs = {}, {}, {}
-        for name, (contestant, described) in variants.items():
-            if contestant not in self.contestants:
-                continue
-            left = self.end - time.monotonic() - rounds * (seconds + 0.3) * (len(said) + 1)
-            reply = self.ask(contestant, described, 0.0) if left > 0 or not said else {"error": "no time was left"}
-            if "error" in reply:
+        for name, (contestant, described) in here.items():
+            reply = self.preparation.reply(contestant, described)
+            if reply is None or self.preparation.busy(contestant):
+                missing[name] = "no time was left"
+            elif "error" in reply:
                 missing[name] = reply["error"]
             else:
-                said[name] = {key: value for key, value in reply.items() if key != "images_per_second"}
+                said[name] = {field: value for field, value in reply.items() if field != "images_per_second"}
         for number in range(rounds):
             names = list(said)
-            for name in names[number % len(names) :] + names[: number % len(names)]:
+            for name in names[number % max(1, len(names)) :] + names[: number % max(1, len(names))]:
                 runs.setdefault(name, []).append(self.ask(*variants[name], seconds)["images_per_second"])
         rates = {name: median(values) for name, values in runs.items()}
         return {"images_per_second": rates, "runs": runs, "variants": said, "missing": missing, "rounds": rounds}

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpu_session import DETERMINISTIC, OURS, TORCH, Session, Variants
+from gpu_session import DETERMINISTIC, OURS, PRECISIONS, TORCH, TORCH_COMPILED, XLA, Session, Variants
 from run import best, ratio
 
-PRECISIONS = ("bfloat16", "float32")  # float32 is TF32 on a GPU, for both sides
-# Of ops/hardware.py, besides XLA: what a GPU does not do yet.
-OTHER_FORMS = ("mask_apart", "upsample_by_products", "kernel_before_upsampling", "groups_at_once", "own_gradients")
+from tf_spot.ops import hardware
+
+STAGES = ("spotter", "autoencoder", "backbone")
+# Of ops/hardware.py, in the process of the step as it is, and compiled by XLA, which has no gradient of TensorFlow's
+# resizing in bfloat16.
+CHANGED_FORMS = ("mask_apart", "upsample_by_products", "stem_of_blocks", "groups_at_once", "kernel_before_upsampling",
+                 "own_gradients", "shifted_maps")  # fmt: skip
+COMPILED = {"jit_compile": True, "shifted_maps": True}
 
 
 def steps(stage: str) -> Callable[[Session], dict[str, Any]]:
@@ -29,17 +34,33 @@ def variants_of(stage: str) -> Variants:
     variants: Variants = {}
     for precision in PRECISIONS:
         of_ours, of_torch = ({"stage": stage, "precision": precision} for _ in range(2))
-        layouts = {"": {"channels_last": False}, ", channels last": {"channels_last": True}}
         variants[f"ours, {precision}"] = (OURS, of_ours)
-        for name, layout in layouts.items():
-            variants[f"torch, {precision}{name}"] = (TORCH, of_torch | layout | {"compiled": False})
+        variants[f"ours, {precision}, XLA"] = (XLA[precision], of_ours | {"form": COMPILED})
+        for name, layout in {", channels last": True, "": False}.items():
+            described = of_torch | {"channels_last": layout, "compiled": False}
+            variants[f"torch, {precision}{name}"] = (TORCH, described)
         compiled = {"channels_last": True, "compiled": True}
-        variants[f"torch, {precision}, channels last, compiled"] = (TORCH, of_torch | compiled)
-        xla = {"form": {"jit_compile": True}}
-        variants[f"ours, {precision}, XLA"] = (OURS, of_ours | xla)
+        variants[f"torch, {precision}, channels last, compiled"] = (TORCH_COMPILED[precision], of_torch | compiled)
         variants[f"ours, {precision}, deterministic"] = (DETERMINISTIC, of_ours)
-        variants[f"ours, {precision}, XLA, deterministic"] = (DETERMINISTIC, of_ours | xla)
+        variants[f"ours, {precision}, XLA, deterministic"] = (DETERMINISTIC, of_ours | {"form": COMPILED})
     return variants
+
+
+def everything(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return all variants of the steps among these parts, in the order in which they should be prepared.
+
+    Every stage in bfloat16, then every one in float32; what is measured beside them, last.
+    """
+    of_stages = [variants_of(stage) for stage in STAGES if stage in names]
+    steps = [
+        variant
+        for precision in PRECISIONS
+        for variants in of_stages
+        for name, variant in variants.items()
+        if f", {precision}" in name
+    ]
+    ours = [variant for variant in steps if variant[0] != DETERMINISTIC or "form" not in variant[1]]
+    return [*limits().values(), *ours, *(variant for variant in steps if variant not in ours)] if steps else []
 
 
 def limits() -> Variants:
@@ -83,11 +104,12 @@ def used(rates: dict[str, float], said: dict[str, dict[str, Any]], batch: int) -
 
 
 def forms(session: Session) -> dict[str, Any]:
-    """Compare the other forms of the adversarial step with that of a GPU, one by one and all together."""
+    """Compare other forms of the adversarial step with that of a GPU, one by one."""
     usual = {"stage": "spotter", "precision": "bfloat16"}
     variants: Variants = {"usual": (OURS, usual)}
-    variants |= {name: (OURS, usual | {"form": {name: True}}) for name in OTHER_FORMS}
-    variants["all"] = (OURS, usual | {"form": dict.fromkeys(OTHER_FORMS, True)})
+    for name in CHANGED_FORMS:
+        changed = not getattr(hardware.GPU, name)
+        variants[f"{name}={changed}"] = (OURS, usual | {"form": {name: changed}})
     found = session.turns(variants)
     runs = found["runs"]
     return found | {"ratios": {name: ratio(runs[name], runs["usual"]) for name in runs if name != "usual"}}

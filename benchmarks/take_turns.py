@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 CORES = 2
+STOP_SECONDS = 5.0  # that a contestant gets to end by itself
 
 
 def on_two_cores() -> None:
@@ -193,6 +194,10 @@ class Contestant:
     def stop(self) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        self.process.wait()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:  # it is in the middle of something
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
         self.errors.close()

@@ -67,13 +67,15 @@ __all__ = [
     "tune",
 ]
 
-# TensorFlow reads both variables once, when it is first imported. Every import of a module of this package runs these
+# TensorFlow reads these variables once, when it is first imported. Every import of a module of this package runs these
 # lines before. What matters is raised as an exception; what its C++ logs as an error (no CUDA, an optimisation given
 # up) is noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN's convolutions: TensorFlow turns them on by itself only on CPUs with AVX-512 or AMX, but they halve the time of
 # the training step with AVX2 alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# On a GPU, batch norm of bfloat16 maps as they lie: otherwise cuDNN gets them transposed, and takes another, slow kernel.
+os.environ.setdefault("TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT", "1")
 
 quiet_tensorflow()
 register_with_keras()

@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -40,7 +41,8 @@ class Told:
 
 def session_of(module: ModuleType, contestants: dict[str, Told], seconds_left: float = 60.0) -> Any:
     options = argparse.Namespace(rounds=3, seconds=0.1, dry_run=True)
-    return module.Session(options, contestants, time.monotonic() + seconds_left, Path(), {})
+    preparation = module.Preparation(contestants)
+    return module.Session(options, contestants, preparation, time.monotonic() + seconds_left, Path(), {})
 
 
 def test_variants_take_turns_and_those_that_fail_are_named(load: Any) -> None:
@@ -54,10 +56,50 @@ def test_variants_take_turns_and_those_that_fail_are_named(load: Any) -> None:
     assert len(other.lines) == 2 + 3  # both prepared, then one in three rounds
 
 
-def test_without_time_only_the_first_variant_is_measured(load: Any) -> None:
+def test_without_time_what_is_not_measured_is_named(load: Any) -> None:
     variants = {name: ("one", {"stage": name}) for name in "ab"}
     found = session_of(load("gpu_session"), {"one": Told(8.0)}, seconds_left=-1.0).turns(variants)
+    assert found["images_per_second"] == {} and found["missing"] == dict.fromkeys("ab", "no time was left")
+
+
+def test_a_contestant_that_takes_too_long_does_not_keep_the_others(load: Any) -> None:
+    """What was prepared before a part is not prepared again; who still prepares something takes no turn."""
+    module, done = load("gpu_session"), threading.Event()
+
+    class Slow(Told):
+        def ask(self, line: str) -> dict[str, Any]:
+            done.wait(30)
+            return super().ask(line)
+
+    contestants = {"one": Told(8.0), "slow": Slow(9.0)}
+    session = session_of(module, contestants)
+    variants = {"a": ("one", {"stage": "a"}), "b": ("slow", {"stage": "b"})}
+    session.preparation.prepare(list(variants.values()), time.monotonic() + 0.2)
+    session.end = time.monotonic() + 1.0
+    found = session.turns(variants)
     assert found["images_per_second"] == {"a": 8.0} and found["missing"] == {"b": "no time was left"}
+    done.set()
+    session.end = time.monotonic() + 60.0
+    assert session.turns(variants)["images_per_second"] == {"a": 8.0, "b": 9.0}
+    assert [line["seconds"] for line in contestants["one"].lines].count(0.0) == 1
+
+
+def test_a_contestant_whose_process_ends_is_named(load: Any) -> None:
+    class Ended(Told):
+        def ask(self, line: str) -> dict[str, Any]:
+            raise RuntimeError("it ended")
+
+    found = session_of(load("gpu_session"), {"one": Ended(8.0)}).turns({"a": ("one", {"stage": "a"})})
+    assert found["missing"] == {"a": "it ended"}
+
+
+def test_bfloat16_is_prepared_before_float32_and_the_price_of_both_together_last(load: Any) -> None:
+    gpu_steps = load("gpu_steps")
+    of_ours = [described for who, described in gpu_steps.everything(["spotter", "backbone"]) if who == "ours"]
+    assert [(one["stage"], one["precision"]) for one in of_ours[3:]] == [
+        (stage, precision) for precision in ("bfloat16", "float32") for stage in ("spotter", "backbone")
+    ]
+    assert gpu_steps.everything(["spotter"])[-1][1]["form"]["jit_compile"] and gpu_steps.everything(["train"]) == []
 
 
 def test_our_best_is_compared_with_the_best_of_pytorch_and_determinism_has_a_price(load: Any) -> None:
@@ -115,4 +157,4 @@ def test_every_part_of_ours_runs_small_on_the_cpu(tmp_path: Path) -> None:
         assert set(found[part]["used"]) == {"ours, bfloat16", "ours, float32"}
     assert set(found["train"]["seconds"]) == {"JPEG files", "shards"} and found["train"]["missing"] == {}
     assert found["evaluation"]["seconds"]["linear"] > 0 and found["spotter"]["dry_run"] is True
-    assert set(found["forms"]["ratios"]) >= {"mask_apart", "all"} and found["forms"]["missing"] == {}
+    assert set(found["forms"]["ratios"]) >= {"mask_apart=False", "shifted_maps=True"} and found["forms"]["missing"] == {}

@@ -20,6 +20,9 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the baseline's recipe (small)")
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of every row")
     parser.add_argument(
+        "--autoencoder", metavar="RUN", type=Path, help="take its autoencoder for all rows and seeds that it fits"
+    )
+    parser.add_argument(
         "--num-values", metavar="N", type=int, default=9_000, help="values per layer for the probe (9000)"
     )
 
@@ -40,6 +43,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             rows,
             seeds=options.seeds,
             num_values=options.num_values,
+            autoencoder=options.autoencoder,
             on_progress=on_progress,
         )
     print(format_ablation(result))

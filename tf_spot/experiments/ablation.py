@@ -42,7 +42,7 @@ from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
 from tf_spot.training.health import game_signals
-from tf_spot.training.train import train
+from tf_spot.training.train import same_autoencoder, train
 
 RESULT = "ablation.json"  # of a row, and of the table
 RANDOM = "random"  # the untrained network, the floor of the table
@@ -58,11 +58,12 @@ def ablate(
     *,
     seeds: int = 1,
     num_values: int = 9_000,
+    autoencoder: str | Path | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train and probe every variant with every seed, and set the paper's accuracies beside the results.
 
-    Variants with the same autoencoder share its training. Finished rows are not run again, unfinished ones are
+    Variants with the same autoencoder share its training; with `autoencoder`, seeds share it too. Finished rows are not run again, unfinished ones are
     continued, and one that fails does not stop the others.
 
     Args:
@@ -72,6 +73,7 @@ def ablate(
         rows: variants, names from `ABLATIONS`.
         seeds: how many; seeds `config.training.seed`, the next one, and so on.
         num_values: values per image that a layer is pooled to for the linear probe.
+        autoencoder: a run whose trained autoencoder is taken by every row that it fits; (h) has another one.
         on_progress: called with (done, total, text).
 
     Returns:
@@ -89,8 +91,14 @@ def ablate(
     # All before the first training: what a row cannot be changed to is told now, and costs no other row.
     changed = {variant: config.replace(**ABLATIONS[variant].changes) for variant in rows}
     source.check_batch(config.training.batch_size)
+    shared = Run(autoencoder) if autoencoder else None
+    if shared is not None and not any(same_autoencoder(shared.config, recipe) for recipe in changed.values()):
+        raise UserError(
+            f"--autoencoder must be a run whose autoencoder fits the rows; received: {autoencoder}, of preset "
+            f"{shared.config.preset} at {shared.config.data.image_size} pixels; train one by the rows' recipe"
+        )
     with sole_writer(out, "ablation"):
-        return _ablate(config, changed, source, Path(out), seeds, num_values, Table(on_progress))
+        return _ablate(config, changed, source, Path(out), seeds, num_values, shared, Table(on_progress))
 
 
 def _ablate(
@@ -100,6 +108,7 @@ def _ablate(
     folder: Path,
     seeds: int,
     num_values: int,
+    shared: Run | None,
     table: Table,
 ) -> dict[str, Any]:
     """Train what is missing of the table, as the only process that writes the folder.
@@ -108,6 +117,7 @@ def _ablate(
         config: the baseline.
         changed: {variant: its recipe}.
         source, folder, seeds, num_values, table: of the rows.
+        shared: the run of the autoencoder that they share.
     """
     for seed in range(config.training.seed, config.training.seed + seeds):
         # Outside the table's guard: what stops this probe would stop every other one, so it stops the command.
@@ -116,7 +126,7 @@ def _ablate(
         table.results.setdefault(RANDOM, []).append(result)
         for variant, recipe in changed.items():
             row = _row(variant, recipe.replace(**{"training.seed": seed}), source, folder, num_values)
-            table.add(row, partial(_train, row, source, num_values))
+            table.add(row, partial(_train, row, source, num_values, shared))
     record = _summary(table, config) | provenance()
     write_json(folder / RESULT, record)
     return record
@@ -132,9 +142,10 @@ def _row(variant: str, config: Config, source: Source, folder: Path, num_values:
 # --- one row ----------------------------------------------------------------------------------------------------------
 
 
-def _train(row: Row, source: Source, num_values: int, on_progress: Progress | None) -> Result:
+def _train(row: Row, source: Source, num_values: int, shared: Run | None, on_progress: Progress | None) -> Result:
     """Train a variant, or continue to, and judge it by the probe and by its mask head."""
-    autoencoder = finished_autoencoder(row)
+    fits = shared is not None and same_autoencoder(shared.config, row.config)
+    autoencoder = shared.path if shared is not None and fits else finished_autoencoder(row)
     _refuse_other_batches(row)
     spotter = train(row.config, source, row.folder, resume=True, autoencoder=autoencoder, on_progress=on_progress)
     result: Result = {"method": row.name} | _judge(spotter.backbone, row, source, num_values, on_progress)

@@ -14,7 +14,9 @@ import keras
 import tensorflow as tf
 
 from tf_spot.distributed.replicas import example_uniform, global_sum, num_replicas
+from tf_spot.ops import shifted_maps
 from tf_spot.ops.convolutions import Conv2D, convolve, convolve_upsampled, convolve_with_mask
+from tf_spot.ops.hardware import form
 from tf_spot.ops.registry import InputShape, LayerOptions, register
 
 # Truncated normal, variance 2 / fan average: the authors' initialisation of encoder, decoder and repair network.
@@ -241,6 +243,21 @@ class RepairBlock(keras.layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
+def max_pool(inputs: tf.Tensor, training: bool) -> tf.Tensor:
+    """Take the largest of 3x3 cells at every second one, `SAME` padding.
+
+    Args:
+        inputs: (batch, height, width, channels).
+        training: gradients will be asked for.
+
+    Returns:
+        (batch, ceil(height / 2), ceil(width / 2), channels).
+    """
+    if training and form().shifted_maps and None not in inputs.shape[1:3]:
+        return shifted_maps.max_pool(inputs)
+    return tf.nn.max_pool2d(inputs, 3, 2, "SAME")
+
+
 @register
 class LocalResponseNorm(keras.layers.Layer):
     """AlexNet's normalisation over neighbouring channels: x / (bias + alpha * sum of squares)^beta.
@@ -258,7 +275,8 @@ class LocalResponseNorm(keras.layers.Layer):
         pass
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.nn.local_response_normalization(inputs, self.depth_radius, self.bias, self.alpha, self.beta)
+        form_of_it = shifted_maps.response_norm if form().shifted_maps else tf.nn.local_response_normalization
+        return form_of_it(inputs, self.depth_radius, self.bias, self.alpha, self.beta)
 
     def get_config(self) -> dict[str, Any]:
         names = ("depth_radius", "alpha", "beta", "bias")

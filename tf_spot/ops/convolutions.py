@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_spot.ops import shifted_maps
 from tf_spot.ops.hardware import form, narrow_vectors
 
 SMALL_MAP = 12  # cells a side
@@ -41,7 +42,7 @@ class Conv2D(keras.layers.Conv2D):
     def call(self, inputs: tf.Tensor, training: bool = False, relu: bool = False) -> tf.Tensor:
         count = 1 if training and form().groups_at_once else self.groups
         parts = zip(tf.split(inputs, count, axis=-1), tf.split(self.kernel, count, axis=-1), strict=True)
-        function = convolve if training else tf.nn.conv2d
+        function = convolve if training and count == self.groups else tf.nn.conv2d  # it has no gradients of groups
         outputs = [function(x, kernel, self.strides[0], self.padding.upper()) for x, kernel in parts]
         if self.use_bias:
             outputs = [tf.nn.bias_add(x, b) for x, b in zip(outputs, tf.split(self.bias, count), strict=True)]
@@ -61,8 +62,11 @@ def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str = "
     """
     size, slow_by_kernel = kernel.shape[0], inputs.dtype == tf.bfloat16 or narrow_vectors()
     sides = inputs.shape[1:3]
+    in_blocks = padding == "SAME" and None not in sides and all(side % stride == 0 for side in sides)
+    if form().stem_of_blocks and in_blocks and inputs.shape[-1] == 3 and size > stride > 1:
+        return tf.nn.conv2d(tf.nn.space_to_depth(inputs, stride), _of_blocks(kernel, stride), 1, "SAME")
     by_inputs, by_kernel = _by_inputs, _by_kernel
-    if form().own_gradients and padding == "SAME" and None not in sides and all(side % stride == 0 for side in sides):
+    if form().own_gradients and in_blocks:
         if inputs.shape[-1] == 3 and size > stride > 1:
             by_inputs = _by_pixels
         if slow_by_kernel and stride == 1 and max(sides) <= SMALL_MAP:
@@ -88,16 +92,21 @@ def _by_inputs(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride
 
 def _by_pixels(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """Squares of stride x stride pixels as one cell of many channels, on which the stride is 1."""
+    blocks = _of_blocks(kernel, stride)
+    # (batch, height / stride, width / stride, stride^2 * channels)
+    shape = (*tf.unstack(tf.shape(upstream))[:3], blocks.shape[2])
+    return tf.nn.depth_to_space(tf.nn.conv2d_transpose(upstream, blocks, shape, 1, "SAME"), stride)
+
+
+def _of_blocks(kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    """Return the kernel (cells, cells, stride^2 * channels, filters) for blocks of stride x stride pixels."""
     size, _, channels, filters = kernel.shape
     before = (size - stride) // 2  # pixels that SAME pads
     cells = -(-(size - stride - before) // stride)  # on each side of the middle one
     count = 2 * cells + 1  # cells that the kernel spans
     zeros = [cells * stride - before, (cells + 1) * stride - size + before]
     blocks = tf.reshape(tf.pad(kernel, [zeros, zeros, [0, 0], [0, 0]]), (count, stride, count, stride, channels, -1))
-    blocks = tf.reshape(tf.transpose(blocks, (0, 2, 1, 3, 4, 5)), (count, count, -1, filters))
-    # (batch, height / stride, width / stride, stride^2 * channels)
-    shape = (*tf.unstack(tf.shape(upstream))[:3], blocks.shape[2])
-    return tf.nn.depth_to_space(tf.nn.conv2d_transpose(upstream, blocks, shape, 1, "SAME"), stride)
+    return tf.reshape(tf.transpose(blocks, (0, 2, 1, 3, 4, 5)), (count, count, -1, filters))
 
 
 def _by_kernel(upstream: tf.Tensor, inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
@@ -179,6 +188,8 @@ def upsample(inputs: tf.Tensor) -> tf.Tensor:
     In bfloat16 also as two matrix products: TensorFlow's resizing computes in float32 alone.
     """
     batch, height, width, channels = inputs.shape
+    if form().shifted_maps:
+        return shifted_maps.upsample(inputs)
     if inputs.dtype != tf.bfloat16 or not form().upsample_by_products:
         return tf.cast(tf.image.resize(inputs, (2 * height, 2 * width)), inputs.dtype)
     rows, columns = (tf.constant(_weights(side), inputs.dtype) for side in (height, width))

@@ -33,6 +33,8 @@ class Form:
         mask_apart: a convolution of maps joined with a mask is one of the maps plus one of the mask. The channels of
             the maps are multiples of 8, those of both together are not.
         groups_at_once: in training a grouped convolution is one operation, not one for each group.
+        stem_of_blocks: a convolution of three channels with a stride is one of blocks of pixels without a stride.
+        shifted_maps: pooling, response norm and upsampling are those of `shifted_maps`.
     """
 
     jit_compile: bool
@@ -41,6 +43,8 @@ class Form:
     upsample_by_products: bool
     mask_apart: bool
     groups_at_once: bool
+    stem_of_blocks: bool
+    shifted_maps: bool
 
 
 # XLA's convolutions are slower than oneDNN's.
@@ -51,15 +55,19 @@ CPU = Form(
     upsample_by_products=True,
     mask_apart=False,
     groups_at_once=False,
+    stem_of_blocks=False,
+    shifted_maps=False,
 )
 # XLA excludes `training.deterministic` on a GPU: in it TensorFlow 2.21 has no deterministic gradient of pooling.
 GPU = Form(
     jit_compile=False,
     own_gradients=False,
     kernel_before_upsampling=False,
-    upsample_by_products=False,
-    mask_apart=False,
+    upsample_by_products=True,
+    mask_apart=True,
     groups_at_once=False,
+    stem_of_blocks=True,
+    shifted_maps=False,
 )
 FORMS = tuple(field.name for field in dataclasses.fields(Form))
 

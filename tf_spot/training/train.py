@@ -239,6 +239,12 @@ def _keep_photos(session: Session, cache: str, stages: list[str]) -> str:
 # --- the autoencoder of another run -----------------------------------------------------------------------------------
 
 
+def same_autoencoder(one: Config, other: Config) -> bool:
+    """True if the autoencoders of two recipes have one architecture, so that a run can take that of another."""
+    pairs = [(getattr(one.network, name), getattr(other.network, name)) for name in _ARCHITECTURE]
+    return all(a == b for a, b in [(one.data.image_size, other.data.image_size), *pairs])
+
+
 def _run_with_autoencoder(path: str | Path, config: Config) -> Run:
     """Return the run in `path`, if its finished autoencoder has the architecture of `config`."""
     run = Run(path)

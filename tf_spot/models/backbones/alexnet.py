@@ -18,7 +18,7 @@ from tf_spot.config import (
     check_field,
 )
 from tf_spot.models.backbones.base import Backbone, scaled
-from tf_spot.models.layers import BatchNorm, LocalResponseNorm, glorot_uniform
+from tf_spot.models.layers import BatchNorm, LocalResponseNorm, glorot_uniform, max_pool
 from tf_spot.ops.convolutions import Conv2D
 from tf_spot.ops.registry import InputShape, ModelOptions
 
@@ -113,7 +113,7 @@ class AlexNet(Backbone):
                 xs = [tf.nn.relu(norm(_joined(xs), training=training, update_statistics=update_statistics))]
             maps[f"conv{i}"] = tf.cast(_joined(xs), tf.float32)
             if i <= 2:
-                xs = [tf.nn.max_pool2d(x, 3, 2, "SAME") for x in xs]
+                xs = [max_pool(x, training) for x in xs]
                 if self.response_norm is not None:
                     xs = [self.response_norm(x) for x in xs]
         return maps

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_spot.config import IMAGE_MEAN, LAYERS
 from tf_spot.models.backbones.base import Backbone, scaled
-from tf_spot.models.layers import BatchNorm
+from tf_spot.models.layers import BatchNorm, max_pool
 from tf_spot.ops.registry import InputShape, LayerOptions, ModelOptions, register
 
 # Of conv2_x ... conv5_x, each two blocks. Source: He et al., table 1; conv5_x has stride 2 there.
@@ -129,7 +129,7 @@ class ResNet18(Backbone):
         x = self.stem(tf.cast(pixels, tf.float32) - tf.constant(IMAGE_MEAN))  # less in float32, as in `AlexNet`
         x = tf.nn.relu(self.stem_norm(x, **mode))
         maps = {"conv1": x}
-        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        x = max_pool(x, training)
         for number, block in enumerate(self.blocks):
             x = block(x, **mode)
             maps[f"conv{2 + number // 2}"] = x  # of a pair the second one stays
