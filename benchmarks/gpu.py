@@ -86,9 +86,13 @@ def measure(options: argparse.Namespace, names: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         shared = {"device": device, "dry_run": options.dry_run, "image_size": options.size, "batch": options.batch}
         known: dict[str, dict[str, Any]] = {}
-        preparation, stages = Preparation(contestants), [ends[name] for name in names if name in STAGES]
-        if stages:  # a third of their time is for the turns
-            preparation.prepare(everything(names), began + (max(stages) - began) * 0.7)
+        preparation = Preparation(contestants)
+        stages = [name for name in names if name in STAGES]
+        if stages:
+            last = max(ends[name] for name in stages)
+            ends |= dict.fromkeys(stages, last)
+            preparation.prepare(everything(names), began + 0.6 * (last - began))
+            preparation.wait(began + 0.75 * (last - began))  # the rest is for the turns
         for name in names:
             session = Session(options, contestants, preparation, ends[name], Path(folder), known)
             try:

@@ -50,11 +50,17 @@ class Preparation:
         """Prepare variants in this order until a time on the monotonic clock; what is begun then goes on meanwhile."""
         for name in self.contestants:
             wanted = [described for who, described in variants if who == name and not self.reply(who, described)]
+            if not wanted or time.monotonic() > until:
+                continue
             earlier = self._threads.get(name)
             # A daemon: a compilation that has no end does not keep the program alive.
             thread = threading.Thread(target=self._work, args=(name, wanted, until, earlier), daemon=True)
             self._threads[name] = thread
             thread.start()
+        self.wait(until)
+
+    def wait(self, until: float) -> None:
+        """Wait for those that are still preparing something, until a time on the monotonic clock."""
         for thread in self._threads.values():
             thread.join(max(0.0, until - time.monotonic()))
 

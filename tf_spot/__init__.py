@@ -74,7 +74,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN's convolutions: TensorFlow turns them on by itself only on CPUs with AVX-512 or AMX, but they halve the time of
 # the training step with AVX2 alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# On a GPU, batch norm of bfloat16 maps as they lie: otherwise cuDNN gets them transposed, and takes another, slow kernel.
+# On a GPU, batch norm of bfloat16 maps as they lie: cuDNN would get them transposed, and take a kernel that is slow.
 os.environ.setdefault("TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT", "1")
 
 quiet_tensorflow()

@@ -20,6 +20,7 @@ from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.experiments import ablation
 from tf_spot.experiments.ablation import _rank_correlation, _rank_correlations, ablate, format_ablation
+from tf_spot.training.train import train
 
 ROOT = Path(__file__).parents[2]
 CONFIG = preset("tiny").replace(**TINY | {"training.steps_per_epoch": 2})
@@ -118,6 +119,17 @@ def test_rows_share_the_autoencoder_go_on_and_fail_alone(spec: str, tmp_path: Pa
     changed = CONFIG.replace(**{"game.mask_weight": 0.3})
     with pytest.raises(UserError, match="another configuration"):
         ablate(changed.replace(**{"network.width": 0.25}), spec, tmp_path, ("baseline",), **arguments)
+
+
+@pytest.mark.slow
+def test_rows_and_seeds_share_the_autoencoder_of_a_run(spec: str, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    train(CONFIG, spec, run)
+    with pytest.raises(UserError, match="--autoencoder must be a run whose autoencoder fits the rows"):
+        ablate(CONFIG, spec, out, ("h",), autoencoder=run)
+    ablate(CONFIG, spec, out, ("k", "h"), seeds=2, num_values=32, autoencoder=run)
+    origins = {path.parent.name: json.loads(path.read_text())["run"] for path in out.glob("*/autoencoder.json")}
+    assert origins == {"k-0": str(run), "k-1": str(run)}, "(h) has another one"
 
 
 @pytest.mark.parametrize("name", ["ablation-imagenette96", "ablation-imagenette96-seed1"])

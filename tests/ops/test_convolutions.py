@@ -184,6 +184,21 @@ def test_a_mask_apart_adds_what_it_adds_as_a_channel(size: int, dtype: str, own_
         assert_close(a, b, wanted, roundings=2)  # two rounded sums, where one operation rounds once
 
 
+@pytest.mark.parametrize(("size", "kernel_size", "stride"), [(24, 11, 4), (16, 7, 2), (16, 5, 2)])
+def test_a_stem_of_blocks_is_the_convolution_with_a_stride(size: int, kernel_size: int, stride: int) -> None:
+    inputs, kernel = noise(2, size, size, 3), noise(kernel_size, kernel_size, 3, 5, seed=1)
+
+    def found(blocks: bool) -> list[tf.Tensor]:
+        with hardware.trial(stem_of_blocks=blocks, own_gradients=False):
+            graph = tf.function(lambda x: convolve(x, kernel, stride)).get_concrete_function(inputs).graph
+            strides = [op.get_attr("strides")[1] for op in graph.get_operations() if op.type == "Conv2D"]
+            assert strides == [1 if blocks else stride]
+            return with_gradients(lambda x, k: convolve(x, k, stride), inputs, kernel)
+
+    for a, b in zip(found(True), found(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
 # Without XLA, TensorFlow has the gradient of a grouped convolution on GPUs, which this form is for, and on some CPUs.
 AT_ONCE = [(False, False), (False, True), (True, True), pytest.param(True, False, marks=pytest.mark.gpu)]
 

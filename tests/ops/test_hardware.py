@@ -53,6 +53,7 @@ def usual() -> tuple[ArtifactSpotter, dict[str, tf.Tensor]]:
 @pytest.mark.parametrize(
     "changes",
     [{"own_gradients": False}, {"kernel_before_upsampling": False}, {"mask_apart": not hardware.CPU.mask_apart},
+     {"stem_of_blocks": True, "shifted_maps": True},
      pytest.param({"jit_compile": True, "groups_at_once": True}, marks=pytest.mark.slow)],
     ids=lambda changes: "-".join(changes),
 )  # fmt: skip

@@ -63,8 +63,8 @@ def ablate(
 ) -> dict[str, Any]:
     """Train and probe every variant with every seed, and set the paper's accuracies beside the results.
 
-    Variants with the same autoencoder share its training; with `autoencoder`, seeds share it too. Finished rows are not run again, unfinished ones are
-    continued, and one that fails does not stop the others.
+    Variants with the same autoencoder share its training; with `autoencoder`, seeds share it too. Finished rows are not
+    run again, unfinished ones are continued, and one that fails does not stop the others.
 
     Args:
         config: the baseline.

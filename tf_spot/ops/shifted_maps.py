@@ -42,7 +42,7 @@ def response_norm(inputs: tf.Tensor, depth_radius: int, bias: float, alpha: floa
 
 
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
-    """Double height and width, bilinear with half-pixel centres: (batch, h, w, channels) to (batch, 2h, 2w, channels)."""
+    """Double height and width, bilinear with half-pixel centres: (batch, h, w, c) to (batch, 2h, 2w, c)."""
     return _double_along(_double_along(inputs, 1), 2)
 
 
