@@ -4,6 +4,7 @@ Writes results/benchmarks/CARD/PART.json for each part of `PARTS`, CARD being th
 take turns (take_turns.py); each is one process that computes all of its variants. They prepare the variants of the
 steps side by side first. A part stops preparing variants when its share of the minutes is used up: what was left out is
 named in its file under `missing`, as are variants that fail. The parts stand in the order of what matters most.
+preparation.log has the seconds that each variant took to its first step, also of those that were ready too late.
 
 `--torch-python` is a Python with torch and CUDA; without it there are no ratios to PyTorch. `--photos` is a folder of
 labelled JPEG files in train/ and test/; without it the bundled photos are used, written as JPEG files.
@@ -103,6 +104,7 @@ def measure(options: argparse.Namespace, names: list[str]) -> None:
             write_json(target / f"{name}.json", known[name])
             summary = known[name].get("ratios") or known[name].get("seconds")
             print(f"{time.monotonic() - began:5.0f} s  {name}: {json.dumps(summary)}", flush=True)
+            write_json(target / "preparation.log", shared | preparation.told() | origin)
 
 
 def environment(contestant: str) -> dict[str, str]:

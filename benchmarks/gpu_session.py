@@ -79,6 +79,14 @@ class Preparation:
     def reply(self, name: str, described: Described) -> dict[str, Any] | None:
         return self.replies.get((name, key(described)))
 
+    def told(self) -> dict[str, Any]:
+        """Return the seconds to the first step of what is prepared, and the errors of what cannot be."""
+        found: dict[str, Any] = {"first_seconds": {}, "errors": {}, "busy": list(filter(self.busy, self.contestants))}
+        for (contestant, described), reply in self.replies.items():
+            kind = "errors" if "error" in reply else "first_seconds"
+            found[kind][f"{contestant}: {described}"] = reply["error"] if "error" in reply else reply["first_seconds"]
+        return found
+
     def busy(self, name: str) -> bool:
         """True for a contestant that is still preparing."""
         return name in self._threads and self._threads[name].is_alive()

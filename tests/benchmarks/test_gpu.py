@@ -56,6 +56,16 @@ def test_variants_take_turns_and_those_that_fail_are_named(load: Any) -> None:
     assert len(other.lines) == 2 + 3  # both prepared, then one in three rounds
 
 
+def test_what_preparing_took_is_told(load: Any) -> None:
+    preparation = load("gpu_session").Preparation({"one": Told(8.0, broken="b")})
+    preparation.prepare([("one", {"stage": name}) for name in "ab"], time.monotonic() + 60.0)
+    assert preparation.told() == {
+        "first_seconds": {'one: {"stage": "a"}': 1.0},
+        "errors": {'one: {"stage": "b"}': "it does not run here"},
+        "busy": [],
+    }
+
+
 def test_without_time_what_is_not_measured_is_named(load: Any) -> None:
     variants = {name: ("one", {"stage": name}) for name in "ab"}
     found = session_of(load("gpu_session"), {"one": Told(8.0)}, seconds_left=-1.0).turns(variants)
@@ -152,6 +162,7 @@ def test_every_part_of_ours_runs_small_on_the_cpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert set(found) == {"spotter", "autoencoder", "backbone", "train", "evaluation", "forms", "memory"}
+    assert json.loads((tmp_path / "preparation.log").read_text())["errors"] == {}
     for part in ("spotter", "autoencoder", "backbone"):
         rates = found[part]["images_per_second"]
         assert len(rates) == 8 + 3 and min(rates.values()) > 0 and found[part]["missing"] == {}
