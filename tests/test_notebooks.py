@@ -28,7 +28,7 @@ MESSAGES = messages(FOLDER.parent / "tf_spot")
 PLACES = re.compile(r"/(?:tmp|home|root|work|usr)/|/Users/")  # of one machine
 
 # As they are now; `python notebooks/run.py` runs them, then they leave this line.
-NOT_RUN_YET = ("1", "4", "5", "6", "7")
+NOT_RUN_YET = ("4", "5")
 
 each = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 each_that_ran = pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The choices that depend on the hardware, all in one place.
 
 A `Form` says how a step is computed where there are several ways to the same numbers. The forms of CPUs were chosen by
-`benchmarks/run.py`. Those of GPUs are the ones that have been timed on one so far; `benchmarks/gpu.py` times every
-other one beside them.
+`benchmarks/run.py`. Those of GPUs follow a profile of a step on one, `results/benchmarks/h100-kernels.json`;
+`benchmarks/gpu.py` times other ones beside them.
 
 Layout: images and maps are (batch, height, width, channels) on every device; oneDNN and cuDNN rearrange them for
 themselves. Precision is the user's choice, `training.precision`: float32 or mixed_bfloat16, and no other.
