@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -66,7 +68,10 @@ def table(result: dict[str, Any]) -> str:
         values = "".join(f"{value:7.1f}" for value in row["by_layer"].values())
         lines.append(f"{says[name]:{width}}{images:>20}{values}{row['paper']:8.2f}")
     values = "".join(f"{value:7.1f}" for value in result["random"]["by_layer"].values())
-    return "\n".join([*lines, f"{'the untrained network':{width}}{'':>20}{values}"])
+    pairs = [(row["by_layer"][layers[-1]], row["paper"]) for row in rows.values()]
+    order = stats.spearmanr(*zip(*pairs, strict=True)).statistic
+    ranks = f"rank correlation of {layers[-1]} with the paper's order of these rows: {order:.2f}"
+    return "\n".join([*lines, f"{'the untrained network':{width}}{'':>20}{values}", ranks])
 
 
 def main() -> None:

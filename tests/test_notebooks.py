@@ -27,13 +27,7 @@ MOST_BYTES = 400_000  # of a notebook: GitHub and Colab open it at once
 MESSAGES = messages(FOLDER.parent / "tf_spot")
 PLACES = re.compile(r"/(?:tmp|home|root|work|usr)/|/Users/")  # of one machine
 
-# As they are now; `python notebooks/run.py` runs them, then they leave this line.
-NOT_RUN_YET = ("4", "5")
-
 each = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
-each_that_ran = pytest.mark.parametrize(
-    "path", [path for path in TEXTS if path.name[0] not in NOT_RUN_YET], ids=lambda path: path.stem
-)
 
 
 def committed(path: Path) -> Any:
@@ -62,13 +56,7 @@ def test_both_forms_are_the_same(path: Path) -> None:
     ], f"run: python notebooks/run.py {path.name[0]}"
 
 
-@pytest.mark.parametrize("number", NOT_RUN_YET)
-def test_those_that_have_not_run_have_no_outputs(number: str) -> None:
-    (path,) = [path for path in TEXTS if path.name[0] == number]
-    assert not outputs(committed(path))
-
-
-@each_that_ran
+@each
 def test_every_cell_ran_in_order_and_without_an_error(path: Path) -> None:
     notebook = committed(path)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
@@ -76,7 +64,7 @@ def test_every_cell_ran_in_order_and_without_an_error(path: Path) -> None:
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
 
 
-@each_that_ran
+@each
 def test_outputs_are_pictures_and_words_alone(path: Path) -> None:
     """No log lines but this package's own warnings, and no path of the machine that ran it."""
     notebook = committed(path)
@@ -87,7 +75,7 @@ def test_outputs_are_pictures_and_words_alone(path: Path) -> None:
     assert not PLACES.search(words) and not START_UP.search(words.encode()) and " at 0x" not in words
 
 
-@each_that_ran
+@each
 def test_pictures_are_there_and_files_are_small(path: Path) -> None:
     found = pictures(committed(path))
     assert found and max(map(len, found)) <= RUN["MOST_OF_A_PICTURE"]
