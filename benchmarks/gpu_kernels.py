@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import collections
 import glob
-import json
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import tf_spot  # noqa: E402, F401, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
-from training_step import computed_by  # noqa: E402
+from training_step import computed_by, ready  # noqa: E402
 
 from tf_spot.config import preset  # noqa: E402
 from tf_spot.errors import UserError  # noqa: E402
@@ -71,8 +70,9 @@ def main() -> None:
     head = {"task": "gpu-kernels", "part": f"{options.stage}, {options.precision}", "image_size": size}
     device = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
     head |= {"batch": options.batch, "device": device, "changed_forms": changed}
-    write_json(options.out, head | summary(kernels, STEPS) | provenance())
-    print(json.dumps(summary(kernels, STEPS)["milliseconds"]))
+    found = summary(kernels, STEPS)
+    write_json(options.out, head | found | provenance())
+    print(found["milliseconds"])
 
 
 def profiled(stage: str, config: Any, changed: dict[str, bool]) -> list[Kernel]:
@@ -80,9 +80,8 @@ def profiled(stage: str, config: Any, changed: dict[str, bool]) -> list[Kernel]:
     size, batch = config.data.image_size, config.training.batch_size
     images = tf.random.uniform((batch, size, size, 3), -1, 1, seed=0)
     with hardware.trial(**changed):
-        step = tf.function(computed_by(stage, config), jit_compile=hardware.form().jit_compile)
-        for _ in range(3):
-            float(step(images))
+        step = ready(computed_by(stage, config), images)
+    float(step(images))
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         for _ in range(STEPS):

@@ -138,9 +138,10 @@ class Session:
                 missing[name] = reply["error"]
             else:
                 said[name] = {field: value for field, value in reply.items() if field != "images_per_second"}
-        for number in range(rounds):
-            names = list(said)
-            for name in names[number % max(1, len(names)) :] + names[: number % max(1, len(names))]:
+        names = list(said)
+        for number in range(rounds if names else 0):
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
                 runs.setdefault(name, []).append(self.ask(*variants[name], seconds)["images_per_second"])
         rates = {name: median(values) for name, values in runs.items()}
         return {"images_per_second": rates, "runs": runs, "variants": said, "missing": missing, "rounds": rounds}

@@ -59,8 +59,8 @@ def everything(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
         for name, variant in variants.items()
         if f", {precision}" in name
     ]
-    ours = [variant for variant in steps if variant[0] != DETERMINISTIC or "form" not in variant[1]]
-    return [*limits().values(), *ours, *(variant for variant in steps if variant not in ours)] if steps else []
+    steps.sort(key=lambda variant: variant[0] == DETERMINISTIC and "form" in variant[1])
+    return [*limits().values(), *steps] if steps else []
 
 
 def limits() -> Variants:

@@ -53,7 +53,7 @@ def _probe(backbone: Any, source: Source) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return a line per row: the steps, the probe of every layer, conv5 against the baseline, the paper's figure."""
+    """Return a line per row: the images of its game, the probe of every layer, the paper's figure."""
     rows, layers = result["rows"], list(result["random"]["by_layer"])
     says = {name: f"({name}) " * (len(name) == 1) + row["says"] for name, row in rows.items()}
     width = max(map(len, says.values()))
@@ -65,13 +65,15 @@ def table(result: dict[str, Any]) -> str:
     for name, row in rows.items():
         done, planned = row["steps"], row["steps_planned"]
         images = f"{done * row['batch']:,}" + (f" of {planned * row['batch']:,}" if done < planned else "")
-        values = "".join(f"{value:7.1f}" for value in row["by_layer"].values())
-        lines.append(f"{says[name]:{width}}{images:>20}{values}{row['paper']:8.2f}")
-    values = "".join(f"{value:7.1f}" for value in result["random"]["by_layer"].values())
+        lines.append(f"{says[name]:{width}}{images:>20}{_accuracies(row)}{row['paper']:8.2f}")
+    lines.append(f"{'the untrained network':{width}}{'':>20}{_accuracies(result['random'])}")
     pairs = [(row["by_layer"][layers[-1]], row["paper"]) for row in rows.values()]
     order = stats.spearmanr(*zip(*pairs, strict=True)).statistic
-    ranks = f"rank correlation of {layers[-1]} with the paper's order of these rows: {order:.2f}"
-    return "\n".join([*lines, f"{'the untrained network':{width}}{'':>20}{values}", ranks])
+    return "\n".join([*lines, f"rank correlation of {layers[-1]} with the paper's order of these rows: {order:.2f}"])
+
+
+def _accuracies(probe: dict[str, Any]) -> str:
+    return "".join(f"{value:7.1f}" for value in probe["by_layer"].values())
 
 
 def main() -> None:
