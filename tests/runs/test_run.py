@@ -99,6 +99,14 @@ def test_metrics_are_cut_back_to_the_checkpoint_in_the_order_of_stages(tmp_path)
     assert run.metrics() == []
 
 
+def test_metrics_of_a_stage_with_a_name_of_its_own_are_cut_back_too(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    for step in (10, 20):
+        run.add_metrics({"stage": "rotation", "step": step})
+    run.truncate_metrics("rotation", 10)
+    assert [line["step"] for line in run.metrics()] == [10]
+
+
 def test_a_line_of_metrics_cut_short_by_a_kill_is_left_out_and_then_dropped(tmp_path):
     run = Run.create(tmp_path, CONFIG, DATA)
     run.add_metrics({"stage": "spotter", "step": 10})

@@ -140,7 +140,7 @@ def test_checkpoints_come_as_the_recipe_says_and_from_the_chief(run, monkeypatch
 
     monkeypatch.setattr(module, "_fit", stop)
     monkeypatch.setattr(module, "agree", lambda *_: None)
-    monkeypatch.setattr(module, "_resume", lambda *_: {"means": {"value": [1.0]}})
+    monkeypatch.setattr(module, "resume", lambda *_, **__: {"means": {"value": [1.0]}})
     with pytest.raises(KeyboardInterrupt):
         module.train_stage(session(run, strategy=Worker(worker)), "spotter", None)
     ((at, checkpoint),) = made
@@ -192,7 +192,7 @@ def toy():
 
 def test_a_new_stage_begins_at_step_0(run):
     at = position()
-    assert module._resume(session(run), at, toy()) == {} and at.step == 0
+    assert module.resume(run, at, toy()) == {} and at.step == 0
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_what_came_after_the_good_one_forgotten(tmp_path, caplog):
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_what_came_after_the_good_one_fo
     (trained.folder / "step-00000010" / "state.json").write_text("{}")
     at, model = position(), toy()
     with caplog.at_level(logging.WARNING, "tf_spot"):
-        state = module._resume(session(trained.run), at, model)
+        state = module.resume(trained.run, at, model)
     assert at.step == state["step"] == 9 and at.seconds == state["seconds"] > 0
     assert float(model.weight) == sum(range(1, 10)), "the weight after step 9"
     assert trained.saved() == [9]
@@ -215,7 +215,7 @@ def test_another_worker_resumes_but_leaves_the_folder_to_the_chief(tmp_path):
     trained.fit()
     (trained.folder / "step-00000010" / "state.json").write_text("{}")
     at = position()
-    module._resume(session(trained.run, strategy=Worker(1)), at, toy())
+    module.resume(trained.run, at, toy(), writes=False)
     assert at.step == 9 and trained.saved() == [9, 10] and len(trained.lines()) == 3
 
 

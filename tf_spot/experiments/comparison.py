@@ -60,8 +60,8 @@ def compare(
 ) -> dict[str, Any]:
     """Train and probe every method with every seed.
 
-    Finished rows are not run again, and one that fails does not stop the others. A row of the spotter or the GAN
-    continues where it was stopped, other rows start anew.
+    Finished rows are not run again, one that was stopped goes on from its newest checkpoint, and one that fails does
+    not stop the others.
 
     Args:
         config: the recipe; the baselines use the learning rate of its discriminator.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +37,8 @@ def train_row(
 ) -> Trained:
     """Train one method with one seed, and save what transfers as backbone.keras.
 
-    The accuracy at each quarter of the training goes to curve.jsonl, see `learning_curve`. The spotter and the GAN
-    continue where they were stopped; every other method starts anew.
+    The accuracy at each quarter of the training goes to curve.jsonl, see `learning_curve`. A row that was stopped
+    continues from its newest checkpoint.
 
     Args:
         method: one of `METHODS`.
@@ -52,10 +51,7 @@ def train_row(
     if method in GAMES:
         trained = _train_game(config.replace(**GAMES[method]), source, folder, budget, on_progress)
     else:
-        # Plain fits write no checkpoints, so a row that was stopped has nothing to continue from.
-        if folder.exists():
-            shutil.rmtree(folder)
-        run = Run.create(folder, config, source.record())
+        run = Run.resume(folder, config, source.record())
         trained = _train_plain(method, run, source, budget, on_progress)
     add_point(folder, source, trained.extract, trained.images_seen)
     return trained

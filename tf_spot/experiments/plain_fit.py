@@ -23,8 +23,12 @@ from tf_spot.models.networks import Encoder
 from tf_spot.ops.hardware import form
 from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
-from tf_spot.training.callbacks import CountSteps, FiniteLoss, MetricsLog, ReportProgress
+from tf_spot.storage.files import write_json
+from tf_spot.storage.json_files import read_json
+from tf_spot.training.callbacks import Checkpoints, CountSteps, FiniteLoss, MetricsLog, ReportProgress
+from tf_spot.training.interrupts import Signals, StopOnSignal, saved_when_stopped
 from tf_spot.training.position import Position
+from tf_spot.training.stage import resume
 
 
 class Fitted(NamedTuple):
@@ -36,29 +40,49 @@ class Fitted(NamedTuple):
 
 
 def fit(method: str, run: Run, source: Source, budget: Budget, on_progress: Progress | None) -> Fitted:
-    """Train a method for its budget, with records in the run folder.
+    """Train a method for its budget, with records and checkpoints in the run folder, from the newest checkpoint on.
 
     With a budget of seconds the clock ends the training, and the learning rate falls over as many steps as a timed
     trial predicts.
+
+    Raises:
+        Interrupted: after Ctrl-C or SIGTERM, the work saved.
     """
     config, training = run.config, run.config.training
-    steps = _steps(method, config, source, budget)
+    steps = _steps(method, run, source, budget)
     model = build_model(method, config, source, steps)
-    position = Position(method, steps, training.steps_per_epoch, training.batch_size)
-    callbacks = _callbacks(run, position, source, budget, on_progress)
-    # The stream is a function of the step, so every `fit` opens it where the last one ended.
-    while position.step < position.total_steps:
-        _fit_epochs(model, stream(method, config, source, position.step), position, callbacks)
+    position = Position(
+        method, steps, training.steps_per_epoch, training.batch_size, checkpoint_steps=training.checkpoint_steps
+    )
+    state = resume(run, position, model)
+    checkpoint = Checkpoints(position, run.checkpoints(method), training.keep_checkpoints, state.get("means"))
+    with Signals() as signals:
+        callbacks = [
+            *_callbacks(run, position, source, budget, on_progress),
+            checkpoint,
+            StopOnSignal(position, signals, checkpoint),
+        ]
+        with saved_when_stopped(signals, checkpoint):
+            # The stream is a function of the step, so every `fit` opens it where the last one ended.
+            while position.step < position.total_steps:
+                batches, part = stream(method, config, source, position.step), position.next_fit()
+                # On a dataset `shuffle` has no effect, and Keras warns of its own default.
+                model.fit(batches, **part, callbacks=callbacks, shuffle=False, verbose=0)
     return Fitted(model, position.step * position.batch_size, position.seconds)
 
 
-def _steps(method: str, config: Config, source: Source, budget: Budget) -> int:
+def _steps(method: str, run: Run, source: Source, budget: Budget) -> int:
+    config = run.config
     if budget.images is not None:
         return whole_steps(budget.images, config.training)
-    trial = build_model(method, config, source, TRIAL_STEPS)
-    # The trial has a model of its own, as its steps train it.
-    per_step = seconds_per_step(trial, stream(method, config, source, 0), config.training.batch_size)
-    return max(1, round((budget.seconds or 0) / per_step))
+    # What a trial predicts depends on the machine's load: a continued row keeps the steps that it began with.
+    predicted = run.path / "steps.json"
+    if not predicted.is_file():
+        # The trial has a model of its own, as its steps train it.
+        trial = build_model(method, config, source, TRIAL_STEPS)
+        per_step = seconds_per_step(trial, stream(method, config, source, 0), config.training.batch_size)
+        write_json(predicted, {"steps": max(1, round((budget.seconds or 0) / per_step))})
+    return int(read_json(predicted, {"steps": int})["steps"])
 
 
 def _callbacks(
@@ -68,34 +92,17 @@ def _callbacks(
     # CountSteps comes first: the others read the position that it moves.
     callbacks = [
         CountSteps(position),
-        FiniteLoss(position, run.path / "checkpoints"),
+        FiniteLoss(position, run.checkpoints(position.stage)),
         MetricsLog(position, run, writer),
         Curve(run.path, source, extractor, run.config.training, position.total_steps),
     ]
     if budget.seconds is not None:
         # The predicted number of steps shapes the learning rate and the curve only; the clock ends the training.
-        position.total_steps = sys.maxsize
+        position.total_steps = sys.maxsize if position.seconds < budget.seconds else position.step
         callbacks.append(StopByClock(position, budget.seconds, on_progress))
     elif on_progress is not None:
         callbacks.append(ReportProgress(position, on_progress))
     return callbacks
-
-
-def _fit_epochs(
-    model: keras.Model, batches: tf.data.Dataset, position: Position, callbacks: list[keras.callbacks.Callback]
-) -> None:
-    """Train the whole epochs that are left, or the last, shorter one."""
-    left = position.total_steps - position.step
-    epoch = position.step // position.steps_per_epoch
-    model.fit(
-        batches,
-        initial_epoch=epoch,
-        epochs=epoch + max(1, left // position.steps_per_epoch),
-        steps_per_epoch=min(position.steps_per_epoch, left),
-        callbacks=callbacks,
-        shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
-        verbose=0,
-    )
 
 
 # --- models and batches -----------------------------------------------------------------------------------------------
@@ -115,6 +122,7 @@ def build_model(method: str, config: Config, source: Source, steps: int) -> kera
         seed=config.training.seed,
     )
     model.compile(adam(config, config.training.discriminator_learning_rate, steps), jit_compile=form().jit_compile)
+    model.optimizer.build(model.trainable_variables)  # a checkpoint is read into slots that exist
     return model
 
 

@@ -261,9 +261,10 @@ class Run:
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Remove the lines after `step` of `stage`: those steps will be run again."""
-        last = (STAGES.index(stage), step)
+        stages = STAGES if stage in STAGES else (stage,)  # the only stage of a run has a name of its own
+        last = (stages.index(stage), step)
         with interpreting(self.metrics_path):
-            kept = [line for line in self.metrics() if (STAGES.index(line["stage"]), line["step"]) <= last]
+            kept = [line for line in self.metrics() if (stages.index(line["stage"]), line["step"]) <= last]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 

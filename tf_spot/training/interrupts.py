@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -62,6 +63,17 @@ class Signals:
         if self.received is not None or not self.training:
             raise Interrupted(number)
         self.received = number
+
+
+@contextlib.contextmanager
+def saved_when_stopped(signals: Signals, checkpoint: Checkpoints) -> Iterator[None]:
+    """Let signals wait for `StopOnSignal` in this block, and wait for what was begun to be written at its end."""
+    signals.training = True
+    try:
+        yield
+    finally:
+        signals.training = False
+        checkpoint.wait()  # also after an error: what was begun before it is good
 
 
 class StopOnSignal(SafePoint):

@@ -49,6 +49,17 @@ class Position:
         passed = self.step // self.check_steps > (self.step - self.executed) // self.check_steps
         return passed or math.isnan(self.rate) or self.at_epoch_end or self.at_checkpoint
 
+    def next_fit(self) -> dict[str, int]:
+        """Return what the next call of `fit` is to do, as its arguments.
+
+        That is the rest of a broken-off epoch, then all whole epochs at once, then a last shorter one.
+        """
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        left = self.total_steps - self.step
+        whole = 0 if done else left // self.steps_per_epoch
+        steps = min(self.steps_per_epoch - done, left)
+        return {"initial_epoch": epoch, "epochs": epoch + max(1, whole), "steps_per_epoch": steps}
+
     def every(self, epochs: int) -> bool:
         """True if the epoch that has just ended is one of every `epochs`, or the last."""
         return self.epoch % epochs == 0 or self.step == self.total_steps

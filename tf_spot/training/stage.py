@@ -23,7 +23,7 @@ from tf_spot.storage.files import write_file
 from tf_spot.storage.json_files import NUMBER
 from tf_spot.training import callbacks as cb
 from tf_spot.training.health import HealthSignals, HeldOutReconstruction
-from tf_spot.training.interrupts import Signals, StopOnSignal
+from tf_spot.training.interrupts import Signals, StopOnSignal, saved_when_stopped
 from tf_spot.training.picture_grid import PictureGrid
 from tf_spot.training.position import Position
 from tf_spot.training.repair_signals import RepairSignals
@@ -72,19 +72,15 @@ def train_stage(session: Session, stage: str, model: keras.Model) -> None:
         check_steps=CHECK_STEPS,
         checkpoint_steps=training.checkpoint_steps,
     )
-    state = _resume(session, position, model)
+    state = resume(run, position, model, writes=session.is_chief)
     # Workers that see different folders would restore different weights and still train on.
     agree(strategy, position.step, f"newest checkpoint of stage {stage}")
     checkpoint = cb.Checkpoints(
         position, run.checkpoints(stage), training.keep_checkpoints, state.get("means"), writes=session.is_chief
     )
     callbacks = _callbacks(session, position, checkpoint)
-    signals.training = True
-    try:
+    with saved_when_stopped(signals, checkpoint):
         _fit(session, model, position, callbacks)
-    finally:
-        signals.training = False
-        checkpoint.wait()  # also after an error: what was begun before it is good
     if session.is_chief:
         write_file(run.model_path(stage), model.save)
     else:
@@ -95,26 +91,20 @@ def train_stage(session: Session, stage: str, model: keras.Model) -> None:
 def _fit(
     session: Session, model: keras.Model, position: Position, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
-    """Run the rest of a broken-off epoch, then whole epochs, then a last shorter one: one `fit` each.
+    """Run what is left, in several calls of `fit`; see `Position.next_fit`.
 
     The data stream is a function of the step, so each `fit` opens it where the last one ended.
     """
     training = session.run.config.training
     while position.step < position.total_steps:
-        epoch, done = divmod(position.step, position.steps_per_epoch)
-        left = position.total_steps - position.step
-        whole = 0 if done else left // position.steps_per_epoch
-        steps = min(position.steps_per_epoch - done, left)
+        part = position.next_fit()
+        epochs, steps = part["epochs"], part["steps_per_epoch"]
         stream = _stream(session, model, position)
         execute_together(model, in_one_execution(training.steps_per_execution, position, steps))
         model.fit(
             stream,
-            initial_epoch=epoch,
-            epochs=epoch + max(1, whole),
-            steps_per_epoch=steps,
-            callbacks=UnfetchedLogs(
-                callbacks, add_history=True, model=model, epochs=epoch + max(1, whole), steps=steps
-            ),
+            **part,
+            callbacks=UnfetchedLogs(callbacks, add_history=True, model=model, epochs=epochs, steps=steps),
             shuffle=False,  # of no effect on a dataset, and Keras warns of its own default
             verbose=0,
         )
@@ -190,13 +180,18 @@ def _health(
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
-def _resume(session: Session, position: Position, model: keras.Model) -> dict[str, Any]:
+def resume(run: Run, position: Position, model: keras.Model, writes: bool = True) -> dict[str, Any]:
     """Restore model, position and metrics from the newest good checkpoint.
+
+    Args:
+        run: whose checkpoints of the position's stage are looked at.
+        position: new; moved to the step of the checkpoint.
+        model: new and compiled, its optimizers built.
+        writes: this process writes the run folder: it removes what is not continued.
 
     Returns:
         the checkpoint's state, {} without a checkpoint.
     """
-    run = session.run
     folder = run.checkpoints(position.stage)
     checkpoint, damaged = checkpoints.newest_good(folder, {"seconds": NUMBER, "means": dict})
     for text in damaged:
@@ -211,7 +206,7 @@ def _resume(session: Session, position: Position, model: keras.Model) -> dict[st
         log.warning("stage %s goes on from step %d", position.stage, checkpoint.step)
         if before != position.batch_size:
             log.warning("%s", _other_batches(before, position))
-    if session.is_chief:
+    if writes:
         # Checkpoints and lines of later steps are not continued: those steps will be run again.
         checkpoints.drop_after(folder, position.step)
         run.truncate_metrics(position.stage, position.step)
