@@ -63,6 +63,7 @@ def test_unknown_preset_names_the_known_ones() -> None:
         ("network.width=1", 1.0),  # an int is a float
         ("training.batch_size=64", 64),
         ("training.batch_size=6.4e1", 64),
+        ("network.stem_stride=4.0", 4),
         ("game.gated=false", False),
         ("game.gated=False", False),
         ("game.fill=noise", "noise"),
@@ -105,6 +106,7 @@ def test_overrides_apply_in_order_and_leave_the_rest() -> None:
         ("training.discriminator_learning_rate=NaN", "must be a finite number; received: nan"),
         ("network.width=Infinity", "network.width must be a finite number"),
         ("network.stem_stride=3", "network.stem_stride must be one of 1, 2, 4, 8; received: 3"),
+        ("network.stem_stride=true", "network.stem_stride must be one of 1, 2, 4, 8; received: True"),
         ("data.image_size=100", "data.image_size must be a multiple of 16 and at least 32.*received: 100"),
         ("data.image_size=16", "at least 32"),
         ("network.stem_stride=8", None),

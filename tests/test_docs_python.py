@@ -137,6 +137,7 @@ def names(code: str, tmp_path: Path) -> dict[str, Any]:
         "tf_spot": tf_spot,
         "config": CONFIG,
         "RUN": "RUN",
+        "SPEC": "folder:photos",
         "path": str(tmp_path / "exported"),
         "images": images,
     }

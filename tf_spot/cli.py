@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows `tf-spot`; by default the arguments of the process.
 
     Returns:
-        the exit code: 0 done, 1 partly failed, 2 a user's mistake or a fault of the machine, 130 after Ctrl-C, 141
-        when nobody reads the output any more, 143 after SIGTERM.
+        the exit code: 0 done, 1 rows failed or a problem found, 2 a user's mistake or a fault of the machine, 130 after
+        Ctrl-C, 141 when nobody reads the output any more, 143 after SIGTERM.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
     options = argparse.Namespace(debug=False)

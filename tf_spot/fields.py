@@ -123,9 +123,10 @@ def checked(name: str, hint: Any, value: Any) -> Any:
     kind, allowed = kind_and_range(hint)
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
-        if value not in choices:
-            raise UserError(f"{name} must be one of {', '.join(map(str, choices))}; received: {value!r}")
-        return value
+        for choice in choices:
+            if value == choice and not isinstance(value, bool):
+                return choice  # 4 for 4.0
+        raise UserError(f"{name} must be one of {', '.join(map(str, choices))}; received: {value!r}")
     # bool is a subclass of int in Python; here it is a type of its own.
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

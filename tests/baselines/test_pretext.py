@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.own_models import CONV_LAYERS, small_conv
 from tests.support.pretext_task import make, one_step, pictures
 from tf_spot.baselines import PRETEXTS, pretext_class
 from tf_spot.baselines.pretext import Head, Pretext, built, classification
+from tf_spot.config import PAPER
+from tf_spot.models.backbones import KerasBackbone
+from tf_spot.models.layers import BatchNorm
 
 
 def test_classification_by_hand() -> None:
@@ -36,6 +40,16 @@ def test_a_head_can_leave_its_statistics_alone() -> None:
     np.testing.assert_array_equal(head.norm.moving_mean, before)
     np.testing.assert_array_equal(head(inputs, training=True), outputs)
     assert np.abs(head.norm.moving_mean - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("method", ["rotation", "inpainting", "bigan", "lci", "noise-as-targets"])
+def test_heads_beside_a_backbone_without_norm_settings_have_the_papers(method: str) -> None:
+    backbone = KerasBackbone(small_conv(stride=4), CONV_LAYERS)
+    model = pretext_class(method)(backbone, 32, units=8, classes=4)
+    norms = [layer for layer in model._flatten_layers() if type(layer) is BatchNorm]
+    assert norms and {(norm.momentum, norm.epsilon) for norm in norms} == {
+        (PAPER.network.norm_momentum, PAPER.network.norm_epsilon)
+    }
 
 
 def test_every_pretext_task_is_found_by_its_name() -> None:

@@ -31,14 +31,23 @@ def small(**settings: Any) -> Autoencoder:
 def test_optimizers_that_several_replicas_cannot_have_are_refused(
     two: tf.distribute.Strategy, settings: Any, says: str
 ) -> None:
-    small().compile(keras.optimizers.Adam(1e-3, **settings))  # one device can
+    small().compile(keras.optimizers.Adam(1e-3, **settings))  # one device can; accumulation in stage 1 alone
     with two.scope():
         autoencoder = small()
         with pytest.raises(UserError, match=f"2 replicas cannot use {says}"):
             autoencoder.compile(keras.optimizers.Adam(1e-3, **settings))
         spotter = ArtifactSpotter(small())
-        with pytest.raises(UserError, match=f"2 replicas cannot use {says}"):
+        with pytest.raises(UserError, match=says.rpartition("received: ")[2]):
             spotter.compile(repair_optimizer=keras.optimizers.Adam(1e-3, **settings))
+
+
+@pytest.mark.parametrize("which", ["discriminator_optimizer", "repair_optimizer"])
+def test_accumulation_is_refused_where_draws_depend_on_the_number_of_updates(which: str) -> None:
+    spotter = ArtifactSpotter(small())
+    with pytest.raises(
+        UserError, match=r"gradient_accumulation_steps=2; to save memory use compile\(micro_batches=n\)"
+    ):
+        spotter.compile(**{which: keras.optimizers.Adam(1e-3, gradient_accumulation_steps=2)})
 
 
 def test_several_steps_in_one_execution_are_refused_under_replicas(two: tf.distribute.Strategy) -> None:
@@ -107,3 +116,5 @@ def test_batches_that_micro_batches_cannot_share_are_refused() -> None:
     assert fixed_batch(model, images, 6) == 6
     with pytest.raises(UserError, match="divide into 3 micro batches; received: batches of 4"):
         fixed_batch(model, images, 4)
+    with pytest.raises(UserError, match="divide into 3 micro batches; received: batches whose size may vary"):
+        fixed_batch(model, np.zeros((8, 8, 8, 3), "float32"), 6)

@@ -188,6 +188,10 @@ def test_the_photos_are_opened_once(spec: str, tmp_path: Path, monkeypatch: pyte
 def test_mistakes_are_named(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="--rows must name some of baseline,a,b.*received: m, 1"):
         ablate(CONFIG, spec, tmp_path, ("baseline", "m"))
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.json").write_text(CONFIG.to_json())
+    with pytest.raises(UserError, match=r"a run with autoencoder\.keras; received: .*begun; finish its training first"):
+        ablate(CONFIG, spec, tmp_path / "out", autoencoder=tmp_path / "begun")
     with pytest.raises(UserError, match="a probe needs labelled photos; received folder:"):
         ablate(CONFIG, f"{spec}/train/a", tmp_path)
     assert main(["ablate", "--data", spec, "--out", str(tmp_path / "x"), "--rows", "z", "--preset", "tiny"]) == 2

@@ -53,6 +53,7 @@ def test_rows_have_the_keys_of_a_result_and_spend_the_budget(compared) -> None:
     assert (row["task"], row["method"], row["seed"], row["config"]["training"]["seed"]) == ("compare", "rotation", 1, 1)
     assert row["images_seen"] == 28 and row["seconds"] > 0  # 29 images are 7 batches of 4
     assert list(row["by_layer"]) == [f"conv{i}" for i in range(1, 6)]
+    assert not list(out.glob("rotation-*/checkpoints/*")), "a finished row does not need them"
     lines = Run(out / "rotation-1").metrics()
     assert [(line["step"], line["images_seen"]) for line in lines] == [(3, 12), (6, 24), (7, 28)]
     assert lines[0]["learning_rate"] > lines[-1]["learning_rate"] == pytest.approx(1e-3 * 0.01)

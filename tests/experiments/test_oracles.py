@@ -12,6 +12,7 @@ from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.experiments.oracles import make_oracle, make_tuner
 from tf_spot.experiments.search_space import ORACLES
+from tf_spot.training.callbacks import NonFiniteLoss
 
 CONFIG = preset("tiny").replace(**{"training.seed": 1})
 
@@ -47,6 +48,29 @@ def test_trials_are_at_most(kind: str, trials: int) -> None:
 def test_hyperband_trains_the_whole_recipe_at_most() -> None:
     config = CONFIG.replace(**{"training.spotter_steps": 120, "training.steps_per_epoch": 10})
     assert make_oracle("hyperband", ["drop_rate"], None, config).max_epochs == 12
+
+
+def test_hyperband_needs_an_epoch() -> None:
+    config = CONFIG.replace(**{"training.spotter_steps": 9, "training.steps_per_epoch": 10})
+    with pytest.raises(UserError, match="spotter_steps=9 with training.steps_per_epoch=10"):
+        make_oracle("hyperband", ["drop_rate"], None, config)
+
+
+def test_a_trial_whose_loss_stops_being_finite_fails_alone_and_other_mistakes_end_the_search(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def objectives(trial: Any) -> list[float]:
+        seen.append(trial.trial_id)
+        if trial.trial_id == "0000":
+            raise NonFiniteLoss("losses must stay finite")
+        if trial.trial_id == "0002":
+            raise UserError("the photos are gone")
+        return [0.5]
+
+    with pytest.raises(ValueError, match="the photos are gone"):
+        make_tuner(make_oracle("grid", ["drop_rate"], None, CONFIG), tmp_path, objectives).search()
+    assert seen == ["0000", "0001", "0002"]
+    assert (tmp_path / "trials" / "0000.txt").read_text() == "NonFiniteLoss: losses must stay finite\n"
 
 
 @pytest.mark.parametrize("kind", ORACLES)

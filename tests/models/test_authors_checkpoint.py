@@ -165,7 +165,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         weights = {name: value.astype("float32") for name, value in narrow_weights().items()}
         weights |= {"global_step": np.int64(7), "beta1_power": np.float32(0.5)}
-        weights["generator/repair_0/conv1/weights/Adam_1"] = np.zeros((3, 3, 65, 64), "float32")
+        for more in ("Adam_1", "ExponentialMovingAverage", "Momentum"):
+            weights[f"generator/repair_0/conv1/weights/{more}"] = np.zeros((3, 3, 65, 64), "float32")
         variables = {name: tf.compat.v1.Variable(value) for name, value in weights.items()}
         session.run(tf.compat.v1.global_variables_initializer())
         tf.compat.v1.train.Saver(variables).save(session, prefix, write_meta_graph=False)

@@ -246,8 +246,17 @@ def test_mistakes_are_named() -> None:
     for name in ("real_images", "update", "adversarial_loss", "adversarial_halves", "mask_targets"):
         with pytest.raises(ValueError, match=f"game.{name} must be one of .*; received: 'odd'"):
             make(**{name: "odd"})
-    with pytest.raises(ValueError, match="Set history_batches=0"):
+    with pytest.raises(ValueError, match="set history_batches=0"):
         make(update="simultaneous", history_batches=2)
+    for name, value in {
+        "drop_rate": 1.0,
+        "history_steps": 1,
+        "kept_weight": -1.0,
+        "gated": "yes",
+        "fill": "black",
+    }.items():
+        with pytest.raises(ValueError, match=f"game.{name} must be "):
+            make(**{name: value})
     for stem_stride in (2, 4):
         with pytest.raises(ValueError, match=r"encoding 4x4 at 16 pixels, conv5 .*stem_stride"):
             make(stem_stride=stem_stride)

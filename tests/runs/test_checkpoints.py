@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, newest kept, damage seen and passed over."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -39,6 +40,20 @@ def test_the_newest_stay_and_the_last_is_read(tmp_path):
     assert (newest.step, newest.state["seconds"], damaged) == (20_000, 10_000.0, [])
     with open(newest.weights_path, "rb") as file:
         assert file.read() == b"weights of 20000"
+
+
+def test_one_that_cannot_be_read_now_is_not_damaged(tmp_path, monkeypatch):
+    """Too many open files, say: it stays, and the one before it is not taken."""
+    write(tmp_path, 7)
+    write(tmp_path, 14)
+
+    def fail(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(checkpoints, "file_digest", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        checkpoints.newest_good(tmp_path)
+    assert names(tmp_path) == ["step-00000007", "step-00000014"]
 
 
 def test_sums_are_those_of_sha256sum(tmp_path):

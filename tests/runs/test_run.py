@@ -72,12 +72,33 @@ def test_an_extended_run_has_more_steps_and_is_unfinished(tmp_path):
         {"from_steps": 600, "to_steps": 700}, {"from_steps": 700, "to_steps": 750},
     ]  # fmt: skip
     run.model_path("spotter").touch()
-    with pytest.raises(UserError, match="whose checkpoints were removed; begin a new run with --init-from"):
-        run.extend(1)
-    assert run.model_path("spotter").exists() and run.config.training.spotter_steps == 750
     (run.checkpoints("spotter") / "step-00000750").mkdir(parents=True)
     run.extend(1)
     assert not run.model_path("spotter").exists() and run.config.training.spotter_steps == 751
+
+
+def test_an_extension_is_not_begun_twice_nor_without_checkpoints(tmp_path):
+    run = Run.create(tmp_path, CONFIG, DATA)
+    run.check_extension()  # an unfinished run may be extended
+    run.extend(100)
+    with pytest.raises(UserError, match="whose extension to 700 steps is not finished; finish it with --resume alone"):
+        run.check_extension()
+    run.model_path("spotter").touch()
+    with pytest.raises(UserError, match="whose checkpoints were removed; begin a new run with --init-from"):
+        run.check_extension()
+    (run.checkpoints("spotter") / "step-00000700").mkdir(parents=True)
+    run.check_extension()
+
+
+def test_what_a_killed_beginning_left_of_first_weights_is_not_taken(tmp_path):
+    def prepare(folder):
+        (folder / "initial").mkdir()
+        (folder / "initial" / "from.json").write_text("{}")
+
+    Run.create(tmp_path, CONFIG, DATA, prepare)
+    (tmp_path / "config.json").unlink()  # as a kill leaves it
+    Run.resume(tmp_path, CONFIG, DATA)
+    assert not (tmp_path / "initial").exists()
 
 
 def test_opening_a_folder_without_a_run_is_an_error(tmp_path):
@@ -85,7 +106,7 @@ def test_opening_a_folder_without_a_run_is_an_error(tmp_path):
         Run(tmp_path)
 
 
-def test_metrics_are_cut_back_to_the_checkpoint_in_the_order_of_stages(tmp_path):
+def test_metrics_of_a_stage_are_cut_back_to_its_checkpoint(tmp_path):
     run = Run.create(tmp_path, CONFIG, DATA)
     for stage, step in (("autoencoder", 10), ("autoencoder", 20), ("spotter", 10), ("spotter", 20)):
         run.add_metrics({"stage": stage, "step": step, "loss": float("nan") if step == 20 else 0.5})
@@ -96,15 +117,7 @@ def test_metrics_are_cut_back_to_the_checkpoint_in_the_order_of_stages(tmp_path)
         ("spotter", 10, 0.5),
     ]
     run.truncate_metrics("autoencoder", 0)
-    assert run.metrics() == []
-
-
-def test_metrics_of_a_stage_with_a_name_of_its_own_are_cut_back_too(tmp_path):
-    run = Run.create(tmp_path, CONFIG, DATA)
-    for step in (10, 20):
-        run.add_metrics({"stage": "rotation", "step": step})
-    run.truncate_metrics("rotation", 10)
-    assert [line["step"] for line in run.metrics()] == [10]
+    assert [(line["stage"], line["step"]) for line in run.metrics()] == [("spotter", 10)], "of checkpoints that stay"
 
 
 def test_a_line_of_metrics_cut_short_by_a_kill_is_left_out_and_then_dropped(tmp_path):
@@ -162,7 +175,6 @@ def test_bad_files_of_all_sessions_are_kept_sorted(tmp_path):
         ("metrics.jsonl", b"\0\0\n", lambda run: run.metrics()),
         ("metrics.jsonl", b"[1]\n", lambda run: run.metrics()),
         ("metrics.jsonl", b'{"stage": "spotter", "step": 3}\n', lambda run: run.spent()),
-        ("metrics.jsonl", b'{"stage": "third", "step": 3}\n', lambda run: run.truncate_metrics("spotter", 3)),
         ("autoencoder.json", b'{"images_seen": 3}', lambda run: run.spent()),
     ],
 )

@@ -56,9 +56,12 @@ def test_other_cells_than_the_encodings_are_refused_before_anything_is_read(tmp_
 def test_a_run_goes_on_with_its_own_and_with_no_other(tmp_path: Path) -> None:
     config, first = begin_backbone(CONFIG, mine(), tmp_path / "run", False)
     assert first is not None
-    (tmp_path / "run" / "initial").mkdir(parents=True)
-    first.save(tmp_path / "run" / "initial" / "backbone.keras")
-    run = Run.resume(tmp_path / "run", config, DATA)
+
+    def prepare(folder: Path) -> None:
+        (folder / "initial").mkdir()
+        first.save(folder / "initial" / "backbone.keras")
+
+    run = Run.resume(tmp_path / "run", config, DATA, prepare)
     assert begin_backbone(config, None, run.path, True) == (config, None), "neither file nor model is needed"
     assert begin_backbone(CONFIG, mine(), run.path, True) == (config, None), "the same layers"
     other = KerasBackbone(small_conv(stride=4), CONV_LAYERS, preprocess="0..1")

@@ -9,6 +9,8 @@ from PIL import Image
 
 from tf_spot.config import preset
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.discriminator import Discriminator
+from tf_spot.models.gan import GAN
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.run import Run
 from tf_spot.training.picture_grid import PictureGrid, corruption_rows, reconstruction_rows, some_photos
@@ -32,6 +34,13 @@ def test_rows_show_each_step_from_photo_to_predicted_mask(spotter):
     assert np.abs(rows["not repaired"] - rows["decoded"]).max() > 1e-3
     assert np.abs(rows["not repaired"] - rows["repaired"]).max() > 1e-3
     assert np.abs(rows["predicted mask"]).max() <= 1
+
+
+def test_a_gan_shows_what_it_generates_and_no_damage():
+    autoencoder = Autoencoder(image_size=32, width=0.125, levels=2)
+    discriminator = Discriminator(image_size=32, width=0.125, stem_stride=1, fc_units=8, predict_mask=False)
+    rows = corruption_rows(GAN(autoencoder, discriminator, history_batches=0), tf.zeros((3, 32, 32, 3)))
+    assert list(rows) == ["images", "decoded", "generated"] and rows["generated"].shape == (3, 32, 32, 3)
 
 
 def test_grids_are_written_every_so_many_epochs_and_to_tensorboard(spotter, tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.support.tracker_stand_ins import Wandb
 from tf_spot.config import preset
+from tf_spot.data import open_source
 from tf_spot.errors import UserError
 from tf_spot.models import from_config
 from tf_spot.runs.load import load_autoencoder, load_spotter
@@ -173,6 +174,41 @@ def test_the_autoencoder_of_another_run_is_taken_and_its_origin_kept(trained, sp
     assert second.model_path("autoencoder").read_bytes() == run.model_path("autoencoder").read_bytes()
     origin = json.loads((second.path / "autoencoder.json").read_text())
     assert origin["run"] == str(run.path) and origin["config"] == run.config.to_dict()
+    training.train(config, spec, second.path, resume=True, autoencoder=run.path)  # the command repeated
+    training.train(CONFIG.replace(**{"training.seed": 3}), spec, tmp_path / "c")
+    with pytest.raises(UserError, match="--autoencoder skips stage 1; .*has another autoencoder already; leave it out"):
+        training.train(config, spec, second.path, resume=True, autoencoder=tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_a_run_stopped_in_stage_1_costs_what_the_autoencoder_that_it_takes_did(trained, spec, tmp_path):
+    def kill(done, *_):
+        if done == 4:
+            raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        training.train(CONFIG, spec, tmp_path / "b", on_progress=kill)
+    begun = Run(tmp_path / "b")
+    assert begun.spent()["autoencoder"]["images_seen"] == 12, "of its first epoch"
+    other = trained[0]
+    training.train(CONFIG, spec, begun.path, resume=True, autoencoder=other.path)
+    assert begun.spent()["autoencoder"] == other.spent()["autoencoder"]
+    assert not list(begun.checkpoints("autoencoder").glob("step-*"))
+
+
+def test_a_refused_command_changes_nothing(spec, tmp_path):
+    """Another batch size is recorded only once all else is found right."""
+    changed = CONFIG.replace(**{"training.batch_size": 2})
+    run = Run.create(tmp_path / "run", CONFIG, open_source(spec, CONFIG).record())
+    for stage in ("autoencoder", "spotter"):
+        run.model_path(stage).touch()
+    for options, says in (
+        ({"extend": 2}, "whose checkpoints were removed"),
+        ({"init_from": "other"}, "random weights"),
+    ):
+        with pytest.raises(UserError, match=says):
+            training.train(changed, spec, run.path, resume=True, **options)
+    assert run.config == CONFIG and not (run.path / "batch_sizes.jsonl").exists()
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tf_spot.config import ABLATIONS
+
 if TYPE_CHECKING:
     from tf_spot.baselines.pretext import Pretext
 
@@ -30,7 +32,7 @@ PRETEXTS = {
 # Adversarial methods, which `tf_spot.train` trains: {method: the config fields that it changes}.
 GAMES: dict[str, dict[str, Any]] = {
     "spot": {},
-    "gan": {"game.repair": "gan", "game.predict_mask": False, "game.repair_mask_loss": False, "game.kept_weight": 0.0},
+    "gan": ABLATIONS["l"].changes | {"game.repair_mask_loss": False},
 }
 METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.baselines.adversarial import AdversarialPretext
-from tf_spot.baselines.pretext import built, head_on
+from tf_spot.baselines.pretext import built, head_on, norm_options
 from tf_spot.distributed.replicas import example_uniform
 from tf_spot.models.layers import INITIALIZER, BatchNorm, ConvBlock, UpConv
 from tf_spot.ops.registry import InputShape, NormOptions, register
@@ -34,9 +34,8 @@ class BiGAN(AdversarialPretext):
     task_metric_names = ("pretext_loss", "discriminator_loss", "pretext_accuracy")
 
     def build_heads(self) -> None:
-        side, settings = self.grid_size(self.image_size), self.backbone.get_config()
+        side, norm = self.grid_size(self.image_size), norm_options(self.backbone)
         self.to_code = head_on(self, LATENT, side, side, self.channels)
-        norm: NormOptions = {"norm_momentum": settings["norm_momentum"], "norm_epsilon": settings["norm_epsilon"]}
         self.generator = built(Generator(self.image_size, self.channels, norm, name="generator"), LATENT)
         self.discriminator = built(
             PairDiscriminator(self.channels, self.units, norm, name="discriminator"), self.image_size

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.baselines.pretext import Pretext, built
+from tf_spot.baselines.pretext import Pretext, built, norm_options
 from tf_spot.models.layers import UpConv
 from tf_spot.ops.registry import register
 
@@ -34,8 +34,7 @@ class Inpainting(Pretext):
         self.side = hole_size(self.image_size) // 4  # of the decoder's first map; it doubles twice
         self.narrow = built(keras.layers.Dense(self.units, name="narrow"), features)
         self.spread = built(keras.layers.Dense(self.side**2 * self.channels, name="spread"), self.units)
-        settings = self.backbone.get_config()
-        norm = {name: settings[name] for name in ("norm_momentum", "norm_epsilon")}
+        norm = norm_options(self.backbone)
         widths = [max(8, self.channels // 2**halved) for halved in range(3)]
         self.ups = [
             UpConv(width, 3, negative_slope=SLOPE, name=f"up{i}", **norm) for i, width in enumerate(widths[1:], 1)

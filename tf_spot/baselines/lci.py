@@ -9,11 +9,11 @@ import tensorflow as tf
 from tf_spot.baselines.adversarial import AdversarialPretext
 from tf_spot.baselines.patch_networks import PatchDiscriminator, PatchInpainter
 from tf_spot.baselines.patches import cut, whole_numbers
-from tf_spot.baselines.pretext import built, classification, head_on
+from tf_spot.baselines.pretext import built, classification, head_on, norm_options
 from tf_spot.baselines.resampling import crop_points, sampled, smooth_field
 from tf_spot.baselines.rotation import four_rotations
 from tf_spot.distributed.replicas import example_uniform
-from tf_spot.ops.registry import NormOptions, register
+from tf_spot.ops.registry import register
 
 # Classes: untransformed and three quarter turns, 0 to 3; limited-context inpainting, 4; warp, 5.
 INPAINTED, CLASSES = 4, 6
@@ -54,8 +54,7 @@ class LimitedContext(AdversarialPretext):
     minimised = ("pretext_loss", "inpainter_loss")
 
     def build_heads(self) -> None:
-        side, settings = self.grid_size(crop_size(self.image_size)), self.backbone.get_config()
-        norm: NormOptions = {"norm_momentum": settings["norm_momentum"], "norm_epsilon": settings["norm_epsilon"]}
+        side, norm = self.grid_size(crop_size(self.image_size)), norm_options(self.backbone)
         width, size = max(8, self.channels // 4), patch_size(self.image_size)
         self.head = head_on(self, CLASSES, side, side, self.channels)
         self.inpainter = built(PatchInpainter(width, inpainter_levels(size), norm, name="inpainter"), size, size, 3)

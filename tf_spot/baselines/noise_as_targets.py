@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy.optimize import linear_sum_assignment
 
 from tf_spot.baselines.gradient_images import GradientBackbone
-from tf_spot.baselines.pretext import Head, Pretext, built
+from tf_spot.baselines.pretext import Head, Pretext, built, norm_options
 from tf_spot.models.backbones import Backbone
 from tf_spot.ops.registry import register
 
@@ -49,8 +49,7 @@ class NoiseAsTargets(Pretext):
         if not self.classes:
             raise ValueError(f"classes must be the number of photos. Received: classes={self.classes}")
         side = self.grid_size(self.image_size)
-        settings = self.backbone.inner.get_config()
-        head = Head(self.units, TARGET_SIZE, settings["norm_momentum"], settings["norm_epsilon"])
+        head = Head(self.units, TARGET_SIZE, **norm_options(self.backbone.inner))
         self.head = built(head, side, side, self.channels)
         weight: dict[str, Any] = {"initializer": "zeros", "trainable": False}
         self.points = self.add_weight(name="points", shape=(self.classes, TARGET_SIZE), **weight)

@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import keras
 import tensorflow as tf
 
+from tf_spot.config import PAPER
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.layers import BatchNorm
 from tf_spot.models.losses import weight_penalty
-from tf_spot.ops.registry import register
+from tf_spot.ops.registry import NormOptions, register
 
 LayerT = TypeVar("LayerT", bound=keras.layers.Layer)
 Examples: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # images, or images and labels
@@ -184,8 +185,17 @@ class Head(keras.layers.Layer):
 
 def head_on(model: Pretext, outputs: int, *shape: int) -> Head:
     """Return a built `Head` for inputs (batch, *shape), with the batch norm settings of the model's backbone."""
-    settings = model.backbone.get_config()
-    return built(Head(model.units, outputs, settings["norm_momentum"], settings["norm_epsilon"]), *shape)
+    return built(Head(model.units, outputs, **norm_options(model.backbone)), *shape)
+
+
+def norm_options(backbone: Backbone) -> NormOptions:
+    """Return the batch norm settings for layers beside a backbone: its own ones, or the paper's where it has none."""
+    own = backbone.get_config()
+    momentum, epsilon = own.get("norm_momentum"), own.get("norm_epsilon")
+    return {
+        "norm_momentum": PAPER.network.norm_momentum if momentum is None else momentum,
+        "norm_epsilon": PAPER.network.norm_epsilon if epsilon is None else epsilon,
+    }
 
 
 def built(layer: LayerT, *shape: int | None) -> LayerT:

@@ -17,7 +17,7 @@ LARGEST = 1_000_000  # pixels: no photo is larger, so none is shrunk when it is 
 
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "pack", run, "many photos into few large files, to be read as shards:DIR")
-    parser.add_argument("--data", metavar="SPEC", help="photos, or folder:, stl10:, places: or shards:PATH")
+    parser.add_argument("--data", metavar="SPEC", help="any photos but tfds:, see docs/own-data.md")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the shards; a pack begun there goes on")
     parser.add_argument(
         "--shard-mb", metavar="N", type=float, default=256.0, help="size of a shard in megabytes, about (256)"
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.verify is not None:
         return _verify(options)
     if options.data is None or options.out is None:
-        raise UserError("pack needs --data SPEC and --out DIR, or --verify DIR alone; received neither")
+        raise UserError("pack needs --data SPEC and --out DIR, or --verify DIR alone; received: not both")
     parse_specs(options.data)
     from tf_spot.data import load
     from tf_spot.data.shard_writer import pack

@@ -19,7 +19,7 @@ class Reading:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._count, self._last = 0, 0.0  # photos being read; time of the last change, seconds
+        self._count, self._changes = 0, 0  # photos being read; how often that has changed
 
     @contextlib.contextmanager
     def photo(self) -> Iterator[None]:
@@ -36,17 +36,21 @@ class Reading:
         finally:
             self._change(-1)
 
-    def stop(self, patience: float = 0.1) -> None:
-        """Refuse further photos; return when none was started or finished for `patience` seconds."""
+    def stop(self, patience: int = 20) -> None:
+        """Refuse further photos; return after `patience` short sleeps in which none was started or finished."""
         self._stopped.set()
-        # A count of zero is not enough: a reader between two photos has not started its next one yet.
-        while self._count or time.monotonic() - self._last < patience:
+        # A count of zero is not enough: a reader between two photos has not started its next one yet. Sleeps are
+        # counted, not their time: on a busy machine a reader may wait long for a core, and so does this thread.
+        quiet, changes = 0, self._changes
+        while quiet < patience:
             time.sleep(0.01)
+            quiet = quiet + 1 if not self._count and self._changes == changes else 0
+            changes = self._changes
 
     def _change(self, by: int) -> None:
         with self._lock:
             self._count += by
-            self._last = time.monotonic()
+            self._changes += 1
 
 
 READING = Reading()

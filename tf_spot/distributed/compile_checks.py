@@ -43,6 +43,23 @@ def check_compile(
         _check_optimizer(optimizer, replicas)
 
 
+def refuse_accumulation(optimizers: Iterable[keras.optimizers.Optimizer]) -> None:
+    """Refuse Keras' gradient accumulation where draws are functions of the optimizer's count of updates.
+
+    It counts one update for several batches, which would drop the same cells and fill the same slots of the history.
+
+    Raises:
+        UserError: names the optimizer.
+    """
+    for optimizer in optimizers:
+        if optimizer.gradient_accumulation_steps:
+            raise UserError(
+                "every batch must be an update, whose number the random draws depend on; received: optimizer "
+                f"{optimizer.name} with gradient_accumulation_steps={optimizer.gradient_accumulation_steps}; to save "
+                "memory use compile(micro_batches=n), or training.micro_batches"
+            )
+
+
 def _check_optimizer(optimizer: keras.optimizers.Optimizer, replicas: int) -> None:
     if optimizer.gradient_accumulation_steps:
         received = f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps}"
@@ -104,7 +121,7 @@ def fixed_batch(
     """
     check_scope(model)
     replicas = model.distribute_strategy.num_replicas_in_sync
-    batch = _batch(x, batch_size, replicas)
+    batch = _batch(x, batch_size, replicas, model.micro_batches)
     received = "batches whose size may vary" if batch is None else f"batches of {batch}"
     if replicas > 1 and (batch is None or batch % replicas):
         raise UserError(
@@ -123,6 +140,7 @@ def _batch(
     x: tf.data.Dataset | tf.distribute.DistributedDataset | tf.Tensor | np.ndarray,
     batch_size: int | None,
     replicas: int,
+    micro_batches: int,
 ) -> int | None:
     if isinstance(x, tf.data.Dataset):
         return _rows(tf.nest.flatten(x.element_spec)[0])  # images come first, before any labels
@@ -132,8 +150,9 @@ def _batch(
     if isinstance(x, GeneratorType | keras.utils.PyDataset):
         return None  # known only once they are read
     batch = batch_size or 32  # Keras' default
-    # An array's last batch is smaller unless its length divides; one device computes with any size.
-    whole = replicas == 1 or len(keras.tree.flatten(x)[0]) % batch == 0
+    # An array's last batch is smaller unless its length divides; one device computes with any size, in equal parts.
+    images = len(keras.tree.flatten(x)[0])
+    whole = images % batch == 0 or (replicas == 1 and images % micro_batches == 0)
     return batch if whole else None
 
 

@@ -32,7 +32,9 @@ WORKS: dict[str, Work] = {
         "Donahue, Krähenbühl and Darrell, ICLR 2017", "the inverse of a generator of images", "bigan"
     ),
     "Dosovitskiy et al., exemplar": Work(
-        "Dosovitskiy, Springenberg, Riedmiller and Brox, NIPS 2014", "which photo a varied patch is of", "exemplar"
+        "Dosovitskiy, Fischer, Springenberg, Riedmiller and Brox, TPAMI 2016",
+        "which photo a varied patch is of",
+        "exemplar",
     ),
     "Dundar et al., convolutional clustering": Work(
         "Dundar, Jin and Culurciello, 2015", "k-means of patches, layer by layer", reason="`kmeans` does conv1 alone"

@@ -42,7 +42,7 @@ from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
 from tf_spot.training.health import game_signals
-from tf_spot.training.train import same_autoencoder, train
+from tf_spot.training.train import run_with_autoencoder, same_autoencoder, train
 
 RESULT = "ablation.json"  # of a row, and of the table
 RANDOM = "random"  # the untrained network, the floor of the table
@@ -91,7 +91,7 @@ def ablate(
     # All before the first training: what a row cannot be changed to is told now, and costs no other row.
     changed = {variant: config.replace(**ABLATIONS[variant].changes) for variant in rows}
     source.check_batch(config.training.batch_size)
-    shared = Run(autoencoder) if autoencoder else None
+    shared = run_with_autoencoder(autoencoder) if autoencoder else None
     if shared is not None and not any(same_autoencoder(shared.config, recipe) for recipe in changed.values()):
         raise UserError(
             f"--autoencoder must be a run whose autoencoder fits the rows; received: {autoencoder}, of preset "

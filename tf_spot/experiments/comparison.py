@@ -11,6 +11,7 @@ See `table` for unfinished and failed rows.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.baselines import METHODS
+from tf_spot.baselines import GAMES, METHODS
 from tf_spot.config import LAYERS, Config
 from tf_spot.data import Source, open_source
 from tf_spot.evaluation.judgement import judged_value
@@ -40,6 +41,7 @@ from tf_spot.experiments.table import (
 )
 from tf_spot.progress import Progress
 from tf_spot.report.comparison import by_judged_layer, draw, own_layers, report_comparison
+from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_file, write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.provenance import provenance
@@ -133,6 +135,8 @@ def _train(row: Row, source: Source, budget: Budget, num_values: int, on_progres
     head |= {"metric": "accuracy", "unit": "percent", "probe_values": num_values}
     cost = {"images_seen": trained.images_seen, "seconds": round(trained.seconds, 3), "curve": read_curve(row.folder)}
     settings = {"budget": dataclasses.asdict(budget), "config": row.config.to_dict()}
+    if row.name not in GAMES:  # whose runs may be extended
+        shutil.rmtree(Run(row.folder).checkpoints(row.name), ignore_errors=True)
     return head | probe | cost | settings | provenance()
 
 

@@ -14,6 +14,7 @@ from tf_spot.errors import UserError
 from tf_spot.experiments.search_space import SPACES
 from tf_spot.storage.files import write_text
 from tf_spot.storage.json_files import interpreting
+from tf_spot.training.callbacks import NonFiniteLoss
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -60,6 +61,11 @@ def make_oracle(kind: str, space: Sequence[str], trials: int | None, config: Con
     common["seed"] = training.seed
     if kind == "hyperband":
         epochs = training.spotter_steps // training.steps_per_epoch
+        if not epochs:
+            raise UserError(
+                "hyperband counts whole epochs and needs one at least; received: training.spotter_steps="
+                f"{training.spotter_steps} with training.steps_per_epoch={training.steps_per_epoch}; lower the second"
+            )
         return kt.oracles.HyperbandOracle(max_epochs=epochs, **common)
     kinds = {"random": kt.oracles.RandomSearchOracle, "bayesian": kt.oracles.BayesianOptimizationOracle}
     return kinds[kind](max_trials=trials or DEFAULT_TRIALS, **common)
@@ -113,9 +119,10 @@ def make_tuner(
             stopped.unlink(missing_ok=True)
             try:
                 return statistics.fmean(objectives(trial))
-            except (UserError, OSError) as error:  # would stop every trial
-                raise kt.errors.FatalValueError(str(error)) from error
             except Exception as error:
+                # A loss that is not finite is due to the trial's own values; other mistakes would stop every trial.
+                if isinstance(error, UserError | OSError) and not isinstance(error, NonFiniteLoss):
+                    raise kt.errors.FatalValueError(str(error)) from error
                 stopped.parent.mkdir(parents=True, exist_ok=True)
                 write_text(stopped, f"{type(error).__name__}: {error}\n")
                 raise kt.errors.FailedTrialError(str(error)) from error

@@ -12,8 +12,9 @@ import keras
 import tensorflow as tf
 
 from tf_spot.config import PAPER
-from tf_spot.distributed.compile_checks import check_compile, fixed_batch
+from tf_spot.distributed.compile_checks import check_compile, fixed_batch, refuse_accumulation
 from tf_spot.distributed.replicas import per_replica, step_logs
+from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import default_optimizer
 from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInput, images_of, refuse_ignored
 from tf_spot.models.history_buffer import History
@@ -71,7 +72,7 @@ class AdversarialModel(keras.Model):
             kwargs: see `keras.Model.compile`; losses and metrics are the method's own.
 
         Raises:
-            UserError: a loss or metrics, or what several replicas cannot do.
+            UserError: a loss or metrics, an optimizer that accumulates gradients, or what several replicas cannot do.
         """
         refuse_ignored(kwargs, IGNORED_BY_COMPILE)
         training = PAPER.training
@@ -80,6 +81,7 @@ class AdversarialModel(keras.Model):
                 discriminator_optimizer or default_optimizer(training.discriminator_learning_rate)
             )
             second = keras.optimizers.get(repair_optimizer or default_optimizer(training.repair_learning_rate))
+            refuse_accumulation([first, second])
             check_compile(self, [first, second], kwargs.get("steps_per_execution", 1), micro_batches)
             super().compile(optimizer=first, **dict(jit_compile=form().jit_compile) | kwargs)
             self.optimizer_of_repair = second if self.repair.trainable_variables else None
@@ -96,8 +98,8 @@ class AdversarialModel(keras.Model):
         The first batch is read once more than Keras reads it, to check its shape and range.
 
         Raises:
-            ValueError: a history is kept and the batch size is not fixed.
-            UserError: images that are not float in [-1, 1]; or the replicas cannot share every batch equally.
+            UserError: a history is kept and the batch size is not fixed; images that are not float in [-1, 1]; or the
+                replicas cannot share every batch equally.
         """
         refuse_ignored(kwargs, IGNORED_BY_FIT)
         given = FitInput(x, batch_size, kwargs.get("validation_split", 0.0))
@@ -127,13 +129,13 @@ class AdversarialModel(keras.Model):
         if self.past is None or self.batch_size == batch_size:
             return
         if self.batch_size is not None:
-            raise ValueError(
+            raise UserError(
                 f"the history holds batches of {self.batch_size} images. Received: batches of {batch_size}. Keep the "
                 "batch size, or make a new ArtifactSpotter"
             )
         replicas = self.distribute_strategy.num_replicas_in_sync
         if batch_size % replicas:
-            raise ValueError(f"the batch must divide by the {replicas} replicas. Received: batch_size={batch_size}")
+            raise UserError(f"the batch must divide by the {replicas} replicas. Received: batch_size={batch_size}")
         with self.distribute_strategy.scope():
             self.past.build((batch_size, *self.image_shape), (batch_size, *self.mask_shape))
         self.batch_size = batch_size
@@ -179,7 +181,7 @@ class AdversarialModel(keras.Model):
 
 def _required(batch_size: int | None) -> int:
     if batch_size is None:
-        raise ValueError(
+        raise UserError(
             "the history needs batches of one fixed size. Received: a dataset whose last batch may be smaller. Use "
             "batch(n, drop_remainder=True), or history_batches=0"
         )

@@ -17,8 +17,10 @@ from tf_spot.models.spotter import ArtifactSpotter
 
 LEVELS = 4  # stride-2 layers of the authors' encoder; their one architecture
 DECONVS = (0, 1, 2, 4, 5)  # how the authors number the decoder's layers
-# What TF1 training saves beside the weights: Adam's moments, its powers of beta, the step.
-_TRAINING_STATE = re.compile(r"(.*/)?(Adam(_\d+)?|beta[12]_power(_\d+)?|global_step)")
+# What TF1 training saves beside the weights: the optimizer's moments, its powers of beta, moving averages, the step.
+_TRAINING_STATE = re.compile(
+    r"(.*/)?(Adam(_\d+)?|Momentum(_\d+)?|ExponentialMovingAverage|beta[12]_power(_\d+)?|global_step)"
+)
 
 
 def load_authors_checkpoint(path: str) -> ArtifactSpotter:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_spot.config import ENCODER_CHANNELS, PAPER
 from tf_spot.distributed.compile_checks import check_compile, fixed_batch
 from tf_spot.distributed.replicas import per_replica, step_logs
+from tf_spot.errors import UserError
 from tf_spot.models.backbones.base import scaled
 from tf_spot.models.fit_inputs import IGNORED_BY_COMPILE, IGNORED_BY_FIT, FitInput, refuse_ignored
 from tf_spot.models.gradient_accumulation import MicroBatches
@@ -70,7 +71,7 @@ class Autoencoder(keras.Model):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         if image_size % 2**levels:
-            raise ValueError(
+            raise UserError(
                 f"image_size must be a multiple of {2**levels} with levels={levels}. Received: {image_size}"
             )
         self.image_size, self.width, self.levels, self.encoder_kernel = image_size, width, levels, encoder_kernel

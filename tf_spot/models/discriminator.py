@@ -69,7 +69,9 @@ class Discriminator(Configured):
         **kwargs: Unpack[ModelOptions],
     ) -> None:
         check_field("data.image_size", image_size)
-        for field, value in (("width", width), ("stem_kernel", stem_kernel), ("fc_units", fc_units)):
+        checked = {"width": width, "stem_kernel": stem_kernel, "stem_stride": stem_stride, "trunk_norm": trunk_norm}
+        checked |= {"fc_units": fc_units, "dropout_rate": dropout_rate}
+        for field, value in checked.items():
             check_field(f"network.{field}", value)
         trunk: dict[str, Any] = {
             "width": width,

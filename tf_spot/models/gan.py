@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_spot.distributed.replicas import example_uniform
+from tf_spot.errors import UserError
 from tf_spot.models.autoencoder import Autoencoder
 from tf_spot.models.backbones.base import Configured
 from tf_spot.models.layers import INITIALIZER, BatchNorm
@@ -22,14 +23,15 @@ NOISE_UNITS = 100  # ours; the paper does not describe its GAN
 class GAN(ArtifactSpotter):
     """An `ArtifactSpotter` whose corrupt images come from a generator instead of a repair network.
 
-    All else is the same: discriminator, updates, history, the autoencoded photos as real images. No cell is dropped, so
-    the discriminator must have no mask head. Its own figures then speak of generated images wherever they say repaired.
+    All else is the same: discriminator, updates, history. No cell is dropped, so the discriminator must have no mask
+    head. Its own figures then speak of generated images wherever they say repaired. With `real_images="original"`, as
+    in row (l) here, it is a GAN of photos, such as one would have trained in 2018.
 
     Args:
         autoencoder, **kwargs: see `ArtifactSpotter`.
 
     Raises:
-        ValueError: the discriminator has a mask head.
+        UserError: the discriminator has a mask head.
 
     Source: paper, Table 1, row (l).
     """
@@ -37,7 +39,7 @@ class GAN(ArtifactSpotter):
     def __init__(self, autoencoder: Autoencoder, *args: Any, **kwargs: Any) -> None:
         super().__init__(autoencoder, *args, **kwargs)
         if self.discriminator.mask_head is not None:
-            raise ValueError("a GAN drops no cells. Received: a discriminator with a mask head. Set predict_mask=False")
+            raise UserError("a GAN drops no cells. Received: a discriminator with a mask head. Set predict_mask=False")
 
     def build_repair(self) -> Generator:
         ours = self.autoencoder

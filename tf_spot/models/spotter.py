@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tf_spot.config import PAPER, check_field
 from tf_spot.distributed.replicas import global_sum
+from tf_spot.errors import UserError
 from tf_spot.models import losses
 from tf_spot.models.adversarial_model import AdversarialModel
 from tf_spot.models.autoencoder import Autoencoder
@@ -380,20 +381,20 @@ def _share(flags: tf.Tensor) -> tf.Tensor:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    for name in ("real_images", "update", "adversarial_loss", "adversarial_halves", "mask_targets"):
-        check_field(f"game.{name}", settings[name])
+    for name, value in settings.items():
+        check_field(f"training.{name}" if name == "seed" else f"game.{name}", value)
     if settings["update"] == "simultaneous" and settings["history_batches"]:
-        raise ValueError(
-            "update='simultaneous' trains both networks from one forward pass, which holds fresh images only. "
-            f"Received: history_batches={settings['history_batches']}. Set history_batches=0, or update='alternating'"
+        raise UserError(
+            "update='simultaneous' trains both networks from one forward pass, which holds fresh images only; "
+            f"received: history_batches={settings['history_batches']}; set history_batches=0, or update='alternating'"
         )
 
 
 def _check_grids(autoencoder: Autoencoder, discriminator: Discriminator) -> None:
     if (autoencoder.image_size, autoencoder.grid_size) != (discriminator.image_size, discriminator.grid_size):
-        raise ValueError(
-            f"the grid of conv5 must equal the grid of the encoding, at one image size. Received: encoding "
+        raise UserError(
+            f"the grid of conv5 must equal the grid of the encoding, at one image size; received: encoding "
             f"{autoencoder.grid_size}x{autoencoder.grid_size} at {autoencoder.image_size} pixels, conv5 "
-            f"{discriminator.grid_size}x{discriminator.grid_size} at {discriminator.image_size}. Choose stem_stride = "
+            f"{discriminator.grid_size}x{discriminator.grid_size} at {discriminator.image_size}; choose stem_stride = "
             "2^(levels - 2); with another backbone than alexnet, levels = 4"
         )

@@ -136,6 +136,7 @@ def newest_good(folder: Path, state: Mapping[str, Form] | None = None) -> tuple[
 
     Raises:
         UserError: there are checkpoints and every one is damaged.
+        OSError: the machine does not let it read one.
     """
     damaged: list[str] = []
     for path in reversed(_all(folder)):
@@ -143,7 +144,7 @@ def newest_good(folder: Path, state: Mapping[str, Form] | None = None) -> tuple[
             return _opened(path, state or {}), damaged
         except _Differs as error:
             damaged.append(f"{path}: {error}")
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             damaged.append(f"{path}: unreadable ({error})")
     if damaged:
         raise UserError(
@@ -182,7 +183,8 @@ def _opened(path: Path, form: Mapping[str, Form]) -> Checkpoint:
     """Return a checkpoint that is as it was written.
 
     Raises:
-        _Differs, OSError, ValueError: what is wrong with it.
+        _Differs, FileNotFoundError, ValueError: what is wrong with it.
+        OSError: it cannot be read now, which says nothing about it.
     """
     recorded = (path / SUMS).read_text(encoding="utf-8").splitlines()
     wrong = [name for name in (WEIGHTS, STATE) if f"{file_digest(path / name)}  {name}" not in recorded]

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,7 @@ class Run:
     @classmethod
     def _begin(cls, folder: Path, config: Config, data: Mapping[str, Any], prepare: Prepare | None) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / INITIAL, ignore_errors=True)  # of a beginning that was killed
         if prepare is not None:
             prepare(folder)
         write_json(folder / "versions.json", versions())
@@ -172,17 +174,29 @@ class Run:
         changes = read_lines(self.path / "batch_sizes.jsonl", {"from": int, "to": int})
         return int(changes[0]["from"]) if changes else self.config.training.batch_size
 
-    def extend(self, steps: int) -> None:
-        """Add steps to stage 2, which then goes on from its newest checkpoint; RUN/extensions.jsonl records it.
+    def check_extension(self) -> None:
+        """Raise a `UserError` if the run cannot be extended.
 
-        Raises:
-            UserError: the stage is finished and its checkpoints were removed.
+        That is: its stage 2 is finished and the checkpoints were removed, or an earlier extension is not finished, so
+        that a repeated command would add its steps once more.
         """
-        if self.model_path("spotter").is_file() and not any(self.checkpoints("spotter").glob("step-*")):
+        finished = self.model_path("spotter").is_file()
+        if finished and not any(self.checkpoints("spotter").glob("step-*")):
             raise UserError(
                 f"--extend goes on from a checkpoint; received: {self.path}, whose checkpoints were removed; begin a "
                 f"new run with --init-from {self.path}"
             )
+        if not finished and (self.path / "extensions.jsonl").is_file():
+            raise UserError(
+                f"--extend adds steps once; received: {self.path}, whose extension to "
+                f"{self.config.training.spotter_steps} steps is not finished; finish it with --resume alone"
+            )
+
+    def extend(self, steps: int) -> None:
+        """Add steps to stage 2, which then goes on from its newest checkpoint; RUN/extensions.jsonl records it.
+
+        `check_extension` says beforehand whether that can be.
+        """
         before = self.config.training.spotter_steps
         append_line(self.path / "extensions.jsonl", {"from_steps": before, "to_steps": before + steps})
         self.model_path("spotter").unlink(missing_ok=True)  # first: after a kill here, --resume makes it again
@@ -261,10 +275,7 @@ class Run:
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Remove the lines after `step` of `stage`: those steps will be run again."""
-        stages = STAGES if stage in STAGES else (stage,)  # the only stage of a run has a name of its own
-        last = (stages.index(stage), step)
-        with interpreting(self.metrics_path):
-            kept = [line for line in self.metrics() if (stages.index(line["stage"]), line["step"]) <= last]
+        kept = [line for line in self.metrics() if line["stage"] != stage or line["step"] <= step]
         if self.metrics_path.exists():
             write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 

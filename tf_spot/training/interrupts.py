@@ -27,7 +27,8 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, signal_number: int, saved: bool = False) -> None:
         name = signal.Signals(signal_number).name
-        goes_on = "; the work is saved; repeat the command to go on (train: with --resume)" if saved else ""
+        repeat = "repeat the command to go on (train: with --resume, without --extend)"
+        goes_on = f"; the work is saved; {repeat}" if saved else ""
         super().__init__(f"stopped by {name}{goes_on}")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number  # the shells' convention

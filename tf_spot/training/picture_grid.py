@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_spot.data.source import Source
 from tf_spot.models.autoencoder import Autoencoder
+from tf_spot.models.gan import GAN
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.run import Run
 from tf_spot.training.position import Position
@@ -85,9 +86,10 @@ def corruption_rows(spotter: ArtifactSpotter, images: tf.Tensor) -> dict[str, np
         pictures by label, each (photos, height, width, 3 or 1) in [-1, 1]; white in a mask is "kept".
     """
     corrupted = spotter.corrupt(images, tf.constant(0))
-    rows = {
-        "images": images,
-        "decoded": corrupted.decoded,
+    rows = {"images": images, "decoded": corrupted.decoded}
+    if isinstance(spotter, GAN):
+        return {label: np.asarray(row) for label, row in {**rows, "generated": corrupted.repaired}.items()}
+    rows |= {
         "mask": 2 * corrupted.keep_mask - 1,  # (photos, h, w, 1), from [0, 1] to [-1, 1]
         "not repaired": spotter.autoencoder.decoder(corrupted.damaged),
         "repaired": corrupted.repaired,

@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.ops.hardware import on_cpu
 from tf_spot.progress import Progress
+from tf_spot.runs.checkpoints import drop_after
 from tf_spot.runs.load import load_autoencoder, load_first_backbone, load_spotter
 from tf_spot.runs.run import FIRST_BACKBONE, STAGES, Run, longer
 from tf_spot.storage.files import file_digest, write_file, write_json
@@ -107,13 +108,13 @@ def train(
     check_batch(strategy, config.training.batch_size)
     if config.training.deterministic:  # for the whole process: TensorFlow cannot switch it off again
         tf.config.experimental.enable_op_determinism()
-    other = _run_with_autoencoder(autoencoder, config) if autoencoder else None
+    other = _run_with_fitting_autoencoder(autoencoder, config) if autoencoder else None
     plan = Plan(on_plan)
     with Signals() as signals, lost_workers(strategy):
         source = open_source(spec, config, strict=strict)
         source.check_batch(config.training.batch_size)  # before anything is written
         plan.add(plan_of(longer(config, extend), source))
-        begin = _Beginning(out, config, source.record(), resume, extend, init_from, first, plan)
+        begin = _Beginning(out, config, source.record(), resume, extend, init_from, other, first, plan)
         with _opened_run(strategy, begin) as run:
             try:
                 with tracked(opened, run) as of_tracker:
@@ -143,24 +144,37 @@ class _Beginning(NamedTuple):
     resume: bool
     extend: int
     init_from: str | Path | None
+    autoencoder: Run | None  # whose autoencoder is taken
     backbone: Backbone | None  # to begin with, if not a random one
     plan: Plan
 
     def open(self) -> Run:
         """Begin or resume the run as the process that writes it."""
-        begun = (Path(self.out) / "config.json").is_file()
-        if self.resume:
-            run = Run.resume(self.out, self.config, self.data, self._prepare, extending=bool(self.extend))
-        else:
-            run = Run.create(self.out, self.config, self.data, self._prepare)
-        if begun and self.init_from and begun_with(run) != str(self.init_from):
+        if not self.resume:
+            return Run.create(self.out, self.config, self.data, self._prepare)
+        if (Path(self.out) / "config.json").is_file():
+            self._check(Run(self.out))
+        run = Run.resume(self.out, self.config, self.data, self._prepare, extending=bool(self.extend))
+        if self.extend:
+            run.extend(self.extend)
+        return run
+
+    def _check(self, run: Run) -> None:
+        """Refuse what a run that was begun cannot take, before anything of it is changed."""
+        if self.init_from and begun_with(run) != str(self.init_from):
             raise UserError(
                 "--init-from is for the beginning of a run; received: --init-from "
                 f"{self.init_from}, but {run.path} began with {begun_with(run) or 'random weights'}; leave it out"
             )
+        own = run.model_path("autoencoder")
+        if self.autoencoder and own.exists():
+            if file_digest(own) != file_digest(self.autoencoder.model_path("autoencoder")):
+                raise UserError(
+                    f"--autoencoder skips stage 1; received: {self.autoencoder.path}, but {run.path} has another "
+                    "autoencoder already; leave it out, or begin another run"
+                )
         if self.extend:
-            run.extend(self.extend)
-        return run
+            run.check_extension()
 
     def _prepare(self, folder: Path) -> None:
         if self.backbone is not None:
@@ -241,21 +255,34 @@ def _keep_photos(session: Session, cache: str, stages: list[str]) -> str:
 
 def same_autoencoder(one: Config, other: Config) -> bool:
     """True if the autoencoders of two recipes have one architecture, so that a run can take that of another."""
-    pairs = [(getattr(one.network, name), getattr(other.network, name)) for name in _ARCHITECTURE]
-    return all(a == b for a, b in [(one.data.image_size, other.data.image_size), *pairs])
+    return _architecture(one) == _architecture(other)
 
 
-def _run_with_autoencoder(path: str | Path, config: Config) -> Run:
-    """Return the run in `path`, if its finished autoencoder has the architecture of `config`."""
+def _architecture(config: Config) -> dict[str, Any]:
+    return {"image_size": config.data.image_size} | {name: getattr(config.network, name) for name in _ARCHITECTURE}
+
+
+def run_with_autoencoder(path: str | Path) -> Run:
+    """Return the run in `path`, whose autoencoder another one is to take.
+
+    Raises:
+        UserError: there is no run, or stage 1 is not finished.
+    """
     run = Run(path)
     if not run.model_path("autoencoder").exists():
         raise UserError(
             f"--autoencoder needs a run with autoencoder.keras; received: {run.path}; finish its training first"
         )
+    return run
+
+
+def _run_with_fitting_autoencoder(path: str | Path, config: Config) -> Run:
+    """Return the run in `path`, if its finished autoencoder has the architecture of `config`."""
+    run = run_with_autoencoder(path)
     found = load_autoencoder(run).get_config()
-    wanted = {"image_size": config.data.image_size}
-    wanted |= {name: getattr(config.network, name) for name in _ARCHITECTURE}
-    differences = [f"{name} {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
+    differences = [
+        f"{name} {found[name]}, not {value}" for name, value in _architecture(config).items() if found[name] != value
+    ]
     if differences:
         raise UserError(
             f"--autoencoder needs the architecture of this configuration; received: {run.path} with "
@@ -269,4 +296,7 @@ def _adopt_autoencoder(run: Run, other: Run) -> None:
     path = other.model_path("autoencoder")
     origin = {"run": str(other.path), "sha256": file_digest(path), "data": other.data, "config": other.config.to_dict()}
     write_json(run.path / "autoencoder.json", origin | other.spent()["autoencoder"])
+    # What was trained of the run's own one before is not part of it any more.
+    run.truncate_metrics("autoencoder", 0)
+    drop_after(run.checkpoints("autoencoder"), 0)
     write_file(run.model_path("autoencoder"), lambda aside: shutil.copyfile(path, aside))

@@ -172,4 +172,4 @@ def test_from_the_command_line_it_is_a_result_of_its_own(tmp_path: Path) -> None
     assert main([*command, "--task", "linear", "--epochs", "5"]) == 2
     assert main([*command, "--task", "knn", "--solver", "sgd"]) == 2
     assert [path.name for path in (run.path / "results").glob("*.*")] == ["linear-sgd-photos.json"]
-    assert not list((run.path / "results" / "parts").iterdir())
+    assert not (run.path / "results" / "parts").exists()

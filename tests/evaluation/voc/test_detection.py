@@ -49,7 +49,7 @@ def test_detection_from_the_command_line(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run = untrained_run(tmp_path / "run", network__fc_units=32)
     command = ["evaluate", str(run.path), "--data", f"voc:{boxed_devkit}", "--task", "voc-detection",
-               "--strategy", "none", "--epochs", "12", "--learning-rate", "0.003", "--scales", "40,48",
+               "--strategy", "none", "--epochs", "20", "--learning-rate", "0.003", "--scales", "40,48",
                "--test-scale", "48"]  # fmt: skip
     real, trained = detection.fit_detector, []
 
@@ -68,14 +68,14 @@ def test_detection_from_the_command_line(
     assert len(trained) == 2  # one a method
     result: dict[str, Any] = json.loads((run.path / "results" / "voc-detection-voc2007.json").read_text())
     assert (result["train_images"], result["test_images"], result["splits"]) == (TRAINED, TESTED, ["trainval", "test"])
-    assert (result["scales"], result["test_scale"], result["units"], result["epochs"]) == ([40, 48], 48, 32, 12)
+    assert (result["scales"], result["test_scale"], result["units"], result["epochs"]) == ([40, 48], 48, 32, 20)
     assert result["proposals"]["recall"] == 100 and result["parts_resumed"] == 1
     assert min(result["by_class"][name]["11-point"] for name in ("dog", "cat")) > 30 and result["value"] > 50
     assert result["by_class"]["sofa"] == {"11-point": None, "area": None}
     assert result["value"] == result["by_layer"]["11-point"]
     assert list(result["rivals"]) == ["random"]
     assert "voc-detection on voc2007" in capsys.readouterr().out
-    assert not list((run.path / "results" / "parts").iterdir())
+    assert not (run.path / "results" / "parts").exists()
     for method in ("spot", "random"):
         dogs = run.path / "results" / "voc-detection-boxes" / method / "comp4_det_test_dog.txt"
         assert len(dogs.read_text().splitlines()) > 0

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.own_models import CONV_LAYERS, small_conv
 from tests.support.small_backbones import ALEXNET, MAPS, NORM, pictures
 from tf_spot.errors import UserError
-from tf_spot.models.backbones import LabHalves, build_backbone
+from tf_spot.models.backbones import KerasBackbone, LabHalves, build_backbone
 from tf_spot.models.backbones.lab_halves import halves_of
 from tf_spot.models.data_dependent_init import unit_variance
 
@@ -77,6 +78,11 @@ def test_precision_is_that_of_the_backbone() -> None:
     rough = LabHalves.of(build_backbone("alexnet", **ALEXNET, **NORM, width=0.125, dtype="mixed_bfloat16"))
     assert {conv.compute_dtype for half in (rough.lightness, rough.colour) for conv in half.convs} == {"bfloat16"}
     assert {value.dtype for value in rough(pictures()).values()} == {tf.float32}
+
+
+def test_a_backbone_without_a_width_is_refused() -> None:
+    with pytest.raises(UserError, match="comes in half its width: .*; received: the model small"):
+        LabHalves.of(KerasBackbone(small_conv(stride=4), CONV_LAYERS))
 
 
 @pytest.mark.slow

@@ -54,15 +54,15 @@ class LabHalves(Backbone):
         Raises:
             UserError: it does not come in that width.
         """
+        wanted = "split-brain wants a backbone that comes in half its width: alexnet, resnet18 or a MobileNet"
         half = keras.saving.serialize_keras_object(backbone)
+        if "width" not in half["config"]:
+            raise UserError(f"{wanted}; received: {getattr(backbone, 'label', type(backbone).__name__)}")
         half["config"] = half["config"] | {"width": half["config"]["width"] / 2}
         try:
             return cls(half, dtype=backbone.dtype_policy)
         except UserError as error:
-            raise UserError(
-                "split-brain wants a backbone that comes in half its width: alexnet, resnet18 or a MobileNet; "
-                f"received: {error}"
-            ) from error
+            raise UserError(f"{wanted}; received: {error}") from error
 
     def build(self, input_shape: InputShape) -> None:
         pass
