@@ -7,6 +7,7 @@ its steps. Every layer is probed as `tf-spot ablate` does it, beside the network
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def main() -> None:
         name, _, place = text.partition("=")
         path, _, steps = place.partition(":")
         runs[name] = Run(Path(path)), int(steps) if steps else None
+    command = shlex.join(["python", "studies/rows.py", *sys.argv[1:]])
     config = runs["baseline"][0].config
     source = open_source(options.data, config)
     result: dict[str, Any] = {"task": "rows", "data": source.name, "probe_values": VALUES}
@@ -94,7 +96,7 @@ def main() -> None:
     for name, (run, steps) in runs.items():
         row = judge(name, run, source)
         result["rows"][name] = row | {"steps": steps or row["steps_planned"]}
-        write_json(options.out, result | provenance())
+        write_json(options.out, result | provenance(command))
     print(table(result))
 
 

@@ -180,14 +180,15 @@ class FinetuneConfig:
     )
     norms: FinetuneNorms = field(  # batch norm while training: by the batch (code), or as at inference (ours)
         default="adapt",
-        metadata={"help": "moments of batch norm: adapt to the photos, or frozen; of probes frozen, else"},
+        metadata={"help": "batch norm: adapt its moments to the photos, or keep them frozen; for probes frozen, else"},
     )
     rescale: bool = field(  # every channel to mean 0, variance 1 first (ours); see models/data_dependent_init.py
         default=False, metadata={"help": "first rescale every channel to fit the photos"}
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "of Adam at the start"})  # Adam (ours)
     epochs: int = field(
-        default=12, metadata={"help": "passes over the photos, at most; 100 by default of --solver sgd"}
+        default=12,
+        metadata={"help": "passes over the photos, at most; transfer 400, linear with --solver sgd 100, else"},
     )  # (ours)
     patience: int = field(  # epochs (ours)
         default=5, metadata={"help": "epochs without a better held-out score before training ends"}
@@ -474,7 +475,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.picture_epochs": 4,
         "training.probe_epochs": 4,
     },
-    # `small` for ten minutes of one data-centre GPU:
+    # `small` for about ten minutes (an estimate) of one data-centre GPU:
     #   tf-spot train --data folder:PHOTOS --preset gpu --out RUN
     # 1.5 million images of the autoencoder and 1.2 million of the game.
     "gpu": {
@@ -486,7 +487,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.discriminator_learning_rate": 2e-3,  # as in `small`, times the square root of the batch's
         "training.repair_learning_rate": 2e-3,
         "training.precision": "mixed_bfloat16",
-        "training.deterministic": False,  # costs a fifth of the speed on a GPU
+        "training.deterministic": False,  # costs speed on a GPU
         "training.steps_per_epoch": 400,
         "training.checkpoint_steps": 1_600,
         "training.picture_epochs": 6,
