@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from run import BATCH, RESULTS, median, precisions, ratio  # noqa: E402
+from run import BATCH, RESULTS, kind, median, precisions, ratio  # noqa: E402
 from take_turns import CORES, on_two_cores, started, take_turns  # noqa: E402
 
 from tf_spot.storage.files import write_json  # noqa: E402
@@ -42,10 +42,9 @@ def main() -> None:
     origin = provenance("benchmarks/compare_commits.py")
     with checked_out(options.revision) as (commit, tree):
         result = {stage: compare(stage, tree) for stage in options.only or STAGES}
-    kind = "bfloat16" if "bfloat16" in precisions() else "float32"
     ratios = {f"{stage}, {name}": value for stage, one in result.items() for name, value in one["ratios"].items()}
     table = {"task": "speed", "part": "commits", "cores": CORES, "before": commit, "ratios": ratios, "stages": result}
-    target = RESULTS / "commits" / f"{commit[:7]}-{kind}.json"
+    target = RESULTS / "commits" / f"{commit[:7]}-{kind()}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, table | origin)
     print("\n".join(f"{name}: {value:.3f} of the rate of {commit[:7]}" for name, value in ratios.items()), flush=True)

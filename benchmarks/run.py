@@ -1,10 +1,11 @@
 """Measure speed as ratios: python benchmarks/run.py [--torch-python PYTHON --torch-step FILE] [--check] [--only PART]
 
 Writes results/benchmarks/KIND/PART.json for each part of `PARTS`, in under 15 minutes on two idle cores. KIND is
-`bfloat16` on a processor with bfloat16 instructions, else `float32`: their ratios are not comparable. Contestants take
-turns (take_turns.py). A rate is the median over the rounds, a ratio the median of the ratios within a round. `--check`
-writes nothing: it compares the ratios with the committed ones of this kind of processor and fails where one fell by
-more than 10 % or a limit is exceeded; ratios that cannot be taken without PyTorch are said to be not measured.
+`bfloat16` on a processor with bfloat16 instructions, else `float32`, and the processor's vendor, family and model, as
+ratios are not comparable between processors. Contestants take turns (take_turns.py). A rate is the median over the
+rounds, a ratio the median of the ratios within a round. `--check` writes nothing: it compares the ratios with the
+committed ones of this processor, or of another one with the same instructions if there are none, and fails where one
+fell by more than 10 % or a limit is exceeded; ratios that cannot be taken without PyTorch are said to be not measured.
 
 PyTorch needs its own Python with torch (`--torch-python`) and, for the adversarial step, a script that runs it
 (`--torch-step`); without them its rows are left out.
@@ -49,15 +50,16 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the committed files instead of writing")
     options = parser.parse_args()
     on_two_cores()
-    target = RESULTS / ("bfloat16" if "bfloat16" in precisions() else "float32")
+    target = RESULTS / kind()
     if options.check and not target.is_dir():
-        parser.error(f"no results for this kind of processor are committed: {target} is missing; run without --check")
+        target = other_processor(target.name)
+        print(f"no ratios of this processor, {kind()}, are committed; compared with those in {target.name}", flush=True)
     target.mkdir(exist_ok=True)
     wrong: list[str] = []
     unmeasured: list[str] = []
     origin = provenance("make bench")  # before the first written file makes the working tree dirty
     for name in options.only or PARTS:
-        result = {"task": "speed", "part": name, "cores": CORES} | PARTS[name](options)
+        result = {"task": "speed", "part": name, "cores": CORES, "processor": processor()} | PARTS[name](options)
         print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
         if options.check:
             committed = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))
@@ -67,6 +69,33 @@ def main() -> None:
             write_json(target / f"{name}.json", result | origin | ratios_before(target / f"{name}.json"))
     print("\n".join(unmeasured), flush=True)
     sys.exit("\n".join(wrong) or 0)
+
+
+def kind() -> str:
+    """Return the name of the folder of this processor's ratios, such as float32-amd-23-1."""
+    instructions = "bfloat16" if "bfloat16" in precisions() else "float32"
+    return "-".join(filter(None, [instructions, processor()]))
+
+
+def processor() -> str:
+    """Return vendor, family and model of this processor, such as amd-23-1; "" where the system does not say."""
+    file = Path("/proc/cpuinfo")
+    pairs = (line.partition(":") for line in file.read_text().splitlines()) if file.is_file() else ()
+    said = {name.strip(): value.strip() for name, _, value in pairs}
+    vendor = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}.get(said.get("vendor_id", ""))
+    return f"{vendor}-{said['cpu family']}-{said['model']}" if vendor else ""
+
+
+def other_processor(wanted: str) -> Path:
+    """Return the folder of another processor with the same instructions.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    found = sorted(RESULTS.glob(wanted.partition("-")[0] + "*/"))
+    if not found:
+        sys.exit(f"no ratios of a processor like this one, {wanted}, are committed; run without --check")
+    return found[0]
 
 
 def ratios_before(file: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def table(result: dict[str, Any]) -> str:
 def steps(result: dict[str, Any]) -> str:
     """Return images per second, work, and ratios beside those of the previous run."""
     given = "with" if any("bfloat16" in name for name in result["images_per_second"]) else "without"
-    cores = f"{result['cores']} cores {given} bfloat16"
+    cores = f"{result['cores']} cores {given} bfloat16" + (f", {result['processor']}" if "processor" in result else "")
     lines = [f"{result['image_size']} pixels, batch {result['batch']}, full width, {cores}"]
     lines += [f"{name:<49}{rate:8.2f} images/s" for name, rate in sorted(result["images_per_second"].items())]
     lines += [f"{name:<49}{rate:8.0f} GFLOP/s" for name, rate in result.get("gflop_per_second", {}).items()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
 RUN = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "run.py"))
 
 
@@ -22,6 +24,19 @@ def test_a_ratio_that_could_not_be_taken_is_said_to_be_so_and_is_no_failure() ->
     now = {"part": "x", "ratios": {"ours / product": 0.9}}
     assert RUN["not_measured"](committed, now) == ["x: ours / torch: not measured now, 1.3 committed"]
     assert RUN["failures"](committed, now) == []
+
+
+def test_ratios_are_kept_by_processor_and_else_compared_with_a_like_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instructions, _, rest = RUN["kind"]().partition("-")
+    assert instructions in ("float32", "bfloat16") and rest == RUN["processor"]()
+    monkeypatch.setitem(RUN["other_processor"].__globals__, "RESULTS", tmp_path)
+    with pytest.raises(SystemExit, match="like this one, float32-amd-9-9, are committed"):
+        RUN["other_processor"]("float32-amd-9-9")
+    for name in ("bfloat16", "float32-amd-1-1", "float32"):
+        (tmp_path / name).mkdir()
+    assert RUN["other_processor"]("float32-amd-9-9").name == "float32"
 
 
 def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_of_all() -> None:
