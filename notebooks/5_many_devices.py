@@ -17,8 +17,8 @@
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/tf_spot/blob/main/notebooks/5_many_devices.ipynb)
 #
 # `tf.distribute` as in any Keras program: create models and optimizers inside `strategy.scope()`, call `fit`. Without
-# GPUs this notebook splits the CPU into two logical devices, which shows that the result does not depend on the
-# number of devices.
+# GPUs this notebook splits the CPU into two logical devices, which shows that the training is the same on any
+# number of them, up to rounding.
 
 # %%
 import importlib.util
