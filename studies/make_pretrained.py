@@ -52,25 +52,28 @@ def choose_dtype(exact: dict[str, float], rough: dict[str, float]) -> str:
     return "float16" if all(abs(exact[name] - rough[name]) <= MOST_CHANGE for name in exact) else "float32"
 
 
-def make(path: Path, name: str, spec: str, licence: str, limits: list[str], num_values: int) -> dict[str, Any]:
+def make(
+    path: Path, name: str, spec: str, licence: str, limits: list[str], num_values: int, command: str | None = None
+) -> dict[str, Any]:
     """Write both files and return the card."""
     run = Run(path)
     config, backbone, source = run.config, load_spotter(run).backbone, open_source(spec, run.config)
     figures = {"float32": probe(backbone, source, num_values), "float16": probe(rounded(backbone), source, num_values)}
-    command = shlex.join(["python", "studies/make_pretrained.py", *sys.argv[1:]])
+    made_by = shlex.join(["python", "studies/make_pretrained.py", *sys.argv[1:]])
     trained_by = json.loads((path / "versions.json").read_text(encoding="utf-8"))
+    command = command or shlex.join(["tf-spot", *trained_by["command"][1:]])
     facts = {
         "data": {key: run.data[key] for key in ("name", "counts", "fingerprint")},
         "licence": licence,
         "config": config.to_dict(),
-        "command": shlex.join(["tf-spot", *trained_by["command"][1:]]),
+        "command": command,
         "cost": run.spent() | {key: trained_by[key] for key in ("cpus", "platform")},
         "figures": {"task": "linear", "data": source.name, "num_values": num_values} | figures,
         "limits": [
             f"trained on photos of {config.data.image_size} pixels a side, without labels; for others resize them",
             *limits,
         ],
-        "made": provenance(command),
+        "made": provenance(made_by),
     }
     dtype = choose_dtype(*(figures[name]["by_layer"] for name in ("float32", "float16")))
     return write_pretrained(name, backbone, config.data.image_size, dtype, facts)
@@ -83,9 +86,18 @@ def main() -> None:
     parser.add_argument("--data", metavar="SPEC", required=True, help="labelled photos with a test split")
     parser.add_argument("--licence", metavar="TEXT", required=True, help="of the photos that RUN was trained on")
     parser.add_argument("--limit", metavar="TEXT", action="append", default=[], help="what the weights are not for")
+    parser.add_argument("--trained-by", metavar="TEXT", help="the training's command (the one that RUN records)")
     parser.add_argument("--num-values", metavar="N", type=int, default=9_000, help="of the probe (9000)")
     options = parser.parse_args()
-    card = make(options.run, options.name, options.data, options.licence, options.limit, options.num_values)
+    card = make(
+        options.run,
+        options.name,
+        options.data,
+        options.licence,
+        options.limit,
+        options.num_values,
+        options.trained_by,
+    )
     print(json.dumps({key: card[key] for key in ("name", "dtype", "bytes", "sha256", "figures")}, indent=2))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import tf_spot
 from tests.support.small_backbones import NORM
+from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import AlexNet, Backbone, build_backbone
 from tf_spot.runs import pretrained
@@ -82,3 +83,24 @@ def test_every_backbone_of_the_package_loads() -> None:
     for name in pretrained_names():
         assert load_pretrained(name).count_params() > 0
         assert {"data", "licence", "command", "cost", "figures", "limits"} <= pretrained_card(name).keys()
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_what_comes_with_the_package_is_whole_and_says_what_it_is(name: str) -> None:
+    card, backbone = pretrained_card(name), load_pretrained(name)
+    size = card["image_size"]
+    maps = backbone(np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)).astype("float32"))
+    assert list(maps) == list(LAYERS) and all(np.isfinite(value).all() for value in maps.values())
+    assert card["bytes"] == (pretrained.FOLDER / f"{name}.npz").stat().st_size <= pretrained.MAX_BYTES
+    assert {"data", "licence", "command", "cost", "figures", "limits", "made"} <= set(card)
+    accuracies = card["figures"][card["dtype"]]["by_layer"]
+    assert list(accuracies) == list(LAYERS) and all(10 < value < 100 for value in accuracies.values())
+    assert not any(word in json.dumps(card) for word in ("/tmp", "/work", "/home"))
+
+
+def test_the_readmes_weights_are_those_of_its_table() -> None:
+    root = Path(__file__).parents[2]
+    table = json.loads((root / "results" / "linear-gpu-imagenette96.json").read_text(encoding="utf-8"))
+    card = pretrained_card("imagenette96-gpu")
+    assert card["figures"]["float32"]["by_layer"] == table["by_layer"]
+    assert 'load_pretrained("imagenette96-gpu")' in (root / "README.md").read_text(encoding="utf-8")

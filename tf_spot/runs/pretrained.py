@@ -6,7 +6,6 @@ tf_spot/pretrained/NAME.json   the card: what the weights are, their SHA-256, ho
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import Backbone
 from tf_spot.storage.files import file_digest, write_file, write_json
+from tf_spot.storage.json_files import Form, read_json
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 MAX_BYTES = 10_000_000  # of one file of weights: the package is downloaded with all of them
 Card = dict[str, Any]  # the JSON object, see `write_pretrained`
+CARD: Form = {"sha256": str, "image_size": int, "backbone": dict}  # what it holds at least
 
 
 def load_pretrained(name: str) -> Backbone:
@@ -62,7 +63,7 @@ def pretrained_card(name: str) -> Card:
     if name not in pretrained_names():
         known = ", ".join(pretrained_names()) or "none, this version comes without weights"
         raise UserError(f"unknown pretrained backbone; allowed: {known}; received: {name}")
-    card: Card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    card: Card = read_json(FOLDER / f"{name}.json", CARD)
     return card
 
 
