@@ -26,7 +26,8 @@ SHORT = preset("tiny").replace(
 @pytest.mark.slow
 def test_demo_goes_from_training_to_report_and_replaces_an_earlier_one(tmp_path) -> None:
     out = tmp_path / "demo"
-    for name, value in (("config", {"preset": "tiny"}), ("data", {"spec": "photos"}), ("results/knn-photos", {})):
+    earlier = {"config": {"preset": "tiny"}, "data": {"spec": "photos"}, "results/knn-photos": {}}
+    for name, value in (earlier | {"versions": {"command": ["tf-spot", "--debug", "demo"]}}).items():
         write_json(out / f"{name}.json", value)
     calls = []
     result = demo(out, lambda *progress: calls.append(progress), SHORT)
@@ -50,6 +51,11 @@ def test_demo_goes_from_training_to_report_and_replaces_an_earlier_one(tmp_path)
         {"config.json": "[]", "data.json": "[]"},
         {"config.json": '{"preset": "small"}', "data.json": '{"spec": "photos"}'},
         {"config.json": '{"preset": "tiny"}', "data.json": '{"spec": "folder:mine"}'},
+        {
+            "config.json": '{"preset": "tiny"}',
+            "data.json": '{"spec": "photos"}',
+            "versions.json": '{"command": ["tf-spot", "train", "--out", "demo"]}',
+        },
     ],
 )
 def test_other_folders_are_left_alone(files, tmp_path, capsys) -> None:

@@ -8,6 +8,7 @@ from tests.exporters.conftest import SIZE
 from tf_spot.errors import UserError
 from tf_spot.exporters.signature import OUTPUTS, PARTS, Signature
 from tf_spot.inference.heat_map import spot
+from tf_spot.models.classifier import Classifier
 
 
 def test_sampled_photos_are_different_real_ones(photos) -> None:
@@ -53,6 +54,13 @@ def test_the_classifier_part_gives_probabilities(classifier, photos) -> None:
     expected = tf.nn.softmax(classifier(images / 127.5 - 1))
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
     assert len(outputs) == 1 and np.std(expected) > 1e-3
+
+
+def test_the_classifier_part_has_its_hidden_layers(spotter, photos) -> None:
+    deep = Classifier(spotter.backbone, ["ant", "bee"], image_size=SIZE, hidden_units=(8, 4))
+    images = photos[:3].astype(np.float32)
+    outputs = Signature(deep, "classifier").images(images)
+    np.testing.assert_allclose(outputs["probabilities"], tf.nn.softmax(deep(images / 127.5 - 1)), atol=1e-5)
 
 
 def test_every_output_has_a_meaning(spotter, classifier) -> None:

@@ -135,6 +135,9 @@ def test_files_of_one_name_do_not_overwrite_each_other(spotter, tmp_path) -> Non
         Image.fromarray(photo(8, 8)).save(path)
     images = spot_files(spotter, paths, tmp_path / "out")["images"]
     assert [entry["overlay"] for entry in images] == ["x.png", "x-2.png", "x-3.png", "spot-2.png"]
+    Image.fromarray(photo(8, 8)).save(tmp_path / "config.png")
+    (entry,) = spot_files(spotter, [tmp_path / "config.png"], tmp_path / "run")["images"]
+    assert entry["overlay"] == "config-2.png", "a run's own config.json stays"
     assert [json.loads((tmp_path / "out" / f"{n}.json").read_text()) for n in ("x", "x-2", "x-3", "spot-2")] == images
 
 

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from tf_spot.config import preset
+from tf_spot.data import load
 from tf_spot.inference import realness_rank as ranking
 from tf_spot.inference.realness_rank import RealnessRank, realness_rank
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.run import Run
+from tf_spot.storage.files import write_json
 
 SMALL = {"data.image_size": 16, "network.width": 0.125, "network.fc_units": 8, "training.batch_size": 4}
 CONFIG = preset("tiny").replace(**SMALL, **{"data.held_out_share": 0.5})
@@ -36,7 +38,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_on(folder: Path, spec: str, held_out_share: float = 0.5) -> Run:
     config = CONFIG.replace(**{"data.held_out_share": held_out_share})
-    return Run.create(folder / "run", config, {"spec": spec, "name": "x", "fingerprint": "", "counts": {}})
+    record = {"spec": spec, "name": "x", "fingerprint": "", "counts": {}}
+    if Path(spec.partition(":")[2]).is_dir():
+        record = load(spec, image_size=config.data.image_size, config=config.data).record()
+    return Run.create(folder / "run", config, record)
 
 
 def test_held_out_photos_have_the_scores_that_their_files_have(
@@ -67,5 +72,9 @@ def test_photos_are_taken_evenly_up_to_a_number(
 def test_without_held_out_photos_the_reason_is_told(spotter: ArtifactSpotter, photos: Path, tmp_path: Path) -> None:
     none = realness_rank(run_on(tmp_path / "a", f"folder:{photos}", held_out_share=0.0), spotter)
     assert none == "this run held no photos out of its training"
+    changed = run_on(tmp_path / "c", f"folder:{photos}")
+    write_json(changed.path / "data.json", changed.data | {"fingerprint": "of fewer photos"})
+    reason = realness_rank(changed, spotter)
+    assert isinstance(reason, str) and "have changed since its training" in reason
     gone = realness_rank(run_on(tmp_path / "b", "folder:gone"), spotter)
     assert isinstance(gone, str) and gone.startswith("the photos of this run cannot be found from here: ")

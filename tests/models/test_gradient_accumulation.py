@@ -43,7 +43,7 @@ def no_batch_norm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(spotter: Any, micro_batches: int, steps: int = 3) -> tuple[Any, dict[str, list[float]]]:
     """After `steps` batches of unlike images, and the logs."""
-    spotter.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), micro_batches=micro_batches)
+    spotter.compile(keras.optimizers.SGD(0.005), keras.optimizers.SGD(0.005), micro_batches=micro_batches)
     data = tf.data.Dataset.from_tensor_slices(pictures(steps * BATCH)).batch(BATCH, drop_remainder=True).repeat()
     return spotter, spotter.fit(data, epochs=steps, steps_per_epoch=1, shuffle=False, verbose=0).history
 

@@ -35,4 +35,7 @@ def test_a_name_of_any_length_and_script_fits(letter: str, tmp_path: Path) -> No
         assert name.endswith(".json") and name.startswith(letter * 10)
     assert one != other, "what is cut stays distinct"
     assert fitting("short", ".json") == "short.json"
+    outside, inside = fitting("linear-x/../../config", ".json"), fitting("linear-x_.._.._config", ".json")
+    assert (tmp_path / outside).parent == tmp_path and "/" not in outside and outside != inside
+    assert "\0" not in fitting("a\0b")
     assert len(os.fsencode(fitting("a" * 250, ".json"))) == NAME_BYTES and "-" not in fitting("a" * 250, ".json")

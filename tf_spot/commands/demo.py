@@ -95,10 +95,12 @@ def _clear(out: Path) -> None:
 
 
 def _is_demo(folder: Path) -> bool:
-    """True for a run folder of the demo's preset and photos; whatever else is there may be the user's."""
+    """True for a run folder that the demo wrote; whatever else is there is the user's."""
     try:
-        config, data = (read_json(folder / name) for name in ("config.json", "data.json"))
-        return (config["preset"], data["spec"]) == (PRESET, SPEC)
+        config, data, versions = (read_json(folder / f"{name}.json") for name in ("config", "data", "versions"))
+        # Not one of `tf-spot train` with the same preset and photos.
+        subcommand = next((word for word in versions["command"][1:] if not word.startswith("-")), None)
+        return (subcommand, config["preset"], data["spec"]) == ("demo", PRESET, SPEC)
     except (OSError, ValueError, KeyError, TypeError):  # not a run folder, or not one of ours
         return False
 

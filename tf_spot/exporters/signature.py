@@ -117,8 +117,7 @@ def _scores(discriminator: Discriminator, maps: dict[str, tf.Tensor]) -> dict[st
 
 
 def _probabilities(classifier: Classifier, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    values = tf.reshape(maps["conv5"], (-1, classifier.head.kernel.shape[0]))  # (batch, h * w * channels)
-    return {"probabilities": tf.nn.softmax(classifier.head(values))}  # (batch, classes)
+    return {"probabilities": tf.nn.softmax(classifier.logits(maps))}  # (batch, classes)
 
 
 def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from tf_spot.data.augmentation import to_images
 from tf_spot.data.images import MAX_PIXELS, BadImage, read_image
 from tf_spot.errors import UserError
 from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.runs.run import RECORDS
 from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.storage.names import fitting
@@ -131,7 +132,8 @@ def _spot_files(
     """Spot image files as the only process that writes `out`."""
     images: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    taken = {"spot"}  # names of files; spot.json lists all images
+    # Names of files that are not those of images: spot.json lists all of them, the others are a run's own.
+    taken = {"spot", *RECORDS}
     for path in paths:
         try:
             image = read_image(path, MAX_PIXELS)  # at its own size

@@ -65,6 +65,8 @@ def realness_rank(run: Run, spotter: ArtifactSpotter) -> RealnessRank | str:
         source = load(run.data["spec"], image_size=config.image_size, config=config)
     except UserError as error:
         return f"the photos of this run cannot be found from here: {error}"
+    if source.fingerprint != run.data["fingerprint"]:
+        return "the photos of this run have changed since its training, so that those it never saw are not known"
     if not source.count("held_out"):
         return "this run held no photos out of its training"
     # Every n-th photo: photos of a class lie together, so all classes are among them.

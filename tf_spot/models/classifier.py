@@ -89,8 +89,13 @@ class Classifier(keras.Model):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         # Batch norm follows the labelled photos even where the layers are frozen: in pre-training half of what it saw
         # were repaired images.
-        maps = self.backbone(images, training=training and self.norms == "adapt")["conv5"]  # (batch, h, w, channels)
-        x = tf.reshape(maps, (-1, maps.shape[1] * maps.shape[2] * maps.shape[3]))  # (batch, values)
+        maps = self.backbone(images, training=training and self.norms == "adapt")
+        return self.logits(maps, training)
+
+    def logits(self, maps: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return the logits (batch, classes) of the backbone's maps (batch, h, w, channels)."""
+        first = (self.hidden[0].layers[0] if self.hidden else self.head).kernel
+        x = tf.reshape(maps["conv5"], (-1, first.shape[0]))  # (batch, h * w * channels)
         for layer in self.hidden:
             x = layer(x, training=training)  # (batch, units)
         return self.head(x)  # (batch, classes)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tf_spot.data.source import DataRecord
 
 STAGES = ("autoencoder", "spotter")  # in the order of their training
+RECORDS = ("config", "versions", "data", "autoencoder", "tracking")  # names of the JSON files of a run
 BATCH_SIZE = "training.batch_size"  # the one field that may change when a run goes on
 INITIAL = "initial"  # folder of the first weights
 FIRST_BACKBONE = f"{INITIAL}/backbone.keras"

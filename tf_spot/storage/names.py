@@ -23,12 +23,15 @@ def _spelled(character: str) -> str:
 
 
 def fitting(stem: str, ending: str = "") -> str:
-    """Return `stem` + `ending`, the stem cut so that it is a name of a file; what is cut stays distinct by a hash.
+    """Return `stem` + `ending`, changed so that it is the name of one file; a hash keeps changed ones distinct.
 
     Args:
-        stem: any text without a slash.
+        stem: any text. What names a folder in it, a slash, and a null byte become underscores.
         ending: stays whole.
     """
+    if "/" in stem or "\0" in stem:
+        mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]
+        stem = f"{stem.translate({ord('/'): '_', 0: '_'})}-{mark}"
     encoded, room = os.fsencode(stem), NAME_BYTES - len(os.fsencode(ending))
     if len(encoded) <= room:
         return stem + ending
