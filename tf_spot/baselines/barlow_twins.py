@@ -26,9 +26,10 @@ class BarlowTwins(Pretext):
 
     Source: Zbontar, Jing, Misra, LeCun and Deny, "Barlow twins: self-supervised learning via redundancy reduction",
     ICML 2021.
-    Deviation: one hidden layer and 128 outputs in place of two and 8192, and thus a larger weight of the redundancy
-    than their 0.005; the loss is divided by the number of outputs; views without blur and solarization; Adam, and
-    batches as small as the recipe's.
+    Deviation: one hidden layer and 128 outputs in place of two and 8192, which costs accuracy, as the authors say; a
+    larger weight of the redundancy than their 0.005, though all pairs together weigh less; the loss is divided by the
+    number of outputs; batch norm takes the moments of both views together; views without blur and solarization, and of
+    stronger saturation; Adam, the recipe's weight decay, and batches as small as its.
     """
 
     def build_heads(self) -> None:

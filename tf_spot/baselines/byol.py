@@ -29,7 +29,8 @@ class BYOL(Pretext):
     Source: Grill et al., "Bootstrap your own latent: a new approach to self-supervised learning", NeurIPS 2020.
     Deviation: `TAU` is fixed, at a value that their ablation found nearly as good, where theirs rises from 0.996 to 1
     over a training of hundreds of epochs; both views are augmented in the same way, without blur and solarization;
-    batch norm takes the moments of both views together; no LARS and no large batches.
+    batch norm takes the moments of both views together; projection and prediction have 128 outputs and the recipe's
+    hidden units, there 256 and 4096; no LARS and no large batches.
     """
 
     def build_heads(self) -> None:

@@ -25,8 +25,9 @@ class Colorization(Pretext):
     is no sharpness to gain, and the head reads the one layer that is judged.
 
     Source: Zhang, Isola and Efros, "Colorful image colorization", ECCV 2016.
-    Deviation: hard bins in place of the five nearest; frequencies are those of the batch, not of the data set; the
-    probe shows the backbone colour photos, as for every other method.
+    Deviation: hard bins in place of the five nearest, and all of the square in place of the 313 that occur;
+    frequencies are those of the batch, not of the data set, and not smoothed over neighbouring bins; the probe shows
+    the backbone colour photos, as for every other method.
     """
 
     def build_heads(self) -> None:

@@ -28,8 +28,9 @@ class Context(Pretext):
     reveals the position in the image.
 
     Source: Doersch, Gupta and Efros, "Unsupervised visual representation learning by context prediction", ICCV 2015.
-    Deviation: the pairs lie in the middle of the image, neighbours all around; jitter is a sixteenth of the patch,
-    there it was 7 of 96 pixels.
+    Deviation: the pairs lie in the middle of the image, neighbours all around, so that a neighbour's own place in the
+    photo says something too, where theirs lie anywhere on a grid; jitter is an eighth of the patch, there it was 7 of
+    96 pixels; patches are neither normalised nor made coarse at random.
     """
 
     def build_heads(self) -> None:

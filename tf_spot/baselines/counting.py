@@ -27,7 +27,8 @@ class Counting(Pretext):
 
     Source: Noroozi, Pirsiavash and Favaro, "Representation learning by learning to count", ICCV 2017.
     Deviation: 256 counts, there 1000; one hidden layer with batch norm before them, there two without; the other photo
-    is the one before in the batch.
+    is the one before in the batch, grey or not whatever the first one is; pictures are not normalised; smaller ones are
+    made with antialiasing; the rate is the recipe's, there 0.0001.
     """
 
     def build_heads(self) -> None:
