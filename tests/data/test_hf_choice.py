@@ -43,6 +43,10 @@ def test_a_test_split_whose_labels_are_withheld_is_passed_over() -> None:
     assert chosen(splits)[1] == "validation"
     assert chosen(splits, label="none")[1] == "test"
     assert chosen({"train": ROWS, "test": withheld})[1] is None
+    bare = {"train": ROWS, "test": ROWS.remove_columns("label")}
+    assert chosen(bare)[1] is None, "it has no column of labels"
+    with pytest.raises(UserError, match="the column of labels, label; received: test with the columns image; name"):
+        chosen(bare, test="test")
 
 
 def test_the_usual_name_decides_among_several_columns() -> None:

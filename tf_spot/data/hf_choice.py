@@ -46,10 +46,19 @@ def choose(spec: str, splits: Mapping[str, datasets.Dataset], options: Mapping[s
     if options.get("test") != NONE:
         usual = [name for names in (TEST, VALIDATION) if (name := _split(spec, splits, None, names)) is not None]
         # The labels of a competition's test photos are withheld.
-        known = [name for name in usual if label is None or any(texts(splits[name], label))]
+        known = [name for name in usual if label is None or _has_labels(splits[name], label)]
         test = _split(spec, splits, options["test"], ()) if "test" in options else next(iter(known), None)
+    if test is not None and label is not None and label not in splits[test].features:
+        raise UserError(
+            f"the test split of {spec} must have the column of labels, {label}; received: {test} with the columns "
+            f"{', '.join(splits[test].features)}; name another: {spec},test=SPLIT, or leave it out: test={NONE}"
+        )
     unlabelled = _split(spec, splits, options.get("unlabelled"), UNLABELLED)
     return Choice(train, test, unlabelled, _image(spec, features, options.get("image")), label)
+
+
+def _has_labels(rows: datasets.Dataset, column: str) -> bool:
+    return column in rows.features and any(texts(rows, column))
 
 
 def texts(rows: datasets.Dataset, column: str) -> list[str | None]:
