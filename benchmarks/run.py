@@ -51,10 +51,8 @@ def main() -> None:
     options = parser.parse_args()
     on_two_cores()
     target = RESULTS / kind()
-    if options.check and not target.is_dir():
-        target = other_processor(target.name)
-        print(f"no ratios of this processor, {kind()}, are committed; compared with those in {target.name}", flush=True)
-    target.mkdir(exist_ok=True)
+    if not options.check:
+        target.mkdir(exist_ok=True)
     wrong: list[str] = []
     unmeasured: list[str] = []
     origin = provenance("make bench")  # before the first written file makes the working tree dirty
@@ -62,7 +60,7 @@ def main() -> None:
         result = {"task": "speed", "part": name, "cores": CORES, "processor": processor()} | PARTS[name](options)
         print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
         if options.check:
-            committed = json.loads((target / f"{name}.json").read_text(encoding="utf-8"))
+            committed = json.loads(committed_file(name).read_text(encoding="utf-8"))
             wrong += failures(committed, result)
             unmeasured += not_measured(committed, result)
         else:
@@ -86,15 +84,19 @@ def processor() -> str:
     return f"{vendor}-{said['cpu family']}-{said['model']}" if vendor else ""
 
 
-def other_processor(wanted: str) -> Path:
-    """Return the folder of another processor with the same instructions.
+def committed_file(part: str) -> Path:
+    """Return the committed ratios of a part: this processor's, else those of another with the same instructions.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: there are none.
     """
-    found = sorted(RESULTS.glob(wanted.partition("-")[0] + "*/"))
+    own = RESULTS / kind() / f"{part}.json"
+    if own.is_file():
+        return own
+    found = sorted(RESULTS.glob(f"{kind().partition('-')[0]}*/{part}.json"))
     if not found:
-        sys.exit(f"no ratios of a processor like this one, {wanted}, are committed; run without --check")
+        sys.exit(f"no ratios of {part} on a processor like this one, {kind()}, are committed; run without --check")
+    print(f"{part}: none of this processor, {kind()}, are committed; those of {found[0].parent.name} are", flush=True)
     return found[0]
 
 

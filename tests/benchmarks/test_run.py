@@ -31,12 +31,17 @@ def test_ratios_are_kept_by_processor_and_else_compared_with_a_like_one(
 ) -> None:
     instructions, _, rest = RUN["kind"]().partition("-")
     assert instructions in ("float32", "bfloat16") and rest == RUN["processor"]()
-    monkeypatch.setitem(RUN["other_processor"].__globals__, "RESULTS", tmp_path)
-    with pytest.raises(SystemExit, match="like this one, float32-amd-9-9, are committed"):
-        RUN["other_processor"]("float32-amd-9-9")
+    for name, value in (("RESULTS", tmp_path), ("kind", lambda: "float32-amd-9-9")):
+        monkeypatch.setitem(RUN["committed_file"].__globals__, name, value)
+    with pytest.raises(SystemExit, match="on a processor like this one, float32-amd-9-9, are committed"):
+        RUN["committed_file"]("features")
     for name in ("bfloat16", "float32-amd-1-1", "float32"):
         (tmp_path / name).mkdir()
-    assert RUN["other_processor"]("float32-amd-9-9").name == "float32"
+        (tmp_path / name / "features.json").touch()
+    assert RUN["committed_file"]("features").parent.name == "float32"
+    (tmp_path / "float32-amd-9-9").mkdir()
+    (tmp_path / "float32-amd-9-9" / "features.json").touch()
+    assert RUN["committed_file"]("features").parent.name == "float32-amd-9-9"
 
 
 def test_ours_is_compared_with_the_best_of_the_same_precision_and_with_the_best_of_all() -> None:
