@@ -12,6 +12,7 @@ from PIL import Image
 from tests.commands.example import last_line
 from tf_spot.cli import main
 from tf_spot.config import preset
+from tf_spot.data import load
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs.run import Run
 
@@ -54,7 +55,7 @@ def test_a_photo_is_ranked_among_those_that_the_run_held_out(
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (40, 20), (30 * number, 99, 99)).save(tmp_path / "photos" / f"{number}.png")
     shutil.copytree(run, tmp_path / "run")
-    record = json.loads((tmp_path / "run" / "data.json").read_text()) | {"spec": f"folder:{tmp_path / 'photos'}"}
+    record = load(f"folder:{tmp_path / 'photos'}", image_size=16).record()
     (tmp_path / "run" / "data.json").write_text(json.dumps(record))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     config["data"]["held_out_share"] = 0.5
