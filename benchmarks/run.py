@@ -90,13 +90,14 @@ def committed_file(part: str) -> Path:
     Raises:
         SystemExit: there are none.
     """
-    own = RESULTS / kind() / f"{part}.json"
+    mine = kind()
+    own = RESULTS / mine / f"{part}.json"
     if own.is_file():
         return own
-    found = sorted(RESULTS.glob(f"{kind().partition('-')[0]}*/{part}.json"))
+    found = sorted(RESULTS.glob(f"{mine.partition('-')[0]}*/{part}.json"))
     if not found:
-        sys.exit(f"no ratios of {part} on a processor like this one, {kind()}, are committed; run without --check")
-    print(f"{part}: none of this processor, {kind()}, are committed; those of {found[0].parent.name} are", flush=True)
+        sys.exit(f"no ratios of {part} on a processor like this one, {mine}, are committed; run without --check")
+    print(f"{part}: none of this processor, {mine}, are committed; those of {found[0].parent.name} are", flush=True)
     return found[0]
 
 

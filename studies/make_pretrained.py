@@ -60,7 +60,7 @@ def make(
     config, backbone, source = run.config, load_spotter(run).backbone, open_source(spec, run.config)
     figures = {"float32": probe(backbone, source, num_values), "float16": probe(rounded(backbone), source, num_values)}
     made_by = shlex.join(["python", "studies/make_pretrained.py", *sys.argv[1:]])
-    trained_by = json.loads((path / "versions.json").read_text(encoding="utf-8"))
+    trained_by = run.versions
     command = command or shlex.join(["tf-spot", *trained_by["command"][1:]])
     facts = {
         "data": {key: run.data[key] for key in ("name", "counts", "fingerprint")},

@@ -29,12 +29,10 @@ def fitting(stem: str, ending: str = "") -> str:
         stem: any text. What names a folder in it, a slash, and a null byte become underscores.
         ending: stays whole.
     """
-    if "/" in stem or "\0" in stem:
-        mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]
-        stem = f"{stem.translate({ord('/'): '_', 0: '_'})}-{mark}"
-    encoded, room = os.fsencode(stem), NAME_BYTES - len(os.fsencode(ending))
-    if len(encoded) <= room:
+    safe = stem.translate({ord("/"): "_", 0: "_"})
+    encoded, room = os.fsencode(safe), NAME_BYTES - len(os.fsencode(ending))
+    if safe == stem and len(encoded) <= room:
         return stem + ending
-    mark = "-" + hashlib.sha256(encoded).hexdigest()[:12]
+    mark = "-" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]
     kept = encoded[: room - len(mark)].decode("utf-8", "ignore")  # without half a character at the end
     return f"{kept}{mark}{ending}"

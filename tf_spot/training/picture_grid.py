@@ -88,13 +88,14 @@ def corruption_rows(spotter: ArtifactSpotter, images: tf.Tensor) -> dict[str, np
     corrupted = spotter.corrupt(images, tf.constant(0))
     rows = {"images": images, "decoded": corrupted.decoded}
     if isinstance(spotter, GAN):
-        return {label: np.asarray(row) for label, row in {**rows, "generated": corrupted.repaired}.items()}
-    rows |= {
-        "mask": 2 * corrupted.keep_mask - 1,  # (photos, h, w, 1), from [0, 1] to [-1, 1]
-        "not repaired": spotter.autoencoder.decoder(corrupted.damaged),
-        "repaired": corrupted.repaired,
-    }
+        rows["generated"] = corrupted.repaired
+    else:
+        rows |= {
+            "mask": 2 * corrupted.keep_mask - 1,  # (photos, h, w, 1), from [0, 1] to [-1, 1]
+            "not repaired": spotter.autoencoder.decoder(corrupted.damaged),
+            "repaired": corrupted.repaired,
+        }
     answers = spotter.discriminator(corrupted.repaired)
-    if "mask_logits" in answers:
+    if "mask_logits" in answers:  # a GAN's discriminator has none
         rows["predicted mask"] = 2 * tf.sigmoid(answers["mask_logits"]) - 1  # (photos, h, w, 1)
     return {label: np.asarray(row) for label, row in rows.items()}

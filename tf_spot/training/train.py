@@ -167,12 +167,12 @@ class _Beginning(NamedTuple):
                 f"{self.init_from}, but {run.path} began with {begun_with(run) or 'random weights'}; leave it out"
             )
         own = run.model_path("autoencoder")
-        if self.autoencoder and own.exists():
-            if file_digest(own) != file_digest(self.autoencoder.model_path("autoencoder")):
-                raise UserError(
-                    f"--autoencoder skips stage 1; received: {self.autoencoder.path}, but {run.path} has another "
-                    "autoencoder already; leave it out, or begin another run"
-                )
+        other = self.autoencoder
+        if other and own.exists() and file_digest(own) != file_digest(other.model_path("autoencoder")):
+            raise UserError(
+                f"--autoencoder skips stage 1; received: {other.path}, but {run.path} has another autoencoder already; "
+                "leave it out, or begin another run"
+            )
         if self.extend:
             run.check_extension()
 
