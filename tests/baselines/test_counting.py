@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.support.pretext_inputs import inputs_of
 from tests.support.pretext_task import check_draws, learn, make, noise, one_step, pictures, positions
 from tf_spot.baselines import counting
+from tf_spot.baselines.patches import normalised
 
 NUMBERS = np.random.default_rng(0)
 
@@ -43,32 +44,58 @@ def test_counting_nothing_is_no_solution(monkeypatch: pytest.MonkeyPatch) -> Non
     assert float(counting.contrast(nothing, nothing)["pretext_loss"]) == 0
 
 
-def test_the_whole_is_made_smaller_in_four_ways() -> None:
+def test_the_margin_acts_from_the_first_step() -> None:
+    """Taken out: the unit, without which photos begin farther apart than the margin and nothing keeps them there."""
+    model, images = make("counting"), pictures(32)
+    counts = model.counts(normalised(counting.downsampled(images, tf.zeros(32, tf.int32))), training=True)
+    distances = tf.reduce_sum(tf.math.squared_difference(counts, tf.roll(counts, 1, axis=0)), axis=1)
+    assert float(tf.reduce_mean(distances)) < counting.MARGIN / 2
+
+
+def test_the_whole_is_made_smaller_in_three_ways() -> None:
     """Taken out: the draw of the method, without which equal photos have equal wholes."""
     image = noise(NUMBERS, 1, 32, 32, 3)
     model = make("counting")
     seen = inputs_of(model.backbone, model, tf.repeat(image, 128, axis=0))
-    assert seen.shape == (5 * 128, 16, 16, 3) and np.abs(seen).max() <= 1
-    wholes = np.unique(np.round(tf.reduce_mean(tf.square(seen[:128]), axis=(1, 2)), 4), axis=0)
-    assert len(wholes) == 2 * 4  # by four methods, grey or not
-    means = tf.reduce_mean(seen, axis=(1, 2, 3))  # of any method: the whole keeps the photo's brightness
-    np.testing.assert_allclose(means[:128], tf.reduce_mean(image), atol=0.03)
+    assert seen.shape == (5 * 128, 16, 16, 3)
+    wholes = np.unique(np.round(seen[:128], 3), axis=0)
+    assert len(wholes) == 3
 
 
 def test_each_method_is_its_own() -> None:
     image = noise(NUMBERS, 1, 16, 16, 3)
-    small = counting.downsampled(tf.repeat(image, 4, axis=0), tf.constant([3, 0, 1, 2]))
+    small = counting.downsampled(tf.repeat(image, 3, axis=0), tf.constant([2, 0, 1]))
     np.testing.assert_allclose(small[1], tf.nn.avg_pool2d(image, 2, 2, "VALID")[0], atol=1e-6)
     differences = np.abs(small[:, None] - small[None]).mean(axis=(2, 3, 4))
-    assert differences[np.triu_indices(4, 1)].min() > 0.01
+    assert differences[np.triu_indices(3, 1)].min() > 0.01
+    means = tf.reduce_mean(small, axis=(1, 2, 3))  # whatever the method, the photo's brightness is kept
+    np.testing.assert_allclose(means, tf.reduce_mean(image), atol=0.03)
 
 
-def test_most_photos_are_grey_the_whole_with_its_parts() -> None:
-    """Taken out: the grey photos, without which every picture has colours."""
+def test_downsampling_keeps_what_antialiasing_takes() -> None:
+    """Taken out: that there is no antialiasing, without which a whole is less sharp than its parts."""
+    image = noise(NUMBERS, 1, 32, 32, 3)
+    for method in (1, 2):
+        smooth = tf.image.resize(image, (16, 16), counting.DOWNSAMPLINGS[method], antialias=True)
+        sharp = counting.downsampled(image, tf.constant([method]))
+        assert np.std(sharp) > 1.1 * np.std(smooth)
+
+
+def test_every_picture_is_normalised() -> None:
     model = make("counting")
-    seen = inputs_of(model.backbone, model, noise(NUMBERS, 64, 32, 32, 3)).numpy()
-    grey = (np.ptp(seen, axis=-1).max(axis=(1, 2)) < 1e-5).reshape(5, 64)
-    assert (grey == grey[0]).all() and 0.5 < grey[0].mean() < 0.83
+    seen = inputs_of(model.backbone, model, 0.3 * noise(NUMBERS, 8, 32, 32, 3) + 0.5)
+    np.testing.assert_allclose(tf.reduce_mean(seen, axis=(1, 2)), 0, atol=1e-4)
+
+
+def test_most_batches_are_grey_all_photos_or_none() -> None:
+    """Taken out: grey for a whole batch, without which colour alone tells two photos apart; or grey at all."""
+    model, images, grey = make("counting"), noise(NUMBERS, 4, 16, 16, 3), []
+    for step in range(60):
+        seen = inputs_of(model.backbone, model, images, step).numpy()
+        of_each = np.ptp(seen, axis=-1).max(axis=(1, 2)) < 1e-5
+        assert of_each.all() or not of_each.any()
+        grey.append(of_each[0])
+    assert 0.5 < np.mean(grey) < 0.83
 
 
 def test_a_counting_model_is_saved_and_loaded(tmp_path) -> None:

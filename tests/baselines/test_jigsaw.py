@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.pretext_task import check_draws, learn, make, noise
-from tf_spot.baselines import jigsaw
+from tf_spot.baselines import jigsaw, patches
 
 NUMBERS = np.random.default_rng(0)
 
@@ -28,7 +28,7 @@ def test_jigsaw_tiles_stay_in_their_cells(size) -> None:
 
 def test_jigsaw_tiles_are_normalised_one_by_one() -> None:
     tiles = noise(NUMBERS, 4, 8, 8, 3) * tf.constant([0.1, 1.0, 0.5, 0.2])[:, None, None, None] + 0.3
-    mean, variance = tf.nn.moments(jigsaw.normalised(tiles), axes=(1, 2))
+    mean, variance = tf.nn.moments(patches.normalised(tiles), axes=(1, 2))
     np.testing.assert_allclose(mean, 0, atol=1e-5)
     np.testing.assert_allclose(np.sqrt(variance), 0.5, rtol=0.02)
 

@@ -27,9 +27,9 @@ class BarlowTwins(Pretext):
     Source: Zbontar, Jing, Misra, LeCun and Deny, "Barlow twins: self-supervised learning via redundancy reduction",
     ICML 2021.
     Deviation: one hidden layer and 128 outputs in place of two and 8192, which costs accuracy, as the authors say; a
-    larger weight of the redundancy than their 0.005, though all pairs together weigh less; the loss is divided by the
-    number of outputs; batch norm takes the moments of both views together; views without blur and solarization, and of
-    stronger saturation; Adam, the recipe's weight decay, and batches as small as its.
+    larger weight of the redundancy than their 0.005, though all pairs together weigh less; batch norm takes the moments
+    of both views together; views without blur and solarization, and of stronger saturation; Adam, the recipe's weight
+    decay, and batches as small as its.
     """
 
     def build_heads(self) -> None:
@@ -76,4 +76,4 @@ def correlation_loss(first: tf.Tensor, second: tf.Tensor, redundancy: float = RE
     squares = tf.math.squared_difference(correlations(first, second), tf.eye(first.shape[-1]))
     same = tf.reduce_sum(tf.linalg.diag_part(squares))
     different = tf.reduce_sum(squares) - same
-    return (same + redundancy * different) / first.shape[-1]
+    return same + redundancy * different

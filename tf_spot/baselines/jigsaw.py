@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.baselines.patches import cut, whole_numbers
+from tf_spot.baselines.patches import cut, normalised, whole_numbers
 from tf_spot.baselines.pretext import Pretext, classification, head_on
 from tf_spot.distributed.replicas import example_uniform
 from tf_spot.ops.registry import register
@@ -70,19 +70,6 @@ def tile_corners(jitter: tf.Tensor, image_size: int) -> tf.Tensor:
     cell = image_size // 3
     corners = tf.constant([(row * cell, column * cell) for row in range(3) for column in range(3)])  # (9, 2)
     return corners + whole_numbers(jitter, cell - tile_size(image_size) + 1)
-
-
-def normalised(tiles: tf.Tensor) -> tf.Tensor:
-    """Scale each tile and channel to mean 0 and deviation 0.5, about that of a photo in [-1, 1].
-
-    Args:
-        tiles: float32 (tiles, size, size, 3).
-
-    Returns:
-        float32, like `tiles`.
-    """
-    mean, variance = tf.nn.moments(tiles, axes=(1, 2), keepdims=True)
-    return 0.5 * (tiles - mean) * tf.math.rsqrt(variance + 1e-4)
 
 
 def permutation_set(count: int, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Square patches cut from a batch of images, at offsets drawn for each image."""
+"""Square patches cut from a batch of images, at offsets drawn for each image, and normalised one by one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def cut(images: tf.Tensor, corners: tf.Tensor, size: int) -> tf.Tensor:
     # Adding zeros of the other's shape broadcasts both to (batch, patches, size, size).
     indices = tf.stack([rows + tf.zeros_like(columns), columns + tf.zeros_like(rows)], axis=-1)
     return tf.gather_nd(images, indices, batch_dims=1)
+
+
+def normalised(patches: tf.Tensor) -> tf.Tensor:
+    """Scale each patch and channel to mean 0 and deviation 0.5, about that of a photo in [-1, 1].
+
+    Args:
+        patches: float32 (patches, size, size, channels).
+
+    Returns:
+        float32, like `patches`.
+    """
+    mean, variance = tf.nn.moments(patches, axes=(1, 2), keepdims=True)
+    return 0.5 * (patches - mean) * tf.math.rsqrt(variance + 1e-4)
 
 
 def whole_numbers(uniform: tf.Tensor, count: int) -> tf.Tensor:

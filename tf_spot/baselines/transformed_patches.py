@@ -38,8 +38,9 @@ def transformed_patches(images: tf.Tensor, seed: int, step: tf.Tensor | int, *, 
 
     Source: Dosovitskiy, Springenberg, Riedmiller and Brox, "Discriminative unsupervised feature learning with
     convolutional neural networks", NIPS 2014: the kinds of transformations and their ranges.
-    Deviation: a patch is half of the image, there a third; fixed principal components of colours in place of those of
-    the data set; all ranges are drawn from uniformly, those of factors and powers on a logarithmic scale.
+    Deviation: a patch is half of the image, there a third; fixed principal components of colours around mid-grey in
+    place of those of the data set; all ranges are drawn from uniformly, those of factors and powers on a logarithmic
+    scale.
     """
     batch, patch = tf.shape(images)[0], patch_size(images.shape[1])
     centres = drawn_centres(gradient_energy(images, patch), example_uniform(seed, salt, step, batch, ()))
@@ -142,9 +143,9 @@ def recoloured(patches: tf.Tensor, draws: Sequence[tf.Tensor]) -> tf.Tensor:
     """
     components = tf.constant(COMPONENTS)
     factors = tf.stack([between(draw, 1 / COMPONENT_FACTOR, COMPONENT_FACTOR) for draw in draws[:3]], axis=1)
-    mean = tf.reduce_mean(patches, axis=(1, 2), keepdims=True)
-    projected = tf.einsum("bhwc,kc->bhwk", patches - mean, components) * factors[:, None, None, :]
-    rgb = (tf.einsum("bhwk,kc->bhwc", projected, components) + mean + 1) / 2
+    # Of the pixels themselves, not of what they differ by from the patch's mean: the mean's colour changes as well.
+    projected = tf.einsum("bhwc,kc->bhwk", patches, components) * factors[:, None, None, :]
+    rgb = (tf.einsum("bhwk,kc->bhwc", projected, components) + 1) / 2
     hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(tf.clip_by_value(rgb, 0.0, 1.0)), axis=-1)
     saturation, value = _curved(saturation, draws[3:6]), _curved(value, draws[6:9])
     hue = tf.math.floormod(hue + HUE * (2 * draws[9][:, None, None] - 1), 1.0)
