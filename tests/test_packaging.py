@@ -235,6 +235,34 @@ def test_each_extra_works_alone(
     shutil.rmtree(home)
 
 
+KERAS_HUB = "keras-hub==0.32.0"  # no extra
+HUB_RESNET = """
+import keras_hub, tf_spot
+resnet = keras_hub.models.ResNetBackbone(
+    input_conv_filters=[64], input_conv_kernel_sizes=[3], stackwise_num_filters=[64] * 4, stackwise_num_blocks=[1] * 4,
+    stackwise_num_strides=[1, 2, 2, 1], block_type="basic_block", image_shape=(None, None, 3),
+)
+steps = {"training.autoencoder_steps": 2, "training.spotter_steps": 2}
+network = {"network.stem_stride": 4, "network.width": 0.125}
+config = tf_spot.preset("tiny").replace(**{"data.image_size": 64, **network, **steps})
+tf_spot.train(config, "photos", "run", backbone=tf_spot.KerasBackbone(resnet))
+"""
+
+
+def test_a_backbone_of_keras_hub_is_trained_probed_and_exported(
+    wheel: zipfile.ZipFile, alone: Path, photos: Path, tmp_path: Path
+) -> None:
+    """With the real package; the run opens without it."""
+    home = alone.parent / "keras-hub"
+    shutil.copytree(alone, home, symlinks=True, copy_function=os.link)
+    install(home, KERAS_HUB)
+    called([home / "bin" / "python", "-c", HUB_RESNET], tmp_path)
+    shutil.rmtree(home)
+    for words in (f"evaluate run --task knn --data folder:{photos}", "export run --format saved_model --out exported"):
+        called([alone / "bin" / "tf-spot", *words.split()], tmp_path)
+    assert (tmp_path / "exported" / "features" / "1" / "saved_model.pb").is_file()
+
+
 W_AND_B = """
 import json, pathlib
 files = list(pathlib.Path("wandb").glob("offline-run-*/run-*.wandb"))
