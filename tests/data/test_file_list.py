@@ -30,14 +30,14 @@ def write_list(folder: Path, text: str, name: str = "mine.csv") -> Path:
 CSV = """path,label,split,note
 shots/010.png,bee,train,one
 shots/030.png,ant,train,"two, three"
-shots/020.png,bee,val,
+shots/020.png,bee,test,
 {folder}/shots/040.png,ant,test,
 """
 ROWS = [
     {"path": "shots/010.png", "label": "bee", "split": "train"},
     {"path": "shots/030.png", "label": "ant"},
     {"path": "shots/020.png", "label": "bee", "split": "test"},
-    {"path": "shots/040.png", "label": "ant", "split": "val"},
+    {"path": "shots/040.png", "label": "ant", "split": "test"},
 ]
 
 
@@ -55,6 +55,36 @@ def test_labels_and_splits_are_those_of_the_list(photos: Path, kind: str) -> Non
 def test_without_labels_and_splits_all_photos_are_trained_on(photos: Path) -> None:
     source = opened(write_list(photos, "path\nshots/010.png\nshots/020.png\n"))
     assert (source.has_labels, source.has_test, source.count("train")) == (False, False, 2)
+
+
+def test_photos_of_val_are_tested_on_only_without_test(photos: Path) -> None:
+    text = "path,label,split\nshots/010.png,bee,train\nshots/020.png,bee,val\nshots/030.png,bee,{}\n"
+    (test,) = opened(write_list(photos, text.format("test"))).labelled("test", 8)
+    assert levels([test[0]]) == [30]
+    (test,) = opened(write_list(photos, text.format("val"))).labelled("test", 8)
+    assert levels([test[0]]) == [20, 30]
+
+
+@pytest.mark.parametrize(
+    "again", ["./shots/010.png", "shots//010.png", "gone/../shots/010.png", "{folder}/shots/010.png"]
+)
+def test_a_photo_in_two_spellings_is_named_twice(photos: Path, again: str) -> None:
+    rows = f"path,split\nshots/010.png,train\n{again.format(folder=photos)},test\n"
+    with pytest.raises(UserError, match="must name each photo once; .*repeats 1, the first is .* after shots/010.png"):
+        opened(write_list(photos, rows))
+
+
+@pytest.mark.parametrize("path", ["shots/\0.png", "shots/\ud800.png"])
+def test_text_that_no_file_may_have_as_its_path(photos: Path, path: str) -> None:
+    rows = "\n".join(json.dumps({"path": name}) for name in ("shots/010.png", path))
+    with pytest.raises(UserError, match="text without a NUL or half of a character; received: .*, in row 2 of .*mine"):
+        opened(write_list(photos, rows, "mine.jsonl"))
+
+
+def test_names_that_are_not_utf8_may_stand_in_json(photos: Path) -> None:
+    (photos / "shots/010.png").rename(photos / "shots/\udcff.png")
+    source = opened(write_list(photos, json.dumps({"path": "shots/\udcff.png"}), "mine.jsonl"))
+    assert source.count("train") == 1
 
 
 def test_labelled_photos_without_a_split_lose_a_fifth_to_it(photos: Path) -> None:

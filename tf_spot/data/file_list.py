@@ -17,7 +17,7 @@ from tf_spot.data.hold_out import cut_off_test
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
 
-SPLITS = {"": "train", "train": "train", "test": "test", "val": "test"}
+SPLITS = ("train", "test", "val")  # no split means `train`
 
 
 class Row(NamedTuple):
@@ -25,24 +25,27 @@ class Row(NamedTuple):
 
     path: str  # of the file; relative to the list's folder, or absolute
     label: str  # name of the class; "": none
-    split: str  # `train` or `test`
+    split: str  # one of `SPLITS`
 
 
 def open_list(path: str, *, image_size: int, config: DataConfig, seed: int = 0) -> Source:
     """Open the photos of a list with the columns `path` and, if known, `label` and `split`.
 
-    A path is relative to the list's folder, or absolute. A split is `train`, `test` or `val`, which means `test`;
-    without any a fifth of labelled photos, chosen by a hash of their names, is the test split. Other columns are
-    ignored.
+    A path is relative to the list's folder, or absolute. A split is `train`, `test` or `val`; as in folders, photos of
+    `val` are tested on where none are of `test`, and else left aside. Without either a fifth of labelled photos, chosen
+    by a hash of their names, is the test split. Other columns are ignored.
 
     Raises:
-        UserError: no such list, a column, value or photo that does not fit, or test photos of classes not trained on.
+        UserError: no such list, a column, value or photo that does not fit, a photo named twice in whatever spelling,
+            or test photos of classes not trained on.
     """
     file = Path(path).expanduser()
     rows = _read(file)
+    tested = "test" if any(row.split == "test" for row in rows) else "val"
+    rows = [row for row in rows if row.split in ("train", tested)]
     class_names = _class_names(file, rows)
     train, test = (_images(file, [row for row in rows if row.split == split], class_names, image_size)
-                   for split in ("train", "test"))  # fmt: skip
+                   for split in ("train", tested))  # fmt: skip
     if train is None:
         raise UserError(
             f"a list must have photos to train on; received: {file}, whose photos are all of the test split"
@@ -67,10 +70,24 @@ def _read(file: Path) -> list[Row]:
     rows = [_row(file, number, record) for number, record in enumerate(_records(file), start=1)]
     if not rows:
         raise UserError(f"a list of photos must have rows; received: {file}, which has none")
-    twice = len(rows) - len({row.path for row in rows})
-    if twice:
-        raise UserError(f"a list must name each photo once; received: {file}, which repeats {twice}; remove these rows")
+    _refuse_twice(file, rows)
     return rows
+
+
+def _refuse_twice(file: Path, rows: list[Row]) -> None:
+    """Refuse a photo of two rows, which may be trained and tested on, also as `a.jpg` and `./a.jpg`."""
+    folder = os.path.abspath(file.parent)
+    first: dict[str, Row] = {}
+    twice = []
+    for row in rows:
+        earlier = first.setdefault(os.path.normpath(os.path.join(folder, row.path)), row)
+        if earlier is not row:
+            twice.append(f"{row.path} after {earlier.path}")
+    if twice:
+        raise UserError(
+            f"a list must name each photo once; received: {file}, which repeats {len(twice)}, the first is {twice[0]}; "
+            "remove these rows"
+        )
 
 
 def _records(file: Path) -> Iterator[dict[str, Any]]:
@@ -93,10 +110,22 @@ def _row(file: Path, number: int, record: dict[str, Any]) -> Row:
         raise UserError(
             f"every row of a list must have a path; received: {file}, row {number} without one; its columns: {columns}"
         )
-    if split not in SPLITS:
-        allowed = ", ".join(name for name in SPLITS if name)
-        raise UserError(f"a split must be one of {allowed}; received: {split}, in row {number} of {file}")
-    return Row(path, label, SPLITS[split])
+    if not _may_be_a_path(path):
+        raise UserError(
+            f"a path must be text without a NUL or half of a character; received: {path!r}, in row {number} of {file}; "
+            "mend or remove this row"
+        )
+    if split and split not in SPLITS:
+        raise UserError(f"a split must be one of {', '.join(SPLITS)}; received: {split}, in row {number} of {file}")
+    return Row(path, label, split or "train")
+
+
+def _may_be_a_path(text: str) -> bool:
+    """Return whether a file may have this path; names that are not UTF-8 may stand as Python writes them."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a lone surrogate, as JSON can write it
+        return False
 
 
 def _class_names(file: Path, rows: list[Row]) -> list[str] | None:
