@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tf_spot.errors import UserError
 from tf_spot.evaluation import evaluate_run as door
@@ -25,6 +27,19 @@ PROBE = {"layers": None, "num_values": 9_000, "pooling": "average", "solver": No
 def test_several_replicas_are_refused(run: Run) -> None:
     with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope(), pytest.raises(UserError, match="--strategy none"):
         evaluate_run(run.path, "photos", "finetune")
+
+
+@pytest.mark.parametrize("task", ["linear", "knn", "finetune", "transfer", "repair"])
+def test_test_photos_that_cannot_be_read_are_told_before_any_training(run: Run, tmp_path: Path, task: str) -> None:
+    for split, count in (("train", 20), ("test", 12)):
+        for number in range(count):
+            file = tmp_path / split / "ab"[number % 2] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 20)).save(file) if split == "train" else file.write_bytes(b"broken")
+    with pytest.raises(
+        UserError, match="split test must hold photos .*, of whose 12 test photos none can, such as test/"
+    ):
+        evaluate_run(run.path, f"folder:{tmp_path}", task)
 
 
 def test_options_that_do_not_fit_are_refused_before_anything_is_opened() -> None:

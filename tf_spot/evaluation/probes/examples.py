@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -147,10 +148,10 @@ def decoded_once(source: Source, batch_size: int) -> Iterator[tuple[LabelledBatc
 
 
 def require_labelled_test(source: Source) -> None:
-    """Check that photos have labels and a test split.
+    """Check that photos have labels and a test split, before anything is trained.
 
     Raises:
-        UserError: they lack either.
+        UserError: they lack either, or none of the test photos can be read.
     """
     if not source.has_labels:
         raise UserError(
@@ -161,6 +162,27 @@ def require_labelled_test(source: Source) -> None:
         raise UserError(
             f"a probe needs a test split; received {source.spec}, which has none; add a folder test or val beside train"
         )
+    first_batch(source, "test", source.labelled("test", 1))
+
+
+def first_batch(source: Source, split: str, batches: tf.data.Dataset) -> Any:
+    """Return the first batch of a split; as a rule the first photos alone are read.
+
+    Args:
+        source: of the photos.
+        split: its name, for the message.
+        batches: of the split, which leave out photos that cannot be read.
+
+    Raises:
+        UserError: not one of the photos can be read.
+    """
+    batch = next(iter(batches), None)
+    if batch is None:
+        raise UserError(
+            f"the split {split} must hold photos that can be read; received: {source.spec}, of whose "
+            f"{source.count(split)} {split} photos none can, such as {source.bad_files[-1]}; repair or replace them"
+        )
+    return batch
 
 
 def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:
