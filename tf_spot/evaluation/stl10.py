@@ -34,6 +34,7 @@ from tf_spot.features.pooling import Pooling, pooled
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.classifier import Classifier
 from tf_spot.progress import Progress
+from tf_spot.storage.reserved_array import reserved_array
 
 BATCH = 256  # photos at a time
 NUM_VALUES = 9_216  # all of conv5 at the paper's size: 6 x 6 x 256
@@ -137,8 +138,10 @@ def _features(
             rows = slice(start, start + len(labels))
             for layer, values in vectors_of(images).items():
                 if (split, layer) not in features:
-                    file = folder / f"{split}-{layer}.f32"
-                    features[split, layer] = np.memmap(file, np.float32, "w+", shape=(count, values.shape[1]))
+                    file, what = folder / f"{split}-{layer}.f32", f"task stl10, for the features of {layer},"
+                    features[split, layer] = reserved_array(
+                        file, (count, values.shape[1]), what, "probe fewer --layers"
+                    )
                 features[split, layer][rows] = values
             classes[split][rows] = labels
             start, done = rows.stop, done + len(labels)

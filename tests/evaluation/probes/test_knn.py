@@ -1,5 +1,6 @@
 """The nearest-neighbour probe's bank and vote."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -94,3 +95,9 @@ def test_says_so_when_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.
     Bank(tmp_path / "fits.f32", np.zeros(10, int), 9)
     with pytest.raises(UserError, match="set TMPDIR"):
         Bank(tmp_path / "too-large.f32", np.zeros(10, int), 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve blocks")
+def test_a_bank_takes_its_room_at_once(tmp_path: Path) -> None:
+    Bank(tmp_path / "x", np.zeros(1_000, int), 50)
+    assert (tmp_path / "x").stat().st_blocks * 512 >= 200_000

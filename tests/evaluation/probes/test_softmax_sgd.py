@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -129,9 +131,15 @@ def test_progress_rises_to_its_total_and_a_full_disk_is_told(monkeypatch: pytest
     done = [line[0] for line in told]
     assert done == sorted(done) and {line[1] for line in told} == {done[-1]} == {2 * 200 + 50}
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(sgd.shutil, "disk_usage", lambda path: usage(10**10, 0, 10**9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**10, 0, 10**9))
     with pytest.raises(UserError, match=r"needs 2.0 GB in .* free: 1.0 GB; set TMPDIR"):
         sgd.feature_file(tmp_path / "x", 1_000_000, 500)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve blocks")
+def test_the_features_of_a_layer_take_their_room_at_once(tmp_path: Path) -> None:
+    sgd.feature_file(tmp_path / "x", 1_000, 50)
+    assert (tmp_path / "x").stat().st_blocks * 512 >= 200_000
 
 
 def test_options_that_do_not_fit_are_told() -> None:

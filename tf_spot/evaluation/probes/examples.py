@@ -15,6 +15,7 @@ import tensorflow as tf
 from tf_spot.data import Source
 from tf_spot.errors import UserError
 from tf_spot.models.image_range import check_images
+from tf_spot.storage.reserved_array import reserved_array
 
 HELD_OUT_EVERY = 5  # one in five training examples chooses the probe's strength ...
 MOST_HELD_OUT = 10_000  # ... and no more than this: they know half a point, and stay in memory
@@ -104,12 +105,15 @@ class Decoded:
         split: of the source.
         batch_size: images at a time.
         file: a new one for the images; memory holds what is in use.
+
+    Raises:
+        NoSpace: the disk lacks space for the file.
     """
 
     def __init__(self, source: Source, split: str, batch_size: int, file: Path) -> None:
         count, side = source.count(split), source.image_size
         self.batch_size = batch_size
-        self.images = np.memmap(file, np.float32, "w+", shape=(count, side, side, 3))
+        self.images = reserved_array(file, (count, side, side, 3), f"split {split}, decoded,", "free some space there")
         labels, readable = np.zeros(count, np.int32), np.zeros(count, bool)
         for batch in source.in_any_order(split, batch_size):
             self.images[batch.indices] = batch.images

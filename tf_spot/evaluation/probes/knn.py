@@ -6,12 +6,11 @@ of examples.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from tf_spot.errors import UserError
+from tf_spot.storage.reserved_array import reserved_array
 
 NEIGHBOURS = (5, 10, 20, 50)  # tried on the held-out part
 TEMPERATURE = 0.07  # Wu et al., CVPR 2018
@@ -33,17 +32,12 @@ class Bank:
         rows: float32 (examples, values).
 
     Raises:
-        UserError: the disk lacks space for the file.
+        NoSpace: the disk lacks space for the file.
     """
 
     def __init__(self, path: Path, classes: np.ndarray, num_values: int) -> None:
-        needed, free = 4 * len(classes) * num_values, shutil.disk_usage(path.parent).free
-        if needed > free:
-            raise UserError(
-                f"task knn needs {needed / 1e9:.1f} GB in {path.parent} for the features of one layer; free: "
-                f"{free / 1e9:.1f} GB; set TMPDIR to a folder with more room, or lower num_values"
-            )
-        self.rows = np.memmap(path, np.float32, "w+", shape=(len(classes), num_values))
+        shape = (len(classes), num_values)
+        self.rows = reserved_array(path, shape, "task knn, for the features of one layer,", "lower num_values")
         self.classes, self.num_classes = classes, int(classes.max()) + 1
         self.mean = np.zeros(num_values, np.float32)
         self.inverse_std = np.ones(num_values, np.float32)

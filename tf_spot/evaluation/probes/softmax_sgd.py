@@ -7,7 +7,6 @@ Deviation: not Keras' `fit`, which finds the same weights (to 3e-6 of 1.4) but t
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_spot.errors import UserError
 from tf_spot.features.ridge import Classifier
+from tf_spot.storage.reserved_array import reserved_array
 
 EPOCHS = 100  # the follow-up code has 900 on STL-10; on ImageNet others have 35 (RotNet) to 90 (DeepCluster)
 BATCH = 64
@@ -31,15 +30,14 @@ def feature_file(path: Path, rows: int, values: int) -> np.ndarray:
     """Return a new file of float32 (rows, values) that is used like an array; memory holds only what is in use.
 
     Raises:
-        UserError: the disk lacks space for the file.
+        NoSpace: the disk lacks space for the file.
     """
-    needed, free = 4 * rows * values, shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise UserError(
-            f"--solver sgd needs {needed / 1e9:.1f} GB in {path.parent} for the features of one layer; free: "
-            f"{free / 1e9:.1f} GB; set TMPDIR to a folder with more room, lower --num-values, or probe fewer --layers"
-        )
-    return np.memmap(path, np.float32, "w+", shape=(rows, values))
+    return reserved_array(
+        path,
+        (rows, values),
+        "--solver sgd, for the features of one layer,",
+        "lower --num-values, or probe fewer --layers",
+    )
 
 
 def rate(step: int, steps: int) -> float:
