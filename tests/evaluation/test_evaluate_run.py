@@ -74,6 +74,8 @@ def test_cached_results_are_named_as_by_earlier_versions(run: Run) -> None:
     transfers = [door._depends_on("transfer", options, recipe, 4, spotter)
                  for options in (Options(), Options(epochs=3), Options(folds=True))]  # fmt: skip
     assert transfers[0] != transfers[1] and transfers[0] != transfers[2]
+    repairs = [door._depends_on("repair", Options(num_images=count), recipe, 4, spotter) for count in (10, 20)]
+    assert repairs[0] != repairs[1]
     fixed = ResultCache(run.path, {"task": "knn", "seed": 0, "layers": None})
     assert fixed.path.name == "89828c9b9cbc381c"
 
@@ -100,6 +102,12 @@ def test_the_recipe_takes_the_epochs_and_the_result_is_written_once(run: Run, fo
     assert (result["mask_auc"], result["parts_resumed"], result["fingerprint"]) == (None, 0, job.source.fingerprint)
     assert list(result)[:7] == ["task", "data", "seed", "value", "rivals", "mask_auc", "preset"]
     assert not job.cache.path.exists()
+    assert result["settings"] == {"patience": 2, "epochs": 4, "norms": "frozen"}
+    others = [evaluate_run(run.path, folder, "finetune"), evaluate_run(run.path, folder, "finetune", norms="frozen")]
+    files = [run.path / "results" / f"finetune-lights{key}.json" for key in (f"-{others[0]['key']}", "")]
+    assert [json.loads(file.read_text()) for file in files] == others
+    first = run.path / "results" / f"finetune-lights-{result['key']}.json"
+    assert json.loads(first.read_text()) == result, "with other settings it is not replaced"
 
 
 def test_controls_record_what_their_training_took(run: Run) -> None:

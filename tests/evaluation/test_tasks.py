@@ -11,7 +11,7 @@ import pytest
 
 from tf_spot.config import FinetuneConfig
 from tf_spot.errors import UserError
-from tf_spot.evaluation.tasks import PROBES, TASKS, Options, check_task, flag, taking
+from tf_spot.evaluation.tasks import PROBES, TASKS, Options, changed_settings, check_task, flag, taking
 
 
 def test_every_option_belongs_to_a_task_and_every_task_takes_known_ones() -> None:
@@ -20,6 +20,12 @@ def test_every_option_belongs_to_a_task_and_every_task_takes_known_ones() -> Non
     assert PROBES == ("linear", "knn")
     assert taking("test_scale") == ("voc-detection",) and taking("solver") == ("linear",)
     assert (flag("test_scale"), flag("finetuned")) == ("--test-scale", "--frozen-only")
+
+
+def test_settings_are_told_where_they_are_not_at_their_defaults() -> None:
+    assert changed_settings(Options(), FinetuneConfig()) == {}
+    found = changed_settings(Options(layers=("conv1",), folds=True), FinetuneConfig(epochs=3))
+    assert found == {"layers": ["conv1"], "folds": True, "epochs": 3}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ def test_row_of_the_runs_method_is_marked(new_run) -> None:
     assert re.findall(r"<tr class=own><td>(.*?)</td>", html) == ["spot"]
 
 
+def test_evaluations_of_one_task_are_told_apart(new_run) -> None:
+    html = tables(new_run, result(56.78), result(50.0, settings={"norms": "adapt", "layers": ["conv1", "conv2"]}))
+    assert "<h3>linear on set</h3>" in html and "File: 0.json." in html
+    assert "<h3>linear on set, norms=adapt, layers=conv1 conv2</h3>" in html
+    assert "File: 1.json." in html
+
+
 def test_cells_have_one_decimal_and_their_deviation() -> None:
     made = column_cells([1.26, 3.0, None], [0.1, 0.1, None], [0.24, None, None])
     assert made == [Cell("1.3 ± 0.2", best=False), Cell("3.0", best=True), Cell("", best=False)]

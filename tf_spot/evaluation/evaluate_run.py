@@ -23,16 +23,15 @@ from tf_spot.evaluation import protocols
 from tf_spot.evaluation.finetune import Recipe
 from tf_spot.evaluation.protocols import Job
 from tf_spot.evaluation.result_cache import ResultCache, weights_digest
+from tf_spot.evaluation.result_file import write_result
 from tf_spot.evaluation.stl10_files import local_spec
-from tf_spot.evaluation.tasks import TASKS, Options, check_task
+from tf_spot.evaluation.tasks import TASKS, Options, changed_settings, check_task
 from tf_spot.models.data_dependent_init import check_rescalable
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.progress import Progress
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
-from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import LOCK, sole_writer
-from tf_spot.storage.names import fitting
 from tf_spot.storage.provenance import provenance
 
 log = logging.getLogger("tf_spot")
@@ -62,6 +61,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate the spotter of a run beside its controls and write RUN/results/TASK-DATA.json.
 
+    The result of an evaluation with other settings, photos or weights that lies there is kept as TASK-DATA-KEY.json.
     The results of finished steps are kept in RUN/results/parts until all are finished, so the same call continues after
     a stop. Inside a strategy's scope its devices share the extraction of features; of several workers, the first one
     writes. Tasks that train with labels run on one device.
@@ -81,6 +81,7 @@ def evaluate_run(
         the metrics of the task, with `mask_auc` (of the probes: the mask head against the true keep mask, on the test
         images; None without a mask head), `preset`, `images_seen` and `seconds` (of pre-training), `config`,
         `training_command`, `training_data`, `fingerprint` (of the photos), `photos` (their number by split), `classes`,
+        `settings` (those that are not at their defaults), `key` (another one for other settings, photos or weights),
         `unreadable` ("name: reason" of the photos left out), `parts_resumed`, `command`, `commit`, `versions`,
         `machine` and `evaluation_seconds` (of this call: less after a stop, see `parts_resumed`).
 
@@ -117,12 +118,13 @@ def evaluate_run(
         result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(run, metrics)
         result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
         result |= {"photos": job.source.counts(), "classes": len(job.source.class_names or ())}
+        result |= {"settings": changed_settings(options, recipe), "key": job.cache.path.name}
         result["unreadable"] = job.source.bad_files
         if result["unreadable"]:
             log.warning("%s", unreadable(result["unreadable"]))
         result["evaluation_seconds"] = round(time.monotonic() - started, 1)
         if chief:
-            write_json(run.path / "results" / fitting(f"{metrics['task']}-{metrics['data']}", ".json"), result)
+            write_result(run.path / "results", result)
             job.cache.forget()
     return result
 
@@ -183,6 +185,8 @@ def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter:
         settings |= {"folds": options.folds, "transfer_epochs": options.epochs}
     if "scales" in TASKS[task].options:
         settings |= {"scales": options.scales, "test_scale": options.test_scale}
+    if "num_images" in TASKS[task].options:
+        settings |= {"num_images": options.num_images}
     return settings | {"weights": weights_digest(spotter.backbone)}
 
 

@@ -108,12 +108,18 @@ def check_task(name: str, options: Options, recipe: FinetuneConfig) -> None:
     """
     if name not in TASKS:
         raise UserError(f"unknown task; allowed: {', '.join(TASKS)}; received: {name}")
-    for option in sorted(_changed(options).keys() | _changed(recipe).keys()):
+    for option in sorted(changed_settings(options, recipe)):
         if option not in TASKS[name].options:
             raise UserError(
                 f"{flag(option)} goes with --task {', '.join(taking(option))}; received: --task {name}; "
                 f"leave out {flag(option)}"
             )
+
+
+def changed_settings(options: Options, recipe: FinetuneConfig) -> dict[str, object]:
+    """Return the settings that are not at their defaults, by name, as values that JSON can hold."""
+    changed = {**_changed(options), **_changed(recipe)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
 
 def _changed(chosen: Options | FinetuneConfig) -> Mapping[str, object]:

@@ -66,22 +66,30 @@ def _result_block(path: Path) -> Block:
     if not isinstance(result, dict) or not {"task", "method", "value"} <= set(result):
         return note(f"{path.name} is not a result of tf-spot evaluate.")
     if result["task"] == "repair":
-        return Block("result.html", _repair_table(result))
+        return Block("result.html", _repair_table(result, path.name))
     # "rivals" is the key of the controls in result files.
     methods = {result["method"]: result} | result.get("rivals", {})
-    heading = f"{result['task']} on {result.get('data', 'unknown data')}"
-    data = ResultTable(heading, _table_of_methods(methods, result), _description(result), _table_of_classes(methods))
+    description = f"{_description(result)} File: {path.name}."
+    data = ResultTable(_heading(result), _table_of_methods(methods, result), description, _table_of_classes(methods))
     return Block("result.html", data)
 
 
-def _repair_table(result: Result) -> ResultTable:
+def _heading(result: Result) -> str:
+    """Name the task, the data and the settings that are not at their defaults."""
+    heading = f"{result['task']} on {result.get('data', 'unknown data')}"
+    for name, value in (result.get("settings") or {}).items():
+        heading += f", {name}={' '.join(map(str, value)) if isinstance(value, list) else value}"
+    return heading
+
+
+def _repair_table(result: Result, file: str) -> ResultTable:
     """One row per kind of altered image."""
     rows = [
         Row(kind, [Cell(text, best=False) for text in texts], own=kind == "repaired")
         for kind, texts in repair_rows(result).items()
     ]
-    heading = f"repair on {result['data']}"
-    return ResultTable(heading, Table(["", *REPAIR_COLUMNS], rows), "; ".join(repair_says(result)), None)
+    description = f"{'; '.join(repair_says(result))}. File: {file}."
+    return ResultTable(_heading(result), Table(["", *REPAIR_COLUMNS], rows), description, None)
 
 
 def _table_of_methods(methods: Mapping[str, Result], result: Result) -> Table:
