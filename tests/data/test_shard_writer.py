@@ -54,6 +54,20 @@ def test_shards_hold_the_files_as_they_are(photos, tmp_path):
     assert len(found) == 26 and set(found) == {path for path in photos.rglob("*.*") if path.is_file()}
 
 
+def test_a_union_keeps_the_files_of_its_sources_as_they_are(photos, arrays, tmp_path):
+    """Photos of the other source, which are no files, become PNG."""
+    pack(opened(f"folder:{photos} + {arrays}"), tmp_path / "out")
+    packed = opened(f"shards:{tmp_path / 'out'}").pools()["train"]
+    contents = {packed.name(index): packed.encoded(index) for index in range(len(packed))}
+    files = {name: content for name, content in contents.items() if name.startswith("shots/")}
+    assert len(files) == 20 < len(contents)
+    for name, content in contents.items():
+        if name in files:
+            assert content == (photos / "train" / name.removeprefix("shots/")).read_bytes()
+        else:
+            assert content.startswith(b"\x89PNG")
+
+
 @pytest.fixture
 def arrays(tmp_path: Path) -> str:
     """Photos that are no files: 96x96 noise, about 27 kB each as PNG."""

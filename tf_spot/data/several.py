@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_spot.data.images import Images
+from tf_spot.data.shard_records import EncodedImages
 from tf_spot.data.source import Source
 from tf_spot.data.split import Files
 from tf_spot.errors import UserError
@@ -34,6 +35,12 @@ class JoinedImages:
         """Return a photo, uint8 RGB (height, width, 3)."""
         number, own = self._find(index)
         return self.parts[number].read(own)
+
+    def encoded(self, index: int) -> bytes | None:
+        """Return the content of a photo's file; None where its part is none of files."""
+        number, own = self._find(index)
+        part = self.parts[number]
+        return part.encoded(own) if isinstance(part, EncodedImages) else None
 
     def name(self, index: int) -> str:
         number, own = self._find(index)

@@ -26,10 +26,10 @@ from tf_spot.storage.names import printable
 
 @runtime_checkable
 class EncodedImages(Protocol):
-    """Photos that are picture files, in any container."""
+    """Photos that are picture files, in any container, or of which some may be."""
 
-    def encoded(self, index: int) -> bytes:
-        """Return the content of a photo's file."""
+    def encoded(self, index: int) -> bytes | None:
+        """Return the content of a photo's file; None where it is no file."""
 
 
 def encoded_photo(images: Images, index: int) -> bytes:
@@ -39,8 +39,9 @@ def encoded_photo(images: Images, index: int) -> bytes:
         BadImage: it cannot be decoded.
     """
     photo = images.read(index)  # also where the file is packed as it is: no damaged file may get into a shard
-    if isinstance(images, EncodedImages):
-        return images.encoded(index)
+    content = images.encoded(index) if isinstance(images, EncodedImages) else None
+    if content is not None:
+        return content
     buffer = io.BytesIO()
     Image.fromarray(photo).save(buffer, format="PNG")
     return buffer.getvalue()
