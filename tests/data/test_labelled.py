@@ -35,6 +35,15 @@ def test_the_readable_photos_of_a_source_with_their_labels(tmp_path: Path) -> No
     assert LabelledPhotos.of(source, "test").labels.tolist() == [0, 1]
 
 
+def test_photos_without_a_label_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a", 10, 20)
+    write(tmp_path / "b", *range(30, 40))
+    source = open_folder(tmp_path)
+    source.pools()["train"].labels[1:] = -1
+    with pytest.raises(UserError, match="must all have one; received: folder:.*, of whose train photos .* have none"):
+        LabelledPhotos.of(source)
+
+
 def test_every_epoch_draws_each_photo_once_with_its_label() -> None:
     drawn = []
     for images, labels in grey(8).stream(4, seed=0).take(4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 
 import numpy as np
@@ -43,6 +44,16 @@ class GreySquares(tfds.core.GeneratorBasedBuilder):
             yield level, {"image": np.full((12, 12, 1), level, np.uint8), "label": level % 2}
 
 
+class WithheldSquares(GreySquares):
+    """The labels of the test photos are withheld; those of other photos are known."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _split_generators(self, dl_manager):
+        known = {"train": self._generate_examples(range(COUNT)), "validation": self._generate_examples(range(50, 56))}
+        return known | {"test": ((n, example | {"label": -1}) for n, example in self._generate_examples(range(3)))}
+
+
 def levels(batches):
     return [int(round(float(image[0, 0, 0] + 1) * 127.5)) for batch in batches for image in np.asarray(batch)]
 
@@ -54,6 +65,7 @@ def data_dir(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         GreySquares(data_dir=folder).download_and_prepare()
+        WithheldSquares(data_dir=folder).download_and_prepare()
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +82,15 @@ def test_splits_and_labels(source):
             assert labels.numpy().tolist() == [level % 2 for level in levels([images])]
             seen += levels([images])
         assert sorted(seen) == list(wanted)
+
+
+def test_a_test_split_whose_labels_are_withheld_is_passed_over():
+    source = load("tfds:withheld_squares", image_size=8, config=STILL)
+    ((images, labels),) = source.labelled("test", 16)
+    assert sorted(levels([images])) == list(range(50, 56)) and min(labels) == 0
+    counts = "[('unlabelled', 38), ('held_out', 2), ('train', 40), ('test', 3)]"
+    as_before = hashlib.sha256(f"withheld_squares/1.0.0 {counts}".encode()).hexdigest()
+    assert source.fingerprint == as_before, "runs of earlier versions can be resumed"
 
 
 def test_held_out_photos_never_appear_in_training(source):

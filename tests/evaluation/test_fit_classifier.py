@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,11 @@ def test_mistakes_are_told() -> None:
         Recipe(epochs=0)
     with pytest.raises(UserError, match="needs 20 photos or more; received 19 from lights"):
         fit_classifier(narrow_backbone(), held(), ["r", "g", "b"], Recipe(), indices=np.arange(19))
+
+
+def test_a_test_photo_without_a_label_is_no_wrong_answer() -> None:
+    answers: Any = SimpleNamespace(predict_on_batch=lambda images: np.eye(3))
+    images = np.zeros((3, 1))
+    assert share_correct(answers, [(images, np.array([0, 1, 1]))]) == (2 / 3, 3)
+    with pytest.raises(UserError, match="test photos must have a label from 0; received: one with -1"):
+        share_correct(answers, [(images, np.array([0, 1, -1]))])

@@ -37,9 +37,18 @@ class LabelledPhotos:
 
     @classmethod
     def of(cls, source: Source, split: str = "train") -> LabelledPhotos:
-        """Read the readable photos of a source's split; their shorter side is at most twice the image size."""
+        """Read the readable photos of a source's split; their shorter side is at most twice the image size.
+
+        Raises:
+            UserError: a photo without a label (-1).
+        """
         pairs = list(source.decoded(split))
         labels = np.array([int(label) for _, label in pairs], np.int32)
+        if without := int(np.count_nonzero(labels < 0)):
+            raise UserError(
+                f"photos to learn from with labels must all have one; received: {source.spec}, of whose {split} photos "
+                f"{without:,} have none (-1); leave them out"
+            )
         photos = [np.asarray(photo) for photo, _ in pairs]
         return cls(photos, labels, image_size=source.image_size, config=source.config, name=source.spec)
 

@@ -194,9 +194,14 @@ def share_correct(
     Args:
         classifier: of images.
         batches: images (batch, image_size, image_size, 3) in [-1, 1] and whole labels (batch,).
+
+    Raises:
+        UserError: an example without a label (-1), which no answer could match.
     """
     right = count = 0
     for images, labels in batches:
+        if np.min(labels) < 0:
+            raise UserError("test photos must have a label from 0; received: one with -1, none; leave such photos out")
         answers = np.argmax(classifier.predict_on_batch(images), axis=1)  # (batch,)
         right += int(np.count_nonzero(answers == np.asarray(labels)))
         count += len(answers)
