@@ -1,5 +1,8 @@
 """`tf-spot export`: options that need photos, and what it prints of the manifest."""
 
+import json
+import shutil
+
 import pytest
 
 from tests.commands.example import Recorder, last_line
@@ -16,6 +19,7 @@ def test_options_reach_the_exporter_and_the_manifest_is_printed(run, tmp_path, m
     """Of all batches and outputs the largest deviation is printed."""
     parity = {"1": {"conv1": {"share": 0.1, "relative_rms": 0.01}}, "4": {"conv5": {"share": 0.3, "relative_rms": 0.0}}}
     manifest = {"part": "spotter", "format": "onnx", "quantization": "int8", "artifact": "model.onnx", "size_bytes": 9}
+    manifest["photos"] = {"data": "bundled photos", "compared": 64, "calibrated": 128}
     manifest |= {"parity": parity, "float_operations": [], "linear_probe": {"float32": 1, "artifact": 2, "stderr": 3}}
     export = Recorder(manifest)
     monkeypatch.setattr("tf_spot.exporters.export", export)
@@ -26,4 +30,29 @@ def test_options_reach_the_exporter_and_the_manifest_is_printed(run, tmp_path, m
     printed = last_line(out)
     assert (printed["share"], printed["relative_rms"], printed["stays_float"]) == (0.3, 0.01, "nothing")
     assert (printed["probe_float32"], printed["probe_artifact"], printed["probe_stderr"]) == (1, 2, 3)
+    assert (printed["compared_on"], printed["calibrated_on"]) == ("64 of bundled photos", "128 of bundled photos")
+    assert export.received("bundled photos")
     assert "model.onnx" in out.splitlines()[3]
+
+
+@pytest.mark.parametrize(("moved", "name"), [(False, "{folder}"), (True, "bundled photos")])
+def test_photos_of_the_run_that_cannot_be_opened_are_replaced_aloud(
+    run, spec, tmp_path, monkeypatch, capsys, moved, name
+) -> None:
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    if moved:
+        data = json.loads((own / "data.json").read_text())
+        (own / "data.json").write_text(json.dumps(data | {"spec": "folder:gone"}))
+    photos = {"data": "", "compared": 6, "calibrated": 0}
+    output = {"conv5": {"share": 0.0, "relative_rms": 0.0}}
+    manifest = dict.fromkeys(("part", "format", "quantization", "artifact"), "x") | {"size_bytes": 9, "photos": photos}
+    export = Recorder(manifest | {"parity": {"1": output}})
+    monkeypatch.setattr("tf_spot.exporters.export", export)
+    assert main(["export", str(own), "--format", "onnx", "--out", str(tmp_path / "x"), "--json"]) == 0
+    said, name = capsys.readouterr(), name.format(folder=spec.rpartition("/")[2])
+    printed = last_line(said.out)
+    assert printed["compared_on"] == f"6 of {name}" and "calibrated_on" not in printed
+    assert export.received(name)
+    reason = "those of the run cannot be read: folder:PATH must be a folder; received: gone, missing"
+    assert (reason in said.err) is moved and ("bundled" in said.err) is moved

@@ -40,7 +40,7 @@ def photos() -> np.ndarray:
 def onnx_bundle(spotter: ArtifactSpotter, photos: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The features as ONNX; read-only, see `copy_of_bundle`."""
     folder = tmp_path_factory.mktemp("exports") / "onnx"
-    export(spotter, folder, format="onnx", photos=photos, config=CONFIG)
+    export(spotter, folder, format="onnx", photos=photos, photos_name="bundled photos", config=CONFIG)
     return folder
 
 

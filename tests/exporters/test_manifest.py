@@ -23,6 +23,8 @@ def test_an_onnx_bundle_is_whole(onnx_bundle) -> None:
         manifest["config"] == CONFIG.to_dict()
         and manifest["size_bytes"] == (onnx_bundle / "features.onnx").stat().st_size
     )
+    assert manifest["photos"] == {"data": "bundled photos", "compared": 64, "calibrated": 0}
+    assert "Checked on 64: bundled photos." in (onnx_bundle / "README.md").read_text()
     assert manifest["class_names"] is None and manifest["versions"]["onnxruntime"] and manifest["versions"]["tf2onnx"]
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=onnx_bundle, check=True)
     assert verify(onnx_bundle)["files"] == 4

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
 from tf_spot.runs.run import Run
+from tf_spot.storage.names import printable
 from tf_spot.storage.spec import parse_specs
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tf_spot.config import Config
 
 
 def add(subcommands: Subcommands) -> None:
@@ -36,7 +40,9 @@ def add(subcommands: Subcommands) -> None:
         help="that of the run, or any (part features only, not with int8); default: %(default)s",
     )
     parser.add_argument(
-        "--data", metavar="SPEC", help="photos to compare on and to find int8 ranges with; default: the run's"
+        "--data",
+        metavar="SPEC",
+        help="photos to compare on and to find int8 ranges with; default: the run's, else the bundled ones",
     )
     parser.add_argument(
         "--probe",
@@ -57,7 +63,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from tf_spot.exporters import export
     from tf_spot.runs.load import load_classifier, load_spotter
 
-    photos = _photos(opened, options.data)
+    photos, photos_name = _photos(opened, options.data)
     manifest = export(
         load_classifier(opened) if options.part == "classifier" else load_spotter(opened),
         options.out,
@@ -66,12 +72,16 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         quantize=options.quantize,
         image_size=options.image_size,
         photos=photos,
+        photos_name=photos_name,
         config=opened.config,
         probe=options.data if options.probe else None,
     )
     outputs = [output for batch in manifest["parity"].values() for output in batch.values()]
     metrics = {name: manifest[name] for name in ("part", "format", "quantization", "artifact", "size_bytes")}
     metrics |= {name: max(output[name] for output in outputs) for name in ("share", "relative_rms")}
+    metrics["compared_on"] = f"{manifest['photos']['compared']} of {photos_name}"
+    if manifest["photos"]["calibrated"]:
+        metrics["calibrated_on"] = f"{manifest['photos']['calibrated']} of {photos_name}"
     if "float_operations" in manifest:
         metrics["stays_float"] = ", ".join(manifest["float_operations"]) or "nothing"
     if "linear_probe" in manifest:
@@ -80,14 +90,26 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     return metrics, DONE
 
 
-def _photos(run: Run, spec: str | None) -> np.ndarray:
-    """Return photos of `spec`, else of the run, else the embedded ones: uint8 (photos, size, size, 3)."""
-    from tf_spot.exporters.export import CALIBRATION_PHOTOS
-    from tf_spot.exporters.signature import sample_photos
+def _photos(run: Run, spec: str | None) -> tuple[np.ndarray, str]:
+    """Return photos of `spec`, else of the run, else the bundled ones, and what they are called.
 
+    Returns:
+        uint8 (photos, size, size, 3), and a name; a line on stderr says where those of the run cannot be read.
+    """
     if spec is not None:
-        return sample_photos(spec, run.config, CALIBRATION_PHOTOS)
+        return _sample(spec, run.config)
     try:
-        return sample_photos(run.data["spec"], run.config, CALIBRATION_PHOTOS)
-    except UserError:  # the photos that the run was trained on have been moved
-        return sample_photos("photos", run.config, CALIBRATION_PHOTOS)
+        return _sample(run.data["spec"], run.config)
+    except UserError as error:  # moved since the training, say, or given in Python as arrays
+        reason = printable(str(error))
+        print(f"tf-spot: compared on the bundled photos, as those of the run cannot be read: {reason}", file=sys.stderr)
+        return _sample("photos", run.config)
+
+
+def _sample(spec: str, config: Config) -> tuple[np.ndarray, str]:
+    from tf_spot.data import open_source
+    from tf_spot.exporters.export import CALIBRATION_PHOTOS
+    from tf_spot.exporters.signature import BUNDLED, sample_photos
+
+    source = open_source(spec, config)
+    return sample_photos(source, config, CALIBRATION_PHOTOS), BUNDLED if spec == "photos" else source.name

@@ -37,7 +37,7 @@ from tf_spot.exporters.parity import (
 from tf_spot.exporters.probe import open_labelled, probe_both
 from tf_spot.exporters.run_artifact import OPEN, Outputs
 from tf_spot.exporters.saved_model import answers, write_saved_model
-from tf_spot.exporters.signature import Exportable, Signature, sample_photos
+from tf_spot.exporters.signature import BUNDLED, Exportable, Signature, sample_photos
 from tf_spot.storage.names import fitting
 
 FORMATS = {"saved_model": ("none",), "tflite": tflite.QUANTIZATIONS, "onnx": onnx.QUANTIZATIONS}
@@ -59,6 +59,7 @@ def export(
     quantize: str = "none",
     image_size: str = "fixed",
     photos: np.ndarray | None = None,
+    photos_name: str | None = None,
     config: Config | None = None,
     probe: str | None = None,
 ) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def export(
         quantize: `none`; tflite has also `float16`, `dynamic`, `int8` and `int8-integer`, onnx `int8`.
         image_size: `fixed`: that of the run; `dynamic`: images of any height and width, part `features` only, not with
             int8; the artifact is then compared at two further sizes.
-        photos: uint8 (photos, size, size, 3), to compare on and to find int8 ranges with; by default the embedded ones.
+        photos: uint8 (photos, size, size, 3), to compare on and to find int8 ranges with; by default the bundled ones.
+        photos_name: what the manifest calls `photos`.
         config: of the run, for the manifest, and how the photos of `probe` become images.
         probe: labelled photos with a test split, see `tf_spot.load`: adds the linear probe of the artifact's embedding
             beside that of the model's to the manifest, see `probe_both`. Part `features` only.
@@ -93,7 +95,7 @@ def export(
     # The model knows the size of its images, even where no configuration is given.
     data_config = (config or PAPER).replace(**{"data.image_size": signature.image_size})
     if photos is None:
-        photos = sample_photos("photos", data_config, CALIBRATION_PHOTOS)
+        photos, photos_name = sample_photos("photos", data_config, CALIBRATION_PHOTOS), BUNDLED
     _refuse_photos(photos, signature.image_size, quantize)
     labelled = None if probe is None else open_labelled(probe, data_config)
     checked = photos[:PARITY_PHOTOS]
@@ -101,6 +103,8 @@ def export(
     with _new_folder(Path(path)) as folder:
         name = {"saved_model": f"{part}/1"}.get(format, f"{part}.{format}")
         manifest = describe(signature, format, quantize, name, expected, config)
+        calibrated = len(photos) if quantize.startswith("int8") else 0
+        manifest["photos"] = {"data": photos_name, "compared": len(checked), "calibrated": calibrated}
         if format == "saved_model":
             manifest["signatures"] = {key: output or "all" for key, output in answers(part).items()}
         _write(signature, folder / name, photos, manifest)

@@ -19,6 +19,7 @@ class ExportOptions(TypedDict, total=False):
     part: str
     image_size: str
     photos: np.ndarray | None
+    photos_name: str | None
     config: Config | None
     probe: str | None
 
@@ -34,7 +35,7 @@ def export_saved_model(model: Exportable, path: str | Path, **options: Unpack[Ex
 
     Args:
         model, path: see `export`.
-        **options: `part`, `image_size`, `photos`, `config` and `probe`, see `export`.
+        **options: `part`, `image_size`, `photos`, `photos_name`, `config` and `probe`, see `export`.
 
     Returns:
         The manifest.
@@ -50,7 +51,7 @@ def export_tflite(model: Exportable, path: str | Path, **options: Unpack[Quantiz
 
     Args:
         model, path: see `export`.
-        **options: `part`, `quantize`, `image_size`, `photos`, `config` and `probe`, see `export`.
+        **options: `part`, `quantize`, `image_size`, `photos`, `photos_name`, `config` and `probe`, see `export`.
 
     Returns:
         The manifest.
@@ -66,7 +67,7 @@ def export_onnx(model: Exportable, path: str | Path, **options: Unpack[Quantized
 
     Args:
         model, path: see `export`.
-        **options: `part`, `quantize`, `image_size`, `photos`, `config` and `probe`, see `export`.
+        **options: `part`, `quantize`, `image_size`, `photos`, `photos_name`, `config` and `probe`, see `export`.
 
     Returns:
         The manifest.

@@ -224,7 +224,8 @@ Input `images`: float32 ({_shape_text(images["shape"])}), RGB in [0, 255]; {mani
 |---|---|---|
 {outputs}
 {_signatures(manifest)}
-Checked on photos against the model it was made from: largest difference {largest:.1e} of the output's largest value.
+{_checked(manifest["photos"])} Largest difference to the model it was made from: {largest:.1e} of the output's largest
+value.
 {_quantized(manifest)}Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone.
 Versions, configuration and every figure: `manifest.json`.
 """
@@ -238,6 +239,12 @@ def _origin(class_names: list[str] | None) -> str:
     if class_names is None:
         return "Features learned without labels by spotting artifacts."
     return f"A classifier of {len(class_names)} classes, on features learned without labels by spotting artifacts."
+
+
+def _checked(photos: dict[str, Any]) -> str:
+    name = photos["data"] or "photos of the caller"
+    calibrated = f"Calibrated on {photos['calibrated']} photos, checked" if photos["calibrated"] else "Checked"
+    return f"{calibrated} on {photos['compared']}: {name}."
 
 
 def _signatures(manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_spot.config import Config
-from tf_spot.data import open_source
+from tf_spot.data import Source, open_source
 from tf_spot.errors import UserError
 from tf_spot.models.classifier import Classifier
 from tf_spot.models.discriminator import Discriminator
@@ -27,6 +27,7 @@ OUTPUTS = {
     "heat_map": "probability that the cell was repaired",
     "probabilities": "probability of each class, in the order of class_names",
 }
+BUNDLED = "bundled photos"  # what a manifest calls those of the source `photos`
 _MAX_PHOTOS_READ = 512  # from each split of a source; the sample is spread evenly over them
 _READ_BATCH = 64
 
@@ -120,7 +121,7 @@ def _probabilities(classifier: Classifier, maps: dict[str, tf.Tensor]) -> dict[s
     return {"probabilities": tf.nn.softmax(classifier.logits(maps))}  # (batch, classes)
 
 
-def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:
+def sample_photos(spec: str | Source, config: Config, count: int) -> np.ndarray:
     """Return up to `count` photos of a source, spread over it evenly; held-out photos come first.
 
     Returns:
@@ -136,8 +137,8 @@ def sample_photos(spec: str, config: Config, count: int) -> np.ndarray:
             batches += source.images(split, _READ_BATCH).take(_MAX_PHOTOS_READ // _READ_BATCH).as_numpy_iterator()
     if not batches:
         raise UserError(
-            f"an export is compared with the model on photos; received: {spec}, which has none that can be read; "
-            "give others as --data"
+            f"an export is compared with the model on photos; received: {source.spec}, which has none that can be "
+            "read; give others as --data"
         )
     photos = np.concatenate(batches)
     chosen = np.unique(np.linspace(0, len(photos) - 1, count).round().astype(int))
