@@ -46,6 +46,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_opened() -> None
     for task, options, says in (
         ("knn", {"test_scale": 8}, "leave out --test-scale"),
         ("finetune", {"epochs": 0}, "--epochs must be 1 or more; received: 0"),
+        ("transfer", {"recipe": Recipe(epochs=3)}, "give epochs=3 as an argument of its own"),
         ("colour", {}, "unknown task"),
     ):
         with pytest.raises(UserError, match=says):

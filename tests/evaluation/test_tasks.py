@@ -11,13 +11,14 @@ import pytest
 
 from tf_spot.config import FinetuneConfig
 from tf_spot.errors import UserError
-from tf_spot.evaluation.tasks import PROBES, TASKS, Options, changed_settings, check_task, flag, taking
+from tf_spot.evaluation.tasks import PROBES, RECIPE_TASKS, TASKS, Options, changed_settings, check_task, flag, taking
 
 
 def test_every_option_belongs_to_a_task_and_every_task_takes_known_ones() -> None:
     known = {field.name for kind in (Options, FinetuneConfig) for field in dataclasses.fields(kind)}
     assert {option for task in TASKS.values() for option in task.options} == known
     assert PROBES == ("linear", "knn")
+    assert RECIPE_TASKS == ("finetune", "stl10", "voc-classification", "voc-detection", "voc-segmentation")
     assert taking("test_scale") == ("voc-detection",) and taking("solver") == ("linear",)
     assert (flag("test_scale"), flag("finetuned")) == ("--test-scale", "--frozen-only")
 
@@ -42,6 +43,20 @@ def test_settings_are_told_where_they_are_not_at_their_defaults() -> None:
         ("linear", {}, {"learning_rate": 0.1}, "leave out --learning-rate"),
         ("linear", {"num_images": 99}, {}, "--num-images goes with --task repair; received: --task linear"),
         ("repair", {}, {"patience": 1}, "leave out --patience"),
+        (
+            "transfer",
+            {},
+            {"epochs": 3},
+            "received: a recipe with epochs=3 for task transfer; give epochs=3",
+        ),
+        (
+            "linear",
+            {},
+            {"epochs": 3, "norms": "frozen"},
+            "recipe with epochs=3, norms='frozen' for task linear",
+        ),
+        ("knn", {"norms": "adapt"}, {"norms": "frozen"}, "recipe with norms='frozen' for task knn"),
+        ("transfer", {}, {"epochs": 3, "patience": 1}, "leave out --patience"),
         ("colour", {}, {}, "allowed: linear, knn, finetune, stl10, .*; received: colour"),
     ],
 )

@@ -70,9 +70,9 @@ def evaluate_run(
         run_path: the run folder.
         spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
         task: one of `tasks.TASKS`, which also lists the options of each.
-        recipe: how networks are trained with labels; by default that of `Recipe`.
+        recipe: how networks are trained with labels, in tasks of `tasks.RECIPE_TASKS`; by default as `Recipe()` says.
         layers, num_values, pooling, solver, finetuned, folds, scales, test_scale, num_images: see `tasks.Options`.
-        epochs: of the linear probe's solver `sgd`, or instead of the recipe's.
+        epochs: of the linear probe's solver `sgd`, of `transfer`, or instead of the recipe's.
         norms: of the probes' batch norm, by default `frozen`, or instead of the recipe's.
         seed: of everything drawn.
         on_progress: called with (done, total, text).

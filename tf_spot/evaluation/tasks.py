@@ -87,6 +87,7 @@ TASKS = {
     ),
     "repair": Task("run_repair", "how well dropped cells are hidden from a fresh critic", ("num_images",), trains=True),
 }
+RECIPE_TASKS = tuple(name for name, task in TASKS.items() if "learning_rate" in task.options)  # that read a recipe
 PROBES = tuple(name for name, task in TASKS.items() if not task.trains)
 
 
@@ -104,10 +105,19 @@ def check_task(name: str, options: Options, recipe: FinetuneConfig) -> None:
     """Check that there is a task of that name and that the options belong to it.
 
     Raises:
-        UserError: an unknown task, or an option that it does not take, other than at its default.
+        UserError: an unknown task, an option that it does not take, other than at its default, or a changed recipe for
+            a task that trains by its own, or trains nothing.
     """
     if name not in TASKS:
         raise UserError(f"unknown task; allowed: {', '.join(TASKS)}; received: {name}")
+    changed = _changed(recipe)
+    # `epochs` and `norms` are options of further tasks, which do not read the recipe.
+    if changed and name not in RECIPE_TASKS and changed.keys() <= set(TASKS[name].options):
+        own = ", ".join(f"{option}={value!r}" for option, value in sorted(changed.items()))
+        raise UserError(
+            f"a recipe goes with task {', '.join(RECIPE_TASKS)}; received: a recipe with {own} for task {name}; give "
+            f"{own} as an argument of its own"
+        )
     for option in sorted(changed_settings(options, recipe)):
         if option not in TASKS[name].options:
             raise UserError(
