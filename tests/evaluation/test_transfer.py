@@ -123,6 +123,21 @@ def test_folds_are_trained_one_by_one_and_continued(tmp_path: Path, monkeypatch:
     assert transfer(narrow_backbone(), source, SHORT, again, **words) == result and again.resumed == 20
 
 
+def test_each_fold_has_random_weights_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[np.ndarray] = []
+    monkeypatch.setattr(module, "train_classifier", lambda start, *_, **__: starts.append(start.get_weights()[0]))
+    monkeypatch.setattr(module, "share_correct", lambda *_: (0.5, 12))
+    source = load(f"stl10:{write_stl10(tmp_path, ten_folds())}", image_size=SIZE, config=CONFIG.data)
+    backbone = narrow_backbone()
+    transfer(backbone, source, SHORT, ResultCache(tmp_path / "parts", {}), folds=True, finetuned=False, seed=3)
+    learned, random = starts[:10], starts[10:]
+    assert all(np.array_equal(start, backbone.get_weights()[0]) for start in learned)
+    assert len({start.tobytes() for start in random}) == 10
+    starts.clear()
+    transfer(backbone, source, SHORT, ResultCache(tmp_path / "all", {}), finetuned=False, seed=3)
+    assert np.array_equal(starts[1], random[0]), "all labels at once begin as the first fold does"
+
+
 @pytest.mark.slow
 def test_all_labels_at_once_give_both_columns(folder: str, tmp_path: Path) -> None:
     source = load(folder, image_size=SIZE, config=CONFIG.data)

@@ -88,7 +88,7 @@ def transfer(
         progress.begin(f"transfer of {method}, {name}" + (f", fold {index + 1}" if folds else ""))
         photos, indices = read(), parts[index]
         classifier = train_classifier(
-            start_of(method, backbone, seed),
+            start_of(method, backbone, seed + index),
             photos,
             source.class_names or [],
             recipe,
