@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.own_models import small_vit
 from tests.support.pretext_task import CONFIG, noise, positions
 from tf_spot.baselines.gradient_images import GAIN, GradientBackbone, gradients
 from tf_spot.config import IMAGE_MEAN
+from tf_spot.errors import UserError
+from tf_spot.evaluation.beside_random import copied
+from tf_spot.evaluation.probes.adapted_norms import adapted
+from tf_spot.models.backbones import Backbone, KerasBackbone
+from tf_spot.models.data_dependent_init import check_rescalable, unit_variance
 from tf_spot.models.from_config import build_discriminator
 
 NUMBERS = np.random.default_rng(0)
@@ -70,3 +76,27 @@ def test_a_frozen_one_stays_frozen(backbone: GradientBackbone) -> None:
     frozen(images, training=True)
     for old, new in zip(before, frozen.weights, strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("change", [adapted, lambda backbone, images: rescaled(copied(backbone), images)])
+def test_its_norms_take_the_moments_of_gradients(backbone: GradientBackbone, change) -> None:
+    """As those of the backbone inside do, that is shown the gradients as its images."""
+    images = noise(NUMBERS, 8, 16, 16, 3)
+    seen = gradients(images * 127.5 + 127.5) / 127.5 - 1
+    expected = change(backbone.inner, seen).get_weights()
+    for ours, theirs in zip(change(backbone, images).get_weights(), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    assert not all(np.array_equal(a, b) for a, b in zip(backbone.get_weights(), expected, strict=True))
+    first = backbone.first_inputs(images * 127.5 + 127.5)
+    np.testing.assert_array_equal(first, gradients(images * 127.5 + 127.5) - IMAGE_MEAN)
+
+
+def rescaled(backbone: Backbone, images: tf.Tensor) -> Backbone:
+    unit_variance(backbone, images)
+    return backbone
+
+
+def test_what_cannot_be_rescaled_inside_is_refused() -> None:
+    bare = KerasBackbone(small_vit(), [f"map{number}" for number in range(1, 6)])
+    with pytest.raises(UserError, match="--rescale"):
+        check_rescalable(GradientBackbone(bare))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, Unpack
 
 import keras
@@ -54,8 +54,20 @@ class GradientBackbone(Backbone):
         return self.inner.stages
 
     @property
+    def norms(self) -> list[Any]:
+        """Every batch norm; None where a layer of AlexNet has none."""
+        return self.inner.norms
+
+    @property
+    def inside(self) -> list[tuple[Backbone, Callable[[tf.Tensor], tf.Tensor]]]:
+        return [(self.inner, gradients)]
+
+    @property
     def first_conv(self) -> Any:
         return self.inner.first_conv
+
+    def first_inputs(self, pixels: tf.Tensor) -> tf.Tensor:
+        return self.inner.first_inputs(gradients(pixels))
 
     @property
     def channels(self) -> int:

@@ -29,7 +29,10 @@ def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
     networks", ICLR 2016, without the balancing of the layers' learning speeds.
     """
     check_rescalable(backbone)
-    if isinstance(backbone, AlexNet):
+    if backbone.inside:
+        for inner, seen in backbone.inside:
+            unit_variance(inner, seen(images * 127.5 + 127.5) / 127.5 - 1)
+    elif isinstance(backbone, AlexNet):
         _rescale_alexnet(backbone, images)
     elif backbone.norms:
         take_moments(backbone, images)
@@ -39,7 +42,9 @@ def unit_variance(backbone: Backbone, images: tf.Tensor) -> None:
 
 def check_rescalable(backbone: Backbone) -> None:
     """Raise a `UserError` for a backbone whose channels cannot be rescaled."""
-    if not backbone.norms and not chain(backbone):
+    for inner, _ in backbone.inside:
+        check_rescalable(inner)
+    if not backbone.inside and not backbone.norms and not chain(backbone):
         raise UserError(
             "rescaling (--rescale, the baseline kmeans) wants a backbone with batch norm, or convolutions one after "
             f"the other; received: {getattr(backbone, 'label', type(backbone).__name__)}; leave it out"

@@ -13,6 +13,8 @@ import tensorflow as tf
 from tests.support.own_models import CONV_LAYERS, small_conv
 from tests.support.small_backbones import ALEXNET, MAPS, NORM, pictures
 from tf_spot.errors import UserError
+from tf_spot.evaluation.beside_random import copied
+from tf_spot.evaluation.probes.adapted_norms import adapted
 from tf_spot.models.backbones import KerasBackbone, LabHalves, build_backbone
 from tf_spot.models.backbones.lab_halves import halves_of
 from tf_spot.models.data_dependent_init import unit_variance
@@ -44,6 +46,33 @@ def test_maps_join_those_of_both_halves(name: str) -> None:
     assert backbone.lightness.get_config()["width"] == 0.0625
     first = [half.first_conv.kernel.numpy() for half in (backbone.lightness, backbone.colour)]
     assert not np.array_equal(*first), "each half has weights of its own"
+
+
+@pytest.mark.parametrize("trunk_norm", ["response", "batch"])
+def test_each_half_is_rescaled_as_on_its_own(trunk_norm: str) -> None:
+    keras.utils.set_random_seed(0)
+    whole = build_backbone("alexnet", **ALEXNET | {"trunk_norm": trunk_norm}, **NORM, width=0.125)
+    backbone = LabHalves.of(whole)
+    images = tf.constant(pictures(8))
+    halves = [copied(half) for half in (backbone.lightness, backbone.colour)]
+    before = backbone.get_weights()
+    unit_variance(backbone, images)
+    for half, seen in zip(halves, halves_of(images * 127.5 + 127.5), strict=True):
+        unit_variance(half, seen / 127.5 - 1)
+    alone = [weight for half in halves for weight in half.get_weights()]
+    for ours, expected in zip(backbone.get_weights(), alone, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    assert not all(np.array_equal(a, b) for a, b in zip(before, alone, strict=True))
+    assert not all(
+        np.array_equal(a, b) for a, b in zip(alone, adapted(backbone, images[:4]).get_weights(), strict=True)
+    )
+
+
+def test_both_halves_adapt_to_photos() -> None:
+    backbone = split()
+    changed = [not np.array_equal(a, b) for a, b in zip(
+        backbone.get_weights(), adapted(backbone, pictures()).get_weights(), strict=True)]  # fmt: skip
+    assert sum(changed) == 2 * len(backbone.norms), "the two moments of each norm, and nothing else"
 
 
 def test_stages_and_norms_hold_those_of_both_halves() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, Unpack
 
 import keras
@@ -89,6 +89,11 @@ class Backbone(Configured):
     def stages(self) -> list[list[Any]]:
         """The layers with weights that make conv1 of the pixels, conv2 of conv1, and so on."""
         raise NotImplementedError
+
+    @property
+    def inside(self) -> list[tuple[Backbone, Callable[[tf.Tensor], tf.Tensor]]]:
+        """The backbones that this one is made of, each with the function of pixels that gives what it sees; or none."""
+        return []
 
     @property
     def first_conv(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self, Unpack
 
 import keras
@@ -84,6 +85,13 @@ class LabHalves(Backbone):
     def norms(self) -> list[Any]:
         """Every batch norm; None where a half has none."""
         return [*self.lightness.norms, *self.colour.norms]
+
+    @property
+    def inside(self) -> list[tuple[Backbone, Callable[[tf.Tensor], tf.Tensor]]]:
+        return [
+            (self.lightness, lambda pixels: halves_of(pixels)[0]),
+            (self.colour, lambda pixels: halves_of(pixels)[1]),
+        ]
 
     @property
     def first_conv(self) -> Any:
