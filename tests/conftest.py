@@ -5,6 +5,7 @@ about a GPU: `make test-gpu` runs them, and them alone, on one.
 """
 
 import os
+from collections.abc import Iterator
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
@@ -28,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="about a GPU: make test-gpu, where there is one"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def indices_of_tars(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the home of the one who runs it."""
+    kept = tmp_path_factory.mktemp("tar-index")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tf_spot.data.kept_index.folder", lambda: kept)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -185,7 +185,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_tars_and_lists_need_the_wheel_alone(alone: Path, run: Path, photos: Path, tmp_path: Path) -> None:
+def test_tars_and_lists_need_the_wheel_alone(
+    alone: Path, run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for spec in (f"wds:{photos}.tar", f"list:{tmp_path / 'mine.csv'}"):
         (tmp_path / "mine.csv").write_text(f"path\n{photos}/train/ant/001.png\n")
         called([alone / "bin" / "tf-spot", "embed", run, "--data", spec, "--out", f"{spec[:3]}.npz"], tmp_path)

@@ -18,6 +18,7 @@ from tf_spot.errors import UserError
 from tf_spot.storage.regular_files import open_regular
 from tf_spot.storage.spec import NONE
 
+FORM = 1  # raise it when `read_photos` finds something else in the same tar: its answers are kept, see `kept_index`
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 LABEL_FIELDS = ("label", "cls", "class")  # of a sample's .json, the first that is there
 MOST_LABEL_BYTES = 2**20  # of a member that names the class

@@ -16,8 +16,9 @@ from tf_spot.config import DataConfig
 from tf_spot.data.folder_splits import TEST, TRAIN, VALIDATION
 from tf_spot.data.hold_out import cut_off_test
 from tf_spot.data.images import MAX_BYTES, BadImage, read_image
+from tf_spot.data.kept_index import kept_photos
 from tf_spot.data.source import Source
-from tf_spot.data.tar_index import PICTURES, Photo, read_photos
+from tf_spot.data.tar_index import PICTURES, Photo
 from tf_spot.data.text_labels import number_labels
 from tf_spot.errors import UserError
 from tf_spot.storage.names import printable
@@ -169,7 +170,7 @@ def _photos(spec: str, found: FoundFiles, options: dict[str, str]) -> list[tuple
     """
     photos, empty = [], []
     for number, name in enumerate(found.names):
-        these = read_photos(found.folder / name, options.get("image"), options.get("label"))
+        these = kept_photos(found.folder / name, options.get("image"), options.get("label"))
         photos += [(number, photo) for photo in these]
         empty += [] if these else [name]
     if not photos:

@@ -18,6 +18,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation.fit_classifier import OnShare
 from tf_spot.storage.files import write_file
 from tf_spot.storage.provenance import version_of
+from tf_spot.storage.user_cache import user_cache
 
 MOST = 2_000  # boxes per photo. Source: Fast R-CNN
 PACKAGE = "opencv-contrib-python-headless"
@@ -25,7 +26,7 @@ PACKAGE = "opencv-contrib-python-headless"
 
 def default_folder() -> Path:
     """Return where proposals are kept, for all runs: they depend on photos alone."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tf_spot" / "proposals"
+    return user_cache("proposals")
 
 
 class Proposals:
