@@ -1,5 +1,9 @@
 """Heat maps of the run's own spottings."""
 
+from types import SimpleNamespace
+
+from PIL import Image
+
 from tests.report.example import CONFIG, DATA, HOSTILE, rendered
 from tf_spot.report.heat_maps import heat_maps
 from tf_spot.runs.run import Run
@@ -15,6 +19,26 @@ def test_heat_map_stays_when_its_photo_is_gone(run) -> None:
         assert rendered(heat_maps(run)).count("<img") == 1
     finally:
         photo.write_bytes(content)
+
+
+def test_heat_maps_are_closed(run, tmp_path, monkeypatch) -> None:
+    """Pillow closes a file by itself only when its one frame is read; this one has two."""
+    frames = [Image.new("L", (8, 8), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "overlay.png", save_all=True, append_images=frames[1:])
+    entry = {"path": "gone.png", "overlay": str(tmp_path / "overlay.png"), "score": 0.1, "heat_map_mean": 0.5}
+    write_json(tmp_path / "run" / "spot" / "spot.json", {"images": [entry]})
+    files, real = [], Image.open
+
+    def opening(path) -> Image.Image:
+        image = real(path)
+        files.append(image.fp)
+        return image
+
+    monkeypatch.setattr(Image, "open", opening)
+    own = SimpleNamespace(path=tmp_path / "run", config=run.config)
+    assert rendered(heat_maps(own)).count("<img") == 1
+    (file,) = files
+    assert file.closed
 
 
 def test_caption_has_the_scores(run, tmp_path) -> None:

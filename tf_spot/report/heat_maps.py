@@ -39,11 +39,13 @@ def heat_maps(run: Run) -> list[Block]:
 
 def _spotted(folder: Path, entry: Mapping[str, Any]) -> Figure:
     """Return the image, where it can still be read, and its heat map."""
-    pictures: list[Image.Image] = [Image.open(folder / entry["overlay"])]
+    with Image.open(folder / entry["overlay"]) as overlay:
+        pictures = [charts.jpeg(overlay, LONGEST_SIDE)]
     with contextlib.suppress(BadImage):
-        pictures.insert(0, Image.fromarray(read_image(Path(entry["path"]), LONGEST_SIDE)))
+        photo = Image.fromarray(read_image(Path(entry["path"]), LONGEST_SIDE))
+        pictures.insert(0, charts.jpeg(photo, LONGEST_SIDE))
     name = Path(entry["path"]).name
     caption = f"{name}: score {entry['score']:.2f}, mean of the heat map {entry['heat_map_mean']:.2f}"
     if entry.get("more_real_than") is not None:  # files of earlier versions do not have it
         caption += f", more real than {entry['more_real_than']:.0%} of held-out photos"
-    return Figure([charts.jpeg(picture, LONGEST_SIDE) for picture in pictures], caption)
+    return Figure(pictures, caption)
