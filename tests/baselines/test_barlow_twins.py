@@ -37,6 +37,27 @@ def test_a_constant_is_no_answer() -> None:
     assert float(barlow_twins.correlation_loss(normalised, normalised)) > 4 * 0.9
 
 
+def test_the_task_normalises_the_outputs_of_each_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken out: the normalisation in the task, without which the loss depends on how large the outputs are."""
+    model, outputs, losses = make("barlow-twins"), noise(NUMBERS, 16, barlow_twins.PROJECTION), []
+    for changed in (outputs, 3 * outputs + 5):
+        monkeypatch.setattr(model, "projection", lambda pooled, training, changed=changed: changed)
+        losses.append(float(model.task_metrics(pictures(8), None, 0, training=False)["pretext_loss"]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_the_task_minimises_the_redundancy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken out: the redundancy term, without which outputs that all say one thing cost nothing.
+
+    All outputs are one number of mean 0 and variance 1, the same for both views.
+    """
+    model, size = make("barlow-twins"), barlow_twins.PROJECTION
+    same = tf.tile([[1.0], [-1.0]], (8, size))
+    monkeypatch.setattr(model, "projection", lambda pooled, training: same)
+    loss = float(model.task_metrics(pictures(8), None, 0, training=False)["pretext_loss"])
+    assert loss == pytest.approx(barlow_twins.REDUNDANCY * size * (size - 1), rel=1e-3)
+
+
 def redundancy(model: Pretext) -> float:
     """Return the mean squared correlation between two different outputs over pictures, 0 to 1."""
     maps = model.backbone(pictures(128, seed=1), training=True)["conv5"]

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.pretext_inputs import inputs_of
-from tests.support.pretext_task import check_draws, learn, make, noise
+from tests.support.pretext_task import check_draws, learn, make, noise, positions
 from tf_spot.baselines import context
 
 NUMBERS = np.random.default_rng(0)
@@ -104,6 +104,28 @@ def test_dropped_colours_cannot_be_recovered() -> None:
         assert np.std(replaced) == pytest.approx(np.std(patches[row, ..., channel]) / 100, rel=0.2)
     other = tf.where(tf.one_hot(kept, 3)[:, None, None] == 1, patches, noise(NUMBERS, 3, 8, 8, 3))
     np.testing.assert_allclose(context.drop_colours(other, kept, drawn), dropped, atol=1e-6)
+
+
+def test_every_patch_of_the_task_keeps_one_channel() -> None:
+    """Taken out: the dropping, without which chromatic aberration tells the place of a patch."""
+    model = make("context")
+    seen = inputs_of(model.backbone, model, noise(NUMBERS, 4, 32, 32, 3))
+    deviations = np.std(seen, axis=(1, 2))
+    assert set(deviations.argmax(axis=1)) == {0, 1, 2}
+    small, middle, large = np.sort(deviations, axis=1).T
+    np.testing.assert_allclose([small / large, middle / large], 0.01, rtol=0.3)
+
+
+def test_every_patch_of_the_task_is_moved_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken out: the draws of the jitter, without which all patches lie on the same lines."""
+    monkeypatch.setattr(context, "drop_colours", lambda patches, kept, noise: patches)
+    monkeypatch.setattr(context, "normalised", lambda patches: patches)
+    model = make("context")
+    images = tf.repeat(tf.concat([positions(32), positions(32)[..., :1]], axis=-1), 16, axis=0)
+    corners = inputs_of(model.backbone, model, images).numpy()[:, 0, 0, :2].reshape(16, 9, 2)
+    assert (np.ptp(corners, axis=0) > 0).all(), "by a pixel; at the border of the image inwards only"
+    moves = corners - corners.mean(axis=0)
+    assert (np.ptp(np.round(moves), axis=1) > 0).any(axis=1).all(), "not all patches of an image the same way"
 
 
 @pytest.mark.slow

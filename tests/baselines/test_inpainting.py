@@ -22,6 +22,17 @@ def test_the_hole_hides_the_middle_but_its_border() -> None:
     assert weights.mean() == pytest.approx(1) and weights[0, 0, 5, 0] / weights[0, 1, 5, 0] == pytest.approx(10)
 
 
+def test_a_miss_on_the_border_costs_ten_times_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken out: the weight in the loss, without which the filling need not go on from what is around it."""
+    model, losses = make("inpainting"), []
+    for row in (0, 8):
+        missed = np.zeros((1, 16, 16, 3), np.float32)
+        missed[0, row, 8] = 1
+        monkeypatch.setattr(model, "fill", lambda images, training, missed=missed: missed)
+        losses.append(float(model.task_metrics(tf.zeros((1, 32, 32, 3)), None, 0, training=False)["pretext_loss"]))
+    assert losses[0] / losses[1] == pytest.approx(10)
+
+
 @pytest.mark.slow
 def test_inpainting_is_learnt() -> None:
     """The pictures' middle varies by about 0.1 around its mean; the hole itself is grey."""

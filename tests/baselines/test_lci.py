@@ -122,6 +122,16 @@ def test_a_small_turn_is_no_sign_of_a_class() -> None:
     assert not (tilted[0] == tilted[4]).all()
 
 
+def test_where_a_crop_lies_is_no_sign_of_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken out: the draws of the crops. Of photos whose pixels are their positions, crops are anywhere within 7."""
+    monkeypatch.setattr(lci, "TILTED_SHARE", 0.0)
+    photos = tf.repeat(positions(32), 64, axis=0)
+    seen, _ = make("lci").transformed([photos] * 3, 0)
+    middles = seen.numpy()[:, 12, 12].reshape(6, 64, 2)[[0, 4, 5]]  # untransformed, inpainted, warped
+    assert (middles.std(axis=1) > 1.5).all()
+    assert (np.abs(middles[0] - middles[1]).max(axis=0) > 3).all(), "each class has draws of its own"
+
+
 def test_the_inpainter_plays_against_the_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken out: the opposed gradient, without which the inpainter helps the classifier."""
     model, images = make("lci"), pictures(4)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.pretext_task import noise, pictures, positions
+from tests.support.pretext_inputs import inputs_of
+from tests.support.pretext_task import make, noise, pictures, positions
 from tf_spot.baselines import two_views
 
 NUMBERS = np.random.default_rng(0)
@@ -54,3 +55,20 @@ def test_views_are_two_of_every_image_and_functions_of_seed_and_step() -> None:
     np.testing.assert_array_equal(two_views.view(images, 5, 7, two_views.SALTS[1]), views[3:])
     for other in (views[3:], two_views.two_views(images, 6, 7)[:3], two_views.two_views(images, 5, 8)[:3]):
         assert np.abs(other - views[:3]).max(axis=(1, 2, 3)).min() > 0.05
+
+
+def test_views_are_cropped_and_recoloured() -> None:
+    """Taken out: the crops, without which pixels match; or the jitter, without which colours do."""
+    colour = tf.constant((0.4, -0.2, 0.1))
+    flat = two_views.view(tf.ones((64, 16, 16, 3)) * colour, 0, 0, two_views.SALTS[0])[:, 8, 8]
+    assert (np.abs(flat - colour).max(axis=1) > 0.02).mean() > 0.7
+    edges = tf.repeat(tf.repeat(tf.sign(positions(32)[..., :1] - 15.5) / 2, 3, axis=-1), 64, axis=0)
+    views = two_views.view(edges, 0, 0, two_views.SALTS[0]).numpy()
+    assert np.diff(views.mean(axis=(2, 3)), axis=1).argmax(axis=1).std() > 2, "the edge is not always in one row"
+
+
+@pytest.mark.parametrize("method", ["simclr", "byol", "barlow-twins"])
+def test_tasks_see_two_views(method: str) -> None:
+    model, images = make(method), pictures(3)
+    seen = inputs_of(model.backbone, model, images, step=2)
+    np.testing.assert_array_equal(seen, two_views.two_views(images, model.seed, 2))
