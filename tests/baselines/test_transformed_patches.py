@@ -31,6 +31,14 @@ def test_patches_lie_where_the_gradients_are() -> None:
     assert even.min() == 0 and even.max() == 16 and even.mean() == pytest.approx(8, abs=0.5)
 
 
+def test_the_patches_of_a_photo_hold_what_is_in_it() -> None:
+    """Of the same photo. Taken out: the energy in the task, without which most patches are of empty sky."""
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    image[0, 22:30, 22:30] = NUMBERS.uniform(-1, 1, (8, 8, 3))
+    found = patches.transformed_patches(tf.repeat(tf.constant(image), 64, axis=0), 0, 0, salt=71, copies=2)
+    assert (np.std(found, axis=(1, 2)).max(axis=1) > 0.05).mean() > 0.75  # 0.9; of places drawn uniformly about 0.4
+
+
 def test_probabilities_are_the_energies() -> None:
     energy = tf.repeat(tf.constant([[[1.0, 0.0], [0.0, 3.0]]]), 400, axis=0)
     uniform = tf.constant((np.arange(400) + 0.5) / 400, tf.float32)
@@ -84,6 +92,17 @@ def test_every_draw_changes_the_colours() -> None:
         numbers[which] = 0.95
         changed = patches.recoloured(images, draws(2, numbers)).numpy()
         assert np.abs(changed - images).max() > 0.05 and np.abs(changed).max() <= 1 + 1e-6
+
+
+def test_the_mean_colour_changes_with_the_contrast() -> None:
+    """Of a patch of one colour, which has no other contrast. Taken out: the factors on the mean itself."""
+    rest = [0.5, 0.5, 0.5, *[0.5, np.log(1 / 0.7) / np.log(2), 0.5] * 2, 0.5]
+    patch = tf.ones((1, 4, 4, 3)) * tf.constant((0.4, -0.2, 0.1))
+    for which in range(3):
+        numbers = list(rest)
+        numbers[which] = 0.9
+        changed = patches.recoloured(patch, draws(1, numbers)).numpy()
+        assert np.abs(changed - patch).max() > 0.05
 
 
 def test_components_are_three_directions_at_right_angles() -> None:
