@@ -274,9 +274,15 @@ PRECAUTIONS = [
     ),
     Precaution(
         "noise-as-targets", "gradients instead of colours", f"{CODE}/gradient_images.py",
+        "return self.inner.of_parts([gradients(part) for part in parts], training, update_statistics)",
+        "return self.inner.of_parts(parts, training, update_statistics)",
+        (f"{TESTS}/test_noise_as_targets.py::test_the_network_sees_gradients_in_training_and_what_transfers_does_too",),
+    ),
+    Precaution(
+        "noise-as-targets", "gradients in exported models too", f"{CODE}/gradient_images.py",
         "return self.inner.of_pixels(gradients(pixels), training, update_statistics)",
         "return self.inner.of_pixels(pixels, training, update_statistics)",
-        (f"{TESTS}/test_noise_as_targets.py::test_the_network_sees_gradients_in_training_and_what_transfers_does_too",),
+        (f"{TESTS}/test_gradient_images.py::test_an_exported_model_sees_gradients_too",),
     ),
     Precaution(
         "bigan", "labels swapped for encoder and generator", f"{CODE}/bigan.py",

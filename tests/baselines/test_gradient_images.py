@@ -51,6 +51,13 @@ def test_colours_do_not_reach_the_backbone(backbone: GradientBackbone) -> None:
     assert np.abs(backbone(images[:, ::-1])["conv5"] - maps["conv5"]).max() > 1e-3
 
 
+def test_an_exported_model_sees_gradients_too(backbone: GradientBackbone) -> None:
+    """Exports begin at the pixels. Taken out: the gradients there, without which they see the photo."""
+    images = noise(NUMBERS, 2, 16, 16, 3)
+    found = backbone.of_pixels(images * 127.5 + 127.5)
+    np.testing.assert_allclose(found["conv5"], backbone(images)["conv5"], atol=1e-5)
+
+
 def test_it_is_a_backbone_as_any_other(backbone: GradientBackbone, tmp_path) -> None:
     images = noise(NUMBERS, 2, 16, 16, 3)
     maps = backbone(images)
