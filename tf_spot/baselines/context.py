@@ -44,8 +44,9 @@ class Context(Pretext):
 
     Source: Doersch, Gupta and Efros, "Unsupervised visual representation learning by context prediction", ICCV 2015.
     Deviation: the grid of patches is always in the middle of the image and has nine, there it is larger and displaced;
-    jitter is an eighth of the patch, there it was 7 of 96 pixels; patches are not made coarse at random. The corners of
-    the grid have fewer neighbours than its middle: always to answer with the commonest neighbour is right in 6 of 40.
+    jitter is an eighth of the patch, inwards alone where the grid reaches the image's border, there it was 7 of 96
+    pixels; patches are not made coarse at random. The corners of the grid have fewer neighbours than its middle: always
+    to answer with the commonest neighbour is right in 6 of 40.
     """
 
     def build_heads(self) -> None:
