@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass
 class RecordedPhotos:
@@ -32,6 +34,10 @@ class RecordedPhotos:
 
     def count(self, split: str) -> int:
         return self.known["counts"][split]
+
+    def labelled(self, split: str, batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return one blank photo, by which a split counts as readable."""
+        return [(np.zeros((1, 8, 8, 3), np.float32), np.zeros(1, np.int32))]
 
     def check_batch(self, batch_size: int) -> None:
         """Accept any: no photo is read."""
