@@ -258,12 +258,14 @@ def test_a_backbone_of_keras_hub_is_trained_probed_and_exported(
     """With the real package; the run opens without it."""
     home = alone.parent / "keras-hub"
     shutil.copytree(alone, home, symlinks=True, copy_function=os.link)
+    install(home, f"{wheel.filename}[litert]")
     install(home, KERAS_HUB)
     called([home / "bin" / "python", "-c", HUB_RESNET], tmp_path)
+    called([home / "bin" / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "keras-hub"], tmp_path)
+    for words in (f"evaluate run --task knn --data folder:{photos}", "export run --format tflite --out exported"):
+        called([home / "bin" / "python", "-m", "tf_spot", *words.split()], tmp_path)
+    assert (tmp_path / "exported" / "features.tflite").is_file()
     shutil.rmtree(home)
-    for words in (f"evaluate run --task knn --data folder:{photos}", "export run --format saved_model --out exported"):
-        called([alone / "bin" / "tf-spot", *words.split()], tmp_path)
-    assert (tmp_path / "exported" / "features" / "1" / "saved_model.pb").is_file()
 
 
 W_AND_B = """
