@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -166,11 +165,11 @@ def require_labelled_test(source: Source) -> None:
         raise UserError(
             f"a probe needs a test split; received {source.spec}, which has none; add a folder test or val beside train"
         )
-    first_batch(source, "test", source.labelled("test", 1))
+    require_readable(source, "test", source.labelled("test", 1))
 
 
-def first_batch(source: Source, split: str, batches: tf.data.Dataset) -> Any:
-    """Return the first batch of a split; as a rule the first photos alone are read.
+def require_readable(source: Source, split: str, batches: tf.data.Dataset) -> None:
+    """Check that a photo of a split can be read; as a rule the first photos alone are read.
 
     Args:
         source: of the photos.
@@ -180,13 +179,11 @@ def first_batch(source: Source, split: str, batches: tf.data.Dataset) -> Any:
     Raises:
         UserError: not one of the photos can be read.
     """
-    batch = next(iter(batches), None)
-    if batch is None:
+    if next(iter(batches), None) is None:
         raise UserError(
             f"the split {split} must hold photos that can be read; received: {source.spec}, of whose "
             f"{source.count(split)} {split} photos none can, such as {source.bad_files[-1]}; repair or replace them"
         )
-    return batch
 
 
 def _read_labels(dataset: LabelledBatches, split: str) -> np.ndarray:

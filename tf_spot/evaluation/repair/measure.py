@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_spot.data import Source
 from tf_spot.errors import UserError
-from tf_spot.evaluation.probes.examples import first_batch
+from tf_spot.evaluation.probes.examples import require_readable
 from tf_spot.evaluation.repair.critic import STEPS, critic_score, split
 from tf_spot.evaluation.work_progress import WorkProgress
 from tf_spot.image_quality.dropped_cells import PATCHES, brightness_shift, dropped_psnr, patch_distance
@@ -91,7 +91,7 @@ def _checked(spotter: ArtifactSpotter, source: Source, num_images: int) -> tuple
             f"--task repair needs {FEWEST} test photos or more; received {source.count('test')} from {source.spec}; "
             "give other photos with --data"
         )
-    first_batch(source, "test", source.images("test", 1))
+    require_readable(source, "test", source.images("test", 1))
     return kinds
 
 
