@@ -193,12 +193,12 @@ def line(row: dict[str, Any]) -> str:
 
 def table(result: dict[str, Any]) -> str:
     """Return how many precautions each method has, and how many of them are held."""
-    tried, held = Counter(), Counter()
+    of_method, held = Counter(), Counter()
     for row in result["rows"]:
-        tried[row["method"]] += 1
+        of_method[row["method"]] += 1
         held[row["method"]] += row["held"]
-    lines = [f"{method:<17}{tried[method]:>12}{held[method]:>7}" for method in tried]
-    total = f"{'all':<17}{tried.total():>12}{held.total():>7}"
+    lines = [f"{method:<17}{of_method[method]:>12}{held[method]:>7}" for method in of_method]
+    total = f"{'all':<17}{of_method.total():>12}{held.total():>7}"
     return "\n".join([f"{'method':<17}{'precautions':>12}{'held':>7}", *lines, total])
 
 
