@@ -7,6 +7,9 @@ import math
 import tensorflow as tf
 from tensorflow.types.experimental import ConcreteFunction
 
+# For `hardware.trial`: some operations are computed in other forms (ops/hardware.py); so the layers count as defined.
+DEFINED_FORM = dict.fromkeys(("own_gradients", "kernel_before_upsampling", "upsample_by_products", "mask_apart"), False)
+
 
 def flop(function: ConcreteFunction) -> int:
     """Return the floating-point operations of the convolutions and matrix products that the result depends on.

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tf_spot  # noqa: E402, F401, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
 from take_turns import answer  # noqa: E402
-from count_flops import flop  # noqa: E402
+from count_flops import DEFINED_FORM, flop  # noqa: E402
 
 from tf_spot.config import Config, preset  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
@@ -84,9 +84,7 @@ def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]
 
 def gflop_of(computed: Computed, images: tf.Tensor) -> float:
     """Return the 10^9 floating-point operations of a step, as the layers are defined."""
-    # Some operations are computed in other forms (ops/hardware.py); they are switched off for counting.
-    plain = dict.fromkeys(("own_gradients", "kernel_before_upsampling", "upsample_by_products", "mask_apart"), False)
-    with hardware.trial(**plain):
+    with hardware.trial(**DEFINED_FORM):
         return round(flop(tf.function(computed).get_concrete_function(images)) / 1e9, 3)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "studies")]
+sys.path[:0] = [str(ROOT), str(ROOT / "studies"), str(ROOT / "benchmarks")]
 
 import replicas  # noqa: E402
 
@@ -74,10 +74,12 @@ def trace_here() -> dict[str, int]:
     history buffer (fresh images and masks).
     """
     import tensorflow as tf
+    from count_flops import DEFINED_FORM, flop
 
     from tf_spot.config import preset
     from tf_spot.distributed.strategies import leave, make_strategy
     from tf_spot.models.from_config import build_autoencoder, build_spotter
+    from tf_spot.ops import hardware
 
     strategy = make_strategy("multiworker", 120)
     config = preset("stl10").override([f"training.batch_size={2 * GPU_BATCH}"])
@@ -89,17 +91,16 @@ def trace_here() -> dict[str, int]:
     def step(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return strategy.run(spotter.train_step, args=(images,))
 
-    graph = step.get_concrete_function(tf.TensorSpec((GPU_BATCH, size, size, 3))).graph
-    shared = [operation for operation in graph.get_operations() if operation.type.startswith("Collective")]
+    with hardware.trial(**DEFINED_FORM):
+        function = step.get_concrete_function(tf.TensorSpec((GPU_BATCH, size, size, 3)))
+    shared = [operation for operation in function.graph.get_operations() if operation.type.startswith("Collective")]
     summed = [operation.inputs[0] for operation in shared if operation.type == "CollectiveReduceV2"]
-    counted = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation() | {"output": "none"}
-    flop = tf.compat.v1.profiler.profile(graph, options=counted).total_float_ops
     leave(strategy)
     return {
         "operations": len(shared),
         "summed_bytes": sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in summed),
         "gathered_bytes": 4 * GPU_BATCH * (3 * size**2 + spotter.autoencoder.grid_size**2),
-        "flop": int(flop),
+        "flop": flop(function),
     }
 
 
