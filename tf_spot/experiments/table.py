@@ -32,6 +32,7 @@ from tf_spot.progress import Progress
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json, write_text
 from tf_spot.storage.json_files import interpreting, read_json
+from tf_spot.training.train import same_autoencoder
 
 Result = dict[str, Any]  # what a row's result file holds
 Work = Callable[[Progress | None], Result]  # trains a row and judges it
@@ -209,16 +210,16 @@ def _same(name: str, kept: Any, value: object) -> bool:
 
 
 def finished_autoencoder(row: Row) -> Path | None:
-    """Return the folder of another row, beside this one, with a finished autoencoder that fits this row's config."""
+    """Return the folder of another row, beside this one, with a finished autoencoder that fits this row's recipe.
+
+    Rows of one table that share a seed differ in the architecture of the autoencoder, if in anything of stage 1.
+    """
     for path in sorted(row.folder.parent.glob("*/autoencoder.keras")):
-        if path.parent != row.folder and _first_stage(Run(path.parent).config) == _first_stage(row.config):
-            return path.parent
+        if path.parent != row.folder:
+            other = Run(path.parent).config
+            if other.training.seed == row.config.training.seed and same_autoencoder(other, row.config):
+                return path.parent
     return None
-
-
-def _first_stage(config: Config) -> dict[str, object]:
-    """Return what the autoencoder depends on among the rows of one table, which never change its other fields."""
-    return {"network": config.to_dict()["network"], "seed": config.training.seed}
 
 
 def training_cost(folder: Path) -> dict[str, Any]:
