@@ -16,12 +16,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tf_spot.baselines import METHODS  # noqa: E402
 from tf_spot.baselines.exemplar import MOST_CLASSES  # noqa: E402
 from tf_spot.baselines.gradient_images import GradientBackbone  # noqa: E402
 from tf_spot.baselines.jigsaw import PERMUTATIONS  # noqa: E402
 from tf_spot.data import Source, open_source  # noqa: E402
 from tf_spot.evaluation import held_out_probe  # noqa: E402
-from tf_spot.experiments.comparison import METHODS  # noqa: E402
 from tf_spot.experiments.learning_curve import FILE, POINT, VALUES, read_curve  # noqa: E402
 from tf_spot.experiments.plain_fit import random_backbone  # noqa: E402
 from tf_spot.runs.run import Run  # noqa: E402
