@@ -22,6 +22,9 @@ def add(subcommands: Subcommands) -> None:
         "--methods", metavar="spot,...", default=",".join(METHODS), help=f"from {','.join(METHODS)} (all)"
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="trainings per method (1)")
+    parser.add_argument(
+        "--trials", metavar="N", type=int, default=1, help="learning rates tried per method, up to 5 (1: the recipe's)"
+    )
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the recipe (small)")
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="change a field of every row")
     budget = parser.add_mutually_exclusive_group()
@@ -49,6 +52,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
             options.methods.split(","),
             seeds=options.seeds,
             budget=Budget(options.budget_images, options.budget_seconds),
+            trials=options.trials,
             num_values=options.num_values,
             on_progress=on_progress,
         )

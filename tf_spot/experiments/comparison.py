@@ -2,6 +2,7 @@
 
 OUT/settings.json      what all rows share; another command may not change it
 OUT/METHOD-SEED/       a row: config.json, metrics.jsonl, curve.jsonl, backbone.keras, its result in result.json
+OUT/trials/            learning rates that were tried, see `rate_search`
 OUT/compare.json, .png the table and the plots
 OUT/report.html        both on one page
 
@@ -29,6 +30,7 @@ from tf_spot.experiments.budget import Budget
 from tf_spot.experiments.comparison_row import train_row
 from tf_spot.experiments.learning_curve import read_curve
 from tf_spot.experiments.ranking import accuracies, differences, legend, seeds_error
+from tf_spot.experiments.rate_search import check_trials, choose_rate, scaled
 from tf_spot.experiments.table import (
     Result,
     Row,
@@ -40,7 +42,7 @@ from tf_spot.experiments.table import (
     with_error,
 )
 from tf_spot.progress import Progress
-from tf_spot.report.comparison import by_judged_layer, draw, own_layers, report_comparison
+from tf_spot.report.comparison import by_judged_layer, draw, own_layers, rate_cell, report_comparison
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_file, write_json
 from tf_spot.storage.lock import sole_writer
@@ -57,6 +59,7 @@ def compare(
     *,
     seeds: int = 1,
     budget: Budget | None = None,
+    trials: int = 1,
     num_values: int = 9_000,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -72,23 +75,27 @@ def compare(
         methods: names from `METHODS`.
         seeds: how many; seeds `config.training.seed`, the next one, and so on.
         budget: what each method may spend; by default the images of the recipe's two stages together.
+        trials: learning rates tried per method, each with the first seed and the whole budget, and judged on held-out
+            training labels; the method's rows have the best. 1: the recipe's.
         num_values: values per image that a layer is pooled to for the linear probe.
         on_progress: called with (done, total, text).
 
     Returns:
-        "methods": {method: mean and standard error over its seeds, and its cost}; "failed": {METHOD-SEED: error}. Also
-        written to OUT/compare.json, drawn in OUT/compare.png, and both in OUT/report.html.
+        "methods": {method: mean and standard error over its seeds, and its cost; after several trials "rate", see
+        `choose_rate`}; "failed": {METHOD-SEED: error}. Also written to OUT/compare.json, drawn in OUT/compare.png, and
+        both in OUT/report.html.
 
     Raises:
         UserError: an unknown method, photos that cannot be probed, a folder whose rows had other settings.
     """
     check_names("--methods", methods, METHODS, seeds)
+    check_trials(trials)
     source = open_source(spec, config)
     require_labelled_test(source)
     source.check_batch(config.training.batch_size)
     budget = (budget or Budget()).or_recipe(config.training)
     with sole_writer(out, "comparison"):
-        return _compare(config, source, Path(out), methods, seeds, budget, num_values, Table(on_progress))
+        return _compare(config, source, Path(out), methods, seeds, budget, trials, num_values, Table(on_progress))
 
 
 def _compare(
@@ -98,26 +105,35 @@ def _compare(
     methods: Sequence[str],
     seeds: int,
     budget: Budget,
+    trials: int,
     num_values: int,
     table: Table,
 ) -> dict[str, Any]:
     """Train what is missing of the table, as the only process that writes the folder."""
     shared = {"budget": dataclasses.asdict(budget), "probe_values": num_values}
     settings = {"config": config.to_dict(), "data": source.record()} | shared
+    settings |= {"trials": trials} if trials > 1 else {}
     # Only now is anything written: a refused command leaves no folder behind.
     keep_settings(folder / "settings.json", settings, "all rows of a comparison")
     # Before the first row: `train` switches it on for the spotter, and the rows before it must have it too.
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    # A method named twice is one row.
+    methods = tuple(dict.fromkeys(methods))
+    rates: dict[str, dict[str, Any] | None] = {}
     for seed in range(config.training.seed, config.training.seed + seeds):
-        # A method named twice is one row.
-        for method in dict.fromkeys(methods):
-            changed = config.replace(**{"training.seed": seed})
+        for method in methods:
+            if trials > 1 and method not in rates:
+                rates[method] = choose_rate(method, config, source, folder, budget, trials, table)
+            rate = rates.get(method, {"factor": 1.0})
+            if rate is None:
+                continue  # which stands in the table's failed rows
+            changed = scaled(config, method, rate["factor"]).replace(**{"training.seed": seed})
             path = folder / f"{method}-{seed}"
             made_with = {"config": changed.to_dict(), "data": source.name} | shared
             row = Row(method, changed, path, path / "result.json", made_with, source.fingerprint)
             table.add(row, partial(_train, row, source, budget, num_values))
-    result = _summary(table) | settings | provenance()
+    result = _summary(table, rates) | settings | provenance()
     write_json(folder / "compare.json", result)
     # With every row failed there is nothing to draw.
     if table.results:
@@ -143,8 +159,11 @@ def _train(row: Row, source: Source, budget: Budget, num_values: int, on_progres
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def _summary(table: Table) -> dict[str, Any]:
-    methods = {method: _statistics(results) for method, results in table.results.items()}
+def _summary(table: Table, rates: Mapping[str, Any]) -> dict[str, Any]:
+    methods = {
+        method: _statistics(results) | ({"rate": rates[method]} if method in rates else {})
+        for method, results in table.results.items()
+    }
     head = {"task": "compare", "metric": "accuracy", "unit": "percent"}
     return head | {"methods": methods, "failed": table.failed}
 
@@ -170,17 +189,20 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     above = differences(rows, "spot", test_images)
     *others, judged = LAYERS
     width = max(14, 2 + max(map(len, rows), default=0))
+    tried = any("rate" in row for row in rows.values())
     head = "".join(f"{name:>8}" for name in others)
     lines = [
         f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; "
         f"{Budget(**result['budget'])} a method",
-        f"{'':{width}}{head}{judged:>14}{'vs spot':>9}{'images':>12}{'seconds':>10}",
+        f"{'':{width}}{head}{judged:>14}{'vs spot':>9}{'images':>12}{'seconds':>10}" + ("   rate" if tried else ""),
     ]
     for method, row in rows.items():
         layers = row["by_layer"]
         cells = "".join(f"{layers[name]:8.1f}" if name in layers else " " * 8 for name in others)
         value = with_error(judged_value(row), seeds_error(row)) if judged in layers else ""
         cost = f"{np.mean(row['images_seen']):12,.0f}{np.mean(row['seconds']):10,.0f}"
-        lines.append(f"{method:{width}}{cells}{value:>14}{above.get(method, ''):>9}{cost}")
+        lines.append(f"{method:{width}}{cells}{value:>14}{above.get(method, ''):>9}{cost}{rate_cell(row):>7}".rstrip())
     own = [f"{name}: {own_layers(row['by_layer'])}" for name, row in rows.items() if judged not in row["by_layer"]]
+    if tried:
+        own.append(f"rate: the best of {result['trials']} on held-out training labels, as a multiple of the recipe's")
     return "\n".join([*lines, *own, *legend(rows, above, test_images), *failed_lines(result["failed"])])

@@ -196,7 +196,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any], rows: str) -> None:
     if "data" in settings:
         kept["data"]["spec"] = settings["data"]["spec"]
     with interpreting(path):
-        different = [name for name, value in settings.items() if not _same(name, kept.get(name), value)]
+        different = [name for name in settings | kept if not _same(name, kept.get(name), settings.get(name))]
     if different:
         raise UserError(
             f"{rows} share their settings; received another {', '.join(different)} than {path} has; repeat the first "

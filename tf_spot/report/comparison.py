@@ -74,11 +74,15 @@ def _table(result: Comparison) -> Table:
         columns.append([Cell(own_layers(layers), best=False) for layers in others])
     for name in ("images_seen", "seconds"):
         columns.append([Cell(f"{np.mean(metrics[name]):,.0f}", best=False) for metrics in methods.values()])
+    names += ["images", "seconds"]
+    if "trials" in result:
+        names.append("learning rate")
+        columns.append([Cell(rate_cell(metrics), best=False) for metrics in methods.values()])
     rows = [
         Row(method, cells, own=method == "spot")
         for method, cells in zip(methods, zip(*columns, strict=True), strict=True)
     ]
-    return Table(["", *names, "images", "seconds"], rows)
+    return Table(["", *names], rows)
 
 
 def _column(methods: Mapping[str, Any], layer: str, test_images: int) -> list[Cell]:
@@ -88,6 +92,12 @@ def _column(methods: Mapping[str, Any], layer: str, test_images: int) -> list[Ce
     errors = [None if value is None else math.hypot(over_seeds or 0.0, binomial_error(value, test_images))
               for value, over_seeds in zip(values, spread, strict=True)]  # fmt: skip
     return column_cells(values, errors, spread)
+
+
+def rate_cell(metrics: Mapping[str, Any]) -> str:
+    """Return the best of several learning rates as "x 0.3" of the recipe's, "" where no other was tried."""
+    rate = metrics.get("rate")
+    return f"x {rate['factor']:g}" if rate and len(rate["trials"]) > 1 else ""
 
 
 def by_judged_layer(methods: Mapping[str, Any]) -> dict[str, Any]:

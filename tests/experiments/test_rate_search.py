@@ -1,0 +1,89 @@
+"""Learning rates that a comparison tries: which, how the best is kept, and what a second command does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.comparison_recipe import CONFIG
+from tf_spot.errors import UserError
+from tf_spot.experiments import comparison
+from tf_spot.experiments.budget import Budget
+from tf_spot.experiments.rate_search import factors, scaled
+
+BUDGET = Budget(images=40)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        ("spot", {"discriminator_learning_rate": 3e-3, "repair_learning_rate": 3e-3}),
+        ("gan", {"discriminator_learning_rate": 3e-3, "repair_learning_rate": 3e-3}),
+        ("autoencoder", {"autoencoder_learning_rate": 6e-2}),
+        ("rotation", {"discriminator_learning_rate": 3e-3}),
+        ("kmeans", {}),
+    ],
+)
+def test_a_factor_scales_the_methods_own_rate(method: str, changed: dict[str, float]) -> None:
+    before, after = (config.to_dict()["training"] for config in (CONFIG, scaled(CONFIG, method, 3.0)))
+    assert {name: after[name] for name in after if after[name] != before[name]} == pytest.approx(changed)
+
+
+def test_a_method_without_a_rate_is_tried_once() -> None:
+    assert factors("random", 3) == factors("kmeans", 3) == (1.0,)
+    assert factors("spot", 3) == factors("rotation", 3) == (1.0, 0.3, 3.0)
+
+
+def test_as_many_trials_as_there_are_rates(reds_and_blues: str, tmp_path: Path) -> None:
+    for trials in (0, 6):
+        with pytest.raises(UserError, match=f"--trials must be from 1 to 5: .*0.3.* received: {trials}"):
+            comparison.compare(CONFIG, reds_and_blues, tmp_path / "out", ["random"], trials=trials)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_best_trial_is_the_first_row_and_later_seeds_have_its_rate(reds_and_blues: str, tmp_path: Path) -> None:
+    arguments = (CONFIG, reds_and_blues, tmp_path, ["rotation", "random"])
+    result = comparison.compare(*arguments, seeds=2, budget=BUDGET, trials=2, num_values=50)
+    assert result["failed"] == {} and result["trials"] == 2
+    rate = result["methods"]["rotation"]["rate"]
+    trials = {name: json.loads((tmp_path / f"trials/rotation-x{name}.json").read_text()) for name in ("1", "0.3")}
+    assert rate["trials"] == {name: trial["value"] for name, trial in trials.items()}
+    best = max(trials, key=lambda name: trials[name]["value"])
+    assert rate["factor"] == float(best) and trials[best]["images_seen"] == 40
+    for seed in (0, 1):
+        row = json.loads((tmp_path / f"rotation-{seed}/result.json").read_text())
+        assert row["config"]["training"]["discriminator_learning_rate"] == pytest.approx(float(best) * 1e-3)
+        assert row["images_seen"] == 40 and (tmp_path / f"rotation-{seed}/backbone.keras").is_file()
+    first = json.loads((tmp_path / "rotation-0/result.json").read_text())
+    assert first["curve"][-1]["value"] == trials[best]["value"], "the trial's training, not another"
+    assert not (tmp_path / f"trials/rotation-x{best}").exists() and not list(tmp_path.glob("trials/*/checkpoints"))
+    assert result["methods"]["random"]["rate"]["trials"].keys() == {"1"}
+
+    lines = comparison.format_comparison(result).splitlines()
+    assert (
+        lines[1].endswith("rate")
+        and lines[-1].startswith("rate: the best of 2 on held-out training labels")
+        or ("rate: the best of 2" in lines[-2])
+    )
+    assert next(line for line in lines if line.startswith("rotation")).endswith(f"x {best}")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<th>learning rate</th>" in page and f"<td>x {best}</td>" in page
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/*.json*") if path.name != "compare.json"}
+    again = comparison.compare(*arguments, seeds=2, budget=BUDGET, trials=2, num_values=50)
+    assert again["methods"] == result["methods"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is trained again"
+    with pytest.raises(UserError, match="received another trials"):
+        comparison.compare(*arguments, budget=BUDGET, num_values=50)
+
+
+@pytest.mark.slow
+def test_too_high_a_rate_is_an_answer(reds_and_blues: str, tmp_path: Path) -> None:
+    wild = CONFIG.replace(**{"training.autoencoder_learning_rate": 1e30})
+    result = comparison.compare(wild, reds_and_blues, tmp_path, ["autoencoder"], budget=BUDGET, trials=2, num_values=50)
+    assert result["methods"] == {} and list(result["failed"]) == ["autoencoder-0"]
+    trial = json.loads((tmp_path / "trials/autoencoder-x1.json").read_text())
+    assert trial["value"] is None and "must stay finite" in trial["says"]
