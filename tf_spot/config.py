@@ -460,8 +460,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # 64 px and half width, for two CPU cores, with the paper's game:
     #   tf-spot train --data folder:PHOTOS --preset small --out RUN
-    # About two hours of steps on two cores with bfloat16 (--set training.precision=mixed_bfloat16), more without. No
-    # full run of this recipe has been made yet; what led to it is in docs/findings.md.
+    # About two hours of steps on two cores with bfloat16 (--set training.precision=mixed_bfloat16), more without.
+    # Its run is that of the README; what led to it is in docs/findings.md.
     "small": {
         **_HALF_SIZE,
         "training.batch_size": 32,

@@ -100,7 +100,7 @@ def test_what_comes_with_the_package_is_whole_and_says_what_it_is(name: str) -> 
 
 def test_the_readmes_weights_are_those_of_its_table() -> None:
     root = Path(__file__).parents[2]
-    table = json.loads((root / "results" / "linear-gpu-imagenette96.json").read_text(encoding="utf-8"))
-    card = pretrained_card("imagenette96-gpu")
+    table = json.loads((root / "results" / "linear-imagenette96.json").read_text(encoding="utf-8"))
+    card = pretrained_card("imagenette96-small")
     assert card["figures"]["float32"]["by_layer"] == table["by_layer"]
-    assert 'load_pretrained("imagenette96-gpu")' in (root / "README.md").read_text(encoding="utf-8")
+    assert 'load_pretrained("imagenette96-small")' in (root / "README.md").read_text(encoding="utf-8")
