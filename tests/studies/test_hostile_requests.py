@@ -7,7 +7,7 @@ import random
 import pytest
 
 from studies import hostile_attacks, hostile_requests
-from studies.hostile_attacks import ATTACKS, request, varint, with_tensor
+from studies.hostile_attacks import ATTACKS, photo, picture, request, varint, with_tensor
 from tf_spot.serving.predict_wire import WireError, read_message
 
 
@@ -61,3 +61,14 @@ def test_every_attack_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile_attacks, "MIB", 2**16)  # a sixteenth of the sizes
     result = hostile_requests.attack_server(0.0, seed=0)
     assert result["failed"] == [] and result["tried"] == len(ATTACKS)
+
+
+@pytest.mark.slow
+def test_the_memory_of_large_photos_is_given_back() -> None:
+    """Two of them, 232 MiB each when decoded."""
+    large = photo(picture("PNG", 9_000))
+    with hostile_requests.serving() as server:
+        assert server.post(photo(picture("PNG"))) == "answered"
+        before = server.memory()
+        assert [server.post(large) for _ in range(2)] == ["answered", "answered"]
+        assert server.memory() - before < 100  # MiB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -42,6 +43,9 @@ def add(subcommands: Subcommands) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Serve until a signal; return where the server listened and the exit code."""
+    # Before TensorFlow is loaded. The pool that it keeps for oneDNN grows by doubling and is never given back: a few
+    # large photos would cost a gigabyte for good.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from tf_spot.serving.errors import missing_extra
 
     try:
