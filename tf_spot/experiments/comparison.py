@@ -189,7 +189,7 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     above = differences(rows, "spot", test_images)
     *others, judged = LAYERS
     width = max(14, 2 + max(map(len, rows), default=0))
-    tried = any("rate" in row for row in rows.values())
+    tried = "trials" in result
     head = "".join(f"{name:>8}" for name in others)
     lines = [
         f"comparison on {result['data']['name']}: accuracy of the linear probe in percent; "

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tf_spot.baselines import GAMES
+from tf_spot.baselines import GAMES, PRETEXTS
 from tf_spot.config import Config
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
@@ -28,11 +28,11 @@ from tf_spot.storage.provenance import provenance
 from tf_spot.training.callbacks import NonFiniteLoss
 
 FACTORS = (1.0, 0.3, 3.0, 0.1, 10.0)  # of the recipe's rate, in the order in which they are tried
-# Fields that hold a method's rate; the others' is that of the discriminator. The spotter's autoencoder keeps its own.
-_GAME = ("training.discriminator_learning_rate", "training.repair_learning_rate")
+# Fields of `Config.training` that hold a method's rate. The spotter's autoencoder keeps its own.
 RATES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(GAMES, _GAME),
-    "autoencoder": ("training.autoencoder_learning_rate",),
+    **dict.fromkeys(PRETEXTS, ("discriminator_learning_rate",)),
+    **dict.fromkeys(GAMES, ("discriminator_learning_rate", "repair_learning_rate")),
+    "autoencoder": ("autoencoder_learning_rate",),
     "random": (),
     "kmeans": (),
 }
@@ -49,14 +49,12 @@ def check_trials(trials: int) -> None:
 
 def scaled(config: Config, method: str, factor: float) -> Config:
     """Return the recipe with the method's learning rate multiplied by `factor`."""
-    fields = RATES.get(method, ("training.discriminator_learning_rate",))
-    training = dataclasses.asdict(config.training)
-    return config.replace(**{name: factor * training[name.split(".")[1]] for name in fields})
+    return config.replace(**{f"training.{name}": factor * getattr(config.training, name) for name in RATES[method]})
 
 
 def factors(method: str, trials: int) -> tuple[float, ...]:
     """Return the factors that a method is tried with: one alone where it has no learning rate."""
-    return FACTORS[: trials if RATES.get(method, _GAME) else 1]
+    return FACTORS[: trials if RATES[method] else 1]
 
 
 def choose_rate(
