@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.types.experimental import ConcreteFunction
 
-# For `hardware.trial`: some operations are computed in other forms (ops/hardware.py); so the layers count as defined.
-DEFINED_FORM = dict.fromkeys(("own_gradients", "kernel_before_upsampling", "upsample_by_products", "mask_apart"), False)
+from tf_spot.ops import hardware
+
+# For `hardware.trial`: some operations are computed in other forms (ops/hardware.py).
+_DEFINED = dict.fromkeys(("own_gradients", "kernel_before_upsampling", "upsample_by_products", "mask_apart"), False)
+
+
+def as_defined(computed: Callable[..., Any], *inputs: Any) -> ConcreteFunction:
+    """Return the graph of `computed(*inputs)`, every layer in the form in which it is defined."""
+    with hardware.trial(**_DEFINED):
+        return tf.function(computed, autograph=False).get_concrete_function(*inputs)
 
 
 def flop(function: ConcreteFunction) -> int:

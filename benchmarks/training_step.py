@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tf_spot  # noqa: E402, F401, I001  (sets the environment that TensorFlow reads when imported)
 import tensorflow as tf  # noqa: E402
 from take_turns import answer  # noqa: E402
-from count_flops import DEFINED_FORM, flop  # noqa: E402
+from count_flops import as_defined, flop  # noqa: E402
 
 from tf_spot.config import Config, preset  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
@@ -84,8 +84,7 @@ def measure(computed: Computed, images: tf.Tensor, steps: int) -> dict[str, Any]
 
 def gflop_of(computed: Computed, images: tf.Tensor) -> float:
     """Return the 10^9 floating-point operations of a step, as the layers are defined."""
-    with hardware.trial(**DEFINED_FORM):
-        return round(flop(tf.function(computed).get_concrete_function(images)) / 1e9, 3)
+    return round(flop(as_defined(computed, images)) / 1e9, 3)
 
 
 def computed_by(stage: str, config: Config) -> Computed:

@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from count_flops import DEFINED_FORM, flop  # noqa: E402
+from count_flops import as_defined, flop  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from tf_spot.baselines import GAMES, PRETEXTS  # noqa: E402
@@ -29,8 +29,7 @@ from tf_spot.evaluation.judgement import judged_value  # noqa: E402
 from tf_spot.experiments.budget import Budget, two_stages  # noqa: E402
 from tf_spot.experiments.plain_fit import build_model, stream  # noqa: E402
 from tf_spot.models.from_config import build_autoencoder, build_spotter  # noqa: E402
-from tf_spot.ops import hardware  # noqa: E402
-from tf_spot.report.comparison import COLOURS, LINES, mean_curve  # noqa: E402
+from tf_spot.report.comparison import look_of, mean_curve  # noqa: E402
 from tf_spot.storage.files import write_file, write_json  # noqa: E402
 from tf_spot.storage.provenance import provenance  # noqa: E402
 
@@ -40,9 +39,7 @@ Stages = list[tuple[int, float]]  # images of a stage, and 10^9 operations per i
 
 def gflop_per_image(model: keras.Model, batches: tf.data.Dataset, batch_size: int) -> float:
     """Return the 10^9 floating-point operations of a training step, per image of its batch."""
-    step = tf.function(lambda batch: model.train_step(batch), autograph=False)
-    with hardware.trial(**DEFINED_FORM):
-        return flop(step.get_concrete_function(next(iter(batches)))) / batch_size / 1e9
+    return flop(as_defined(model.train_step, next(iter(batches)))) / batch_size / 1e9
 
 
 def stages(method: str, config: Config, source: Source, images: int) -> Stages:
@@ -94,8 +91,8 @@ def draw(curves: dict[str, Any], trained: dict[str, Stages], ylabel: str) -> Fig
     for number, method in enumerate(trained):
         images, values = mean_curve(curves[method])
         spent = [computed(seen, trained[method]) for seen in images]
-        line = LINES[number // COLOURS % len(LINES)]
-        axes.plot(spent, values, marker="o", linestyle=line, color=f"C{number % COLOURS}", label=method)
+        look = look_of(number)
+        axes.plot(spent, values, marker="o", label=method, color=look.colour, linestyle=look.line)
     axes.set_xscale("log")
     axes.set_xlabel("10¹² floating-point operations")
     axes.set_ylabel(ylabel)

@@ -74,12 +74,11 @@ def trace_here() -> dict[str, int]:
     history buffer (fresh images and masks).
     """
     import tensorflow as tf
-    from count_flops import DEFINED_FORM, flop
+    from count_flops import as_defined, flop
 
     from tf_spot.config import preset
     from tf_spot.distributed.strategies import leave, make_strategy
     from tf_spot.models.from_config import build_autoencoder, build_spotter
-    from tf_spot.ops import hardware
 
     strategy = make_strategy("multiworker", 120)
     config = preset("stl10").override([f"training.batch_size={2 * GPU_BATCH}"])
@@ -87,12 +86,10 @@ def trace_here() -> dict[str, int]:
         spotter = build_spotter(config, build_autoencoder(config))
     size = config.data.image_size
 
-    @tf.function(autograph=False)
     def step(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return strategy.run(spotter.train_step, args=(images,))
 
-    with hardware.trial(**DEFINED_FORM):
-        function = step.get_concrete_function(tf.TensorSpec((GPU_BATCH, size, size, 3)))
+    function = as_defined(step, tf.TensorSpec((GPU_BATCH, size, size, 3)))
     shared = [operation for operation in function.graph.get_operations() if operation.type.startswith("Collective")]
     summed = [operation.inputs[0] for operation in shared if operation.type == "CollectiveReduceV2"]
     leave(strategy)

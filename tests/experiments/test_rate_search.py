@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.comparison_recipe import CONFIG
+from tf_spot.data import open_source
 from tf_spot.errors import UserError
-from tf_spot.experiments import comparison
+from tf_spot.experiments import comparison, rate_search
 from tf_spot.experiments.budget import Budget
+from tf_spot.experiments.comparison_row import Trained
 from tf_spot.experiments.rate_search import factors, scaled
+from tf_spot.experiments.table import Table
+from tf_spot.storage.files import append_line
 
 BUDGET = Budget(images=40)
 
@@ -41,6 +45,33 @@ def test_as_many_trials_as_there_are_rates(reds_and_blues: str, tmp_path: Path) 
         with pytest.raises(UserError, match=f"--trials must be from 1 to 5: .*0.3.* received: {trials}"):
             comparison.compare(CONFIG, reds_and_blues, tmp_path / "out", ["random"], trials=trials)
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_chosen_before_every_trial_has_an_answer(
+    reds_and_blues: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that an error stopped is tried again, from its checkpoint, and may be the best."""
+    stopped = [0.3]
+
+    def trained(method, config, source, folder, budget, on_progress):
+        factor = round(config.training.discriminator_learning_rate / CONFIG.training.discriminator_learning_rate, 1)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if factor in stopped:
+            raise RuntimeError("no device")
+        append_line(folder / "curve.jsonl", {"images_seen": 40, "value": 9 - factor, "layer": "conv5", "stderr": 1.0})
+        return Trained({}, 40, 1.0)
+
+    monkeypatch.setattr(rate_search, "train_row", trained)
+    arguments = ("rotation", CONFIG, open_source(reds_and_blues, CONFIG), tmp_path, BUDGET, 2)
+    table = Table()
+    assert rate_search.choose_rate(*arguments, table) is None
+    assert table.failed == {"rotation-x0.3-0": "RuntimeError: no device"}
+    assert (tmp_path / "trials/rotation-x0.3/checkpoints").is_dir() and not (tmp_path / "rotation-0").exists()
+
+    stopped.clear()
+    table = Table()
+    assert rate_search.choose_rate(*arguments, table) == {"factor": 0.3, "trials": {"1": 8.0, "0.3": 8.7}}
+    assert table.failed == {} and (tmp_path / "rotation-0").is_dir()
 
 
 @pytest.mark.slow

@@ -64,13 +64,19 @@ def test_names_and_reasons_of_failures_are_text(result, tmp_path) -> None:
 
 
 def test_plots_have_a_curve_per_method(result) -> None:
-    """A method of other layers is a horizontal line on the left, one without a curve on the right."""
+    """A method of other layers is a horizontal line on the left, one of a single epoch a point on the right."""
     by_layer, by_images = draw(result).axes
     assert [container.get_label() for container in by_layer.containers] == ["spot", HOSTILE]
     assert "autoencoder (e1)" in [line.get_label() for line in by_layer.lines]
     curves = [line.get_ydata() for line in by_images.lines]
-    assert [list(map(float, values)) for values in curves] == [[10.0, 20.0], [10.0, 20.0], [10.0, 10.0]]
-    assert by_images.lines[2].get_linestyle() == ":"
+    assert [list(map(float, values)) for values in curves] == [[10.0, 20.0], [10.0, 20.0], [10.0]]
+    assert by_images.lines[2].get_linestyle() == "-", "trained, in a single epoch"
+
+
+def test_a_method_that_nothing_trains_is_a_dotted_line(result) -> None:
+    result["methods"] = {"random": method(20.0, LAYERS, curve=CURVE[:1])}
+    (line,) = draw(result).axes[1].lines
+    assert line.get_linestyle() == ":" and list(map(float, line.get_ydata())) == [10.0, 10.0]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ GAMES: dict[str, dict[str, Any]] = {
     "spot": {},
     "gan": ABLATIONS["l"].changes | {"game.repair_mask_loss": False},
 }
+UNTRAINED = ("random", "kmeans")  # not trained by gradient descent
 METHODS = ("spot", "random", "autoencoder", "kmeans", "gan", *PRETEXTS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_spot.baselines import GAMES
+from tf_spot.baselines import GAMES, UNTRAINED
 from tf_spot.config import Config
 from tf_spot.data.source import Source
 from tf_spot.experiments.budget import Budget, two_stages
@@ -86,7 +86,7 @@ def _train_plain(method: str, run: Run, source: Source, budget: Budget, on_progr
         write_file(run.model_path("autoencoder"), model.save)
         return Trained(extractor(model), images_seen, seconds)
     images_seen, seconds = 0, 0.0
-    backbone = random_backbone(run.config) if method in ("random", "kmeans") else new_backbone(run.config)
+    backbone = random_backbone(run.config) if method in UNTRAINED else new_backbone(run.config)
     if method == "kmeans":
         # Loads scikit-learn, which no other method needs.
         from tf_spot.baselines.kmeans import initialise

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tf_spot.baselines import GAMES, PRETEXTS
+from tf_spot.baselines import GAMES, PRETEXTS, UNTRAINED
 from tf_spot.config import Config
 from tf_spot.data.source import Source
 from tf_spot.errors import UserError
@@ -33,8 +33,7 @@ RATES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(PRETEXTS, ("discriminator_learning_rate",)),
     **dict.fromkeys(GAMES, ("discriminator_learning_rate", "repair_learning_rate")),
     "autoencoder": ("autoencoder_learning_rate",),
-    "random": (),
-    "kmeans": (),
+    **dict.fromkeys(UNTRAINED, ()),
 }
 
 
@@ -80,8 +79,8 @@ def choose_rate(
         table: whose progress is told, and whose `failed` gets the trials that stopped by an error.
 
     Returns:
-        "factor" of the rate, and "trials": {factor: accuracy in percent, None where the loss was not finite}; None if
-        no trial has an accuracy.
+        "factor" of the rate, and "trials": {factor: accuracy in percent, None where the loss was not finite}; None
+        while a trial is unfinished, or if none has an accuracy.
     """
     found = Table(table.on_progress)
     for factor in factors(method, trials):
@@ -90,7 +89,9 @@ def choose_rate(
         made_with = {"config": changed.to_dict(), "data": source.name, "budget": dataclasses.asdict(budget)}
         row = Row(path.name, changed, path, path.parent / f"{path.name}.json", made_with, source.fingerprint)
         found.add(row, partial(_try, method, row, source, budget))
-    table.failed.update(found.failed)
+    if found.failed:  # they are tried again by the next command: until then nothing is chosen
+        table.failed.update(found.failed)
+        return None
     values = {name.rpartition("-x")[2]: results[0]["value"] for name, results in found.results.items()}
     judged = {factor: value for factor, value in values.items() if value is not None}
     if not judged:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tf_spot.baselines import UNTRAINED
 from tf_spot.config import LAYERS
 from tf_spot.evaluation.judgement import binomial_error, judged_layer, judged_value
 from tf_spot.report.html import Block, Provenance, figure, render_page
@@ -20,9 +21,15 @@ from tf_spot.storage.files import write_text
 from tf_spot.visualization import charts
 
 Comparison = Mapping[str, Any]  # what `tf_spot.compare` returns
-COLOURS = 10  # of Matplotlib's cycle; further methods get another line style
-LINES = ("-", "-.", ":")
+COLOURS = 10  # of Matplotlib's cycle
 LEAST_SPAN = 20.0  # percent that an axis of accuracy covers: less would magnify noise
+
+
+class Look(NamedTuple):
+    """How Matplotlib draws a curve."""
+
+    colour: str
+    line: str
 
 
 class ComparisonTable(NamedTuple):
@@ -120,13 +127,13 @@ def draw(result: Comparison) -> Figure:
     canvas = Figure(figsize=(11, 4.4), layout="constrained")
     by_layer, by_images = canvas.subplots(1, 2)
     for number, (method, metrics) in enumerate(result["methods"].items()):
-        colour, line = f"C{number % COLOURS}", LINES[number // COLOURS % len(LINES)]
-        _draw_layers(by_layer, method, metrics, colour, line)
+        look = look_of(number)
+        _draw_layers(by_layer, method, metrics, look)
         images, values = mean_curve(metrics["curves"])
-        if len(images) > 1:
-            by_images.plot(images, values, marker="o", color=colour, linestyle=line)
-        elif images:
-            by_images.axhline(values[0], color=colour, linestyle=":")
+        if method not in UNTRAINED:
+            by_images.plot(images, values, marker="o", color=look.colour, linestyle=look.line)
+        elif values:
+            by_images.axhline(values[0], color=look.colour, linestyle=":")
     by_layer.set_ylabel(f"linear probe on {result['data']['name']}, % right")
     by_images.set_ylabel(f"{_layer_of_curves(result)}, held-out training labels, % right")
     by_images.set_xlabel("images seen")
@@ -148,17 +155,28 @@ def _layer_of_curves(result: Comparison) -> str:
     return LAYERS[-1] if recorded == {True} else "best layer" if recorded == {False} else f"{LAYERS[-1]} or best layer"
 
 
-def _draw_layers(axes: Axes, method: str, metrics: Mapping[str, Any], colour: str, line: str) -> None:
+def look_of(number: int) -> Look:
+    """Return the look of a curve by its number: when all colours have been used, another line."""
+    return Look(f"C{number % COLOURS}", ("-", "-.", ":")[number // COLOURS % 3])
+
+
+def _draw_layers(axes: Axes, method: str, metrics: Mapping[str, Any], look: Look) -> None:
     """Draw one method's accuracy by layer."""
     layers = metrics["by_layer"]
     if "conv1" in layers:
         errors = [error or 0.0 for error in metrics["stderr_by_layer"].values()]  # None: a single seed
         axes.errorbar(
-            list(layers), list(layers.values()), errors, marker="o", label=method, color=colour, linestyle=line
+            list(layers),
+            list(layers.values()),
+            errors,
+            marker="o",
+            label=method,
+            color=look.colour,
+            linestyle=look.line,
         )
     else:
         last = judged_layer(layers)
-        axes.axhline(layers[last], color=colour, linestyle="--", label=f"{method} ({last})")
+        axes.axhline(layers[last], color=look.colour, linestyle="--", label=f"{method} ({last})")
 
 
 def mean_curve(curves: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[list[float], list[float]]:
