@@ -8,6 +8,12 @@ import pytest
 from tests.commands.example import Recorder, last_line
 from tf_spot.cli import main
 
+MANIFEST = dict.fromkeys(("part", "format", "quantization", "artifact"), "x") | {
+    "size_bytes": 9,
+    "photos": {"data": "", "compared": 6, "calibrated": 0},
+    "parity": {"1": {"conv5": {"share": 0.0, "relative_rms": 0.0}}},
+}
+
 
 @pytest.mark.parametrize("words", [["--probe"], ["--quantize", "int8"], ["--quantize", "int8-integer"]])
 def test_photos_are_asked_for_before_anything_is_loaded(words, tmp_path, capsys) -> None:
@@ -44,10 +50,7 @@ def test_photos_of_the_run_that_cannot_be_opened_are_replaced_aloud(
     if moved:
         data = json.loads((own / "data.json").read_text())
         (own / "data.json").write_text(json.dumps(data | {"spec": "folder:gone"}))
-    photos = {"data": "", "compared": 6, "calibrated": 0}
-    output = {"conv5": {"share": 0.0, "relative_rms": 0.0}}
-    manifest = dict.fromkeys(("part", "format", "quantization", "artifact"), "x") | {"size_bytes": 9, "photos": photos}
-    export = Recorder(manifest | {"parity": {"1": output}})
+    export = Recorder(MANIFEST)
     monkeypatch.setattr("tf_spot.exporters.export", export)
     assert main(["export", str(own), "--format", "onnx", "--out", str(tmp_path / "x"), "--json"]) == 0
     said, name = capsys.readouterr(), name.format(folder=spec.rpartition("/")[2])
@@ -56,3 +59,14 @@ def test_photos_of_the_run_that_cannot_be_opened_are_replaced_aloud(
     assert export.received(name)
     reason = "those of the run cannot be read: folder:PATH must be a folder; received: gone, missing"
     assert (reason in said.err) is moved and ("bundled" in said.err) is moved
+
+
+def test_pretrained_weights_by_name(tmp_path, monkeypatch, capsys) -> None:
+    """They are the features alone, and are compared on the bundled photos."""
+    recorder = Recorder(MANIFEST)
+    monkeypatch.setattr("tf_spot.exporters.export", recorder)
+    words = ["export", "imagenette96-small", "--format", "onnx", "--out", str(tmp_path / "out")]
+    assert main([*words, "--part", "spotter"]) == 2
+    assert "--part spotter needs a run folder; received: imagenette96-small, weights" in capsys.readouterr().err
+    assert main(words) == 0
+    assert recorder.received("imagenette96-small", tmp_path / "out", "onnx", "features", "bundled photos")

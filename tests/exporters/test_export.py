@@ -12,6 +12,8 @@ from tf_spot.errors import UserError
 from tf_spot.exporters import export, run_artifact, verify
 from tf_spot.exporters.saved_model import answers
 from tf_spot.inference.embedder import open_embedder
+from tf_spot.runs.cards import pretrained_card
+from tf_spot.runs.pretrained import load_pretrained
 
 
 def test_a_changed_weight_is_refused_even_with_new_sums(copy_of_bundle) -> None:
@@ -129,3 +131,21 @@ def test_an_artifact_worse_than_recorded_is_refused(spotter, photos, tmp_path) -
     (worse / "SHA256SUMS").write_text(sums.replace(old, new))
     with pytest.raises(UserError, match="worse than when it was exported"):
         verify(worse)
+
+
+def test_weights_of_the_package_are_exported_by_name_with_their_licence(tmp_path) -> None:
+    """Whoever ships them must know their terms."""
+    name = "imagenette96-small"
+    manifest = export(name, tmp_path / "out", format="onnx")
+    card = pretrained_card(name)
+    assert manifest["weights"] == {fact: card[fact] for fact in ("name", "sha256", "data", "licence", "limits")}
+    assert manifest["config"]["preset"] == "small" and manifest["inputs"]["images"]["shape"][1] == 64
+    readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert card["licence"] in readme and all(f"- {limit}\n" in readme for limit in card["limits"])
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    found = run_artifact.open_onnx(str(tmp_path / "out" / "features.onnx"))(images)["conv5"]
+    np.testing.assert_allclose(found, load_pretrained(name)(images / 127.5 - 1)["conv5"], atol=1e-3)
+    with pytest.raises(UserError, match="part spotter needs a model of class ArtifactSpotter"):
+        export(name, tmp_path / "other", format="onnx", part="spotter")
+    with pytest.raises(UserError, match="unknown pretrained backbone; allowed: .*; received: nobody"):
+        export("nobody", tmp_path / "other", format="onnx")

@@ -167,7 +167,7 @@ def test_one_split(run, photos, tmp_path, split, ids):
         ({"layer": "conv6"}, "--layer must be one of conv1, .*conv5; received: conv6"),
         ({"split": "val"}, "--split must be one of"),
         ({"batch_size": 0}, "--batch-size"),
-        ({"model": "nowhere"}, "a run folder holds config.json"),
+        ({"model": "nowhere"}, "a run folder, or from a backbone that comes with the package .*received: nowhere"),
     ],
 )
 def test_mistakes_are_told(run, photos, tmp_path, monkeypatch, words, says):

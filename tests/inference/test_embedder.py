@@ -14,6 +14,8 @@ from tf_spot.errors import UserError
 from tf_spot.features.pooling import averaged
 from tf_spot.inference.embedder import Embedder, open_embedder
 from tf_spot.runs.load import load_spotter
+from tf_spot.runs.pretrained import load_pretrained
+from tf_spot.runs.run import recipe_of
 
 
 @pytest.mark.parametrize("ask", ["dim", "call"])
@@ -61,3 +63,11 @@ def test_other_layers_and_other_exported_parts_are_refused(run: Path, tmp_path: 
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"part": "spotter"}))
     with pytest.raises(UserError, match="needs the exported part `features`"):
         open_embedder(tmp_path)
+
+
+def test_a_pretrained_name_is_its_backbones_average_at_its_size() -> None:
+    embedder = open_embedder("imagenette96-small", "conv3", batch_size=2)
+    assert embedder.image_size == 64 and embedder.data == recipe_of("imagenette96-small").data
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    expected = averaged(load_pretrained("imagenette96-small"), "conv3")(images)
+    np.testing.assert_array_equal(embedder(images), expected)

@@ -83,3 +83,8 @@ def test_the_verb(run, photos, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["layer"] == "conv2" and len(found["queries"][0]["random"]) == 2
     assert (tmp_path / "out" / "neighbours.png").is_file()
+
+
+def test_a_pretrained_name_is_searched_by(photos, tmp_path):
+    found = neighbours("imagenette96-small", f"folder:{photos}", [photos / "red-1.png"], tmp_path, count=3)
+    assert {hit["path"] for hit in found["queries"][0]["learned"]} == {f"red-{i}.png" for i in (0, 2, 3)}

@@ -13,9 +13,10 @@ from tests.support.small_backbones import NORM
 from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import AlexNet, Backbone, build_backbone
-from tf_spot.runs import pretrained
+from tf_spot.runs import cards, pretrained
+from tf_spot.runs.cards import pretrained_card, pretrained_names
 from tf_spot.runs.load import load_backbone
-from tf_spot.runs.pretrained import load_pretrained, pretrained_card, pretrained_names, write_pretrained
+from tf_spot.runs.pretrained import load_pretrained, write_pretrained
 
 IMAGES = np.random.default_rng(1).uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
 FACTS = {"data": "noise", "licence": "CC0", "limits": ["it knows nothing"]}
@@ -24,7 +25,7 @@ FACTS = {"data": "noise", "licence": "CC0", "limits": ["it knows nothing"]}
 @pytest.fixture
 def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     """A backbone; what is written of it goes into a folder of this test."""
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    monkeypatch.setattr(cards, "FOLDER", tmp_path / "pretrained")
     alexnet = build_backbone("alexnet", width=0.05, stem_kernel=5, stem_stride=1, trunk_norm="batch", **NORM)
     for norm in alexnet.norms:
         norm.moving_mean.assign_add(np.full(norm.moving_mean.shape, 0.3))
@@ -40,7 +41,7 @@ def test_what_is_written_is_read(backbone: Backbone, dtype: str, tolerance: floa
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=1e-7 * (tolerance > 0))
     assert pretrained_names() == ["tiny"] and pretrained_card("tiny") == json.loads(json.dumps(card))
     assert card["licence"] == "CC0" and card["limits"] == ["it knows nothing"] and card["dtype"] == dtype
-    assert card["bytes"] == (pretrained.FOLDER / "tiny.npz").stat().st_size
+    assert card["bytes"] == (cards.FOLDER / "tiny.npz").stat().st_size
 
 
 def test_the_name_is_a_source_of_features(backbone: Backbone) -> None:
@@ -53,7 +54,7 @@ def test_the_name_is_a_source_of_features(backbone: Backbone) -> None:
 
 def test_a_changed_file_is_refused(backbone: Backbone) -> None:
     write_pretrained("tiny", backbone, 16, "float32", FACTS)
-    weights = pretrained.FOLDER / "tiny.npz"
+    weights = cards.FOLDER / "tiny.npz"
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
@@ -65,7 +66,7 @@ def test_a_changed_file_is_refused(backbone: Backbone) -> None:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(backbone: Backbone) -> None:
-    with pytest.raises(UserError, match="allowed: none, this version comes without weights; received: other"):
+    with pytest.raises(UserError, match="allowed: none in this version; received: other"):
         load_pretrained("other")
     write_pretrained("tiny", backbone, 16, "float32", FACTS)
     with pytest.raises(UserError, match="allowed: tiny; received: ../tiny"):
@@ -76,7 +77,7 @@ def test_large_weights_are_not_put_into_the_package(backbone: Backbone, monkeypa
     monkeypatch.setattr(pretrained, "MAX_BYTES", 1_000)
     with pytest.raises(UserError, match="at most 1,000 bytes"):
         write_pretrained("tiny", backbone, 16, "float32", FACTS)
-    assert not list(pretrained.FOLDER.iterdir())
+    assert not list(cards.FOLDER.iterdir())
 
 
 def test_every_backbone_of_the_package_loads() -> None:
@@ -91,7 +92,7 @@ def test_what_comes_with_the_package_is_whole_and_says_what_it_is(name: str) -> 
     size = card["image_size"]
     maps = backbone(np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)).astype("float32"))
     assert list(maps) == list(LAYERS) and all(np.isfinite(value).all() for value in maps.values())
-    assert card["bytes"] == (pretrained.FOLDER / f"{name}.npz").stat().st_size <= pretrained.MAX_BYTES
+    assert card["bytes"] == (cards.FOLDER / f"{name}.npz").stat().st_size <= pretrained.MAX_BYTES
     assert {"data", "licence", "command", "cost", "figures", "limits", "made"} <= set(card)
     accuracies = card["figures"][card["dtype"]]["by_layer"]
     assert list(accuracies) == list(LAYERS) and all(10 < value < 100 for value in accuracies.values())

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.evaluation_data import lights, untrained_run
-from tf_spot.runs import pretrained
+from tf_spot.runs import cards
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.pretrained import load_pretrained
 
@@ -25,7 +25,7 @@ def test_float16_only_if_every_layers_accuracy_stays() -> None:
 
 @pytest.mark.slow
 def test_the_card_says_what_the_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    monkeypatch.setattr(cards, "FOLDER", tmp_path / "pretrained")
     run = untrained_run(tmp_path / "run")
     for split, count in (("train", 60), ("test", 12)):
         for number, (photo, label) in enumerate(zip(*lights(count, count), strict=True)):

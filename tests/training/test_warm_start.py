@@ -13,7 +13,8 @@ from tests.support.untrained_run import write_run
 from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
-from tf_spot.runs import pretrained
+from tf_spot.runs import cards
+from tf_spot.runs.pretrained import write_pretrained
 from tf_spot.runs.run import Run
 from tf_spot.training.warm_start import begun_with, load_first_weights, take_fitting, warm_start
 
@@ -102,9 +103,9 @@ def test_of_a_run_that_stopped_in_stage_1_the_autoencoder_is_taken(trained, tmp_
 
 
 def test_a_pretrained_backbone_goes_into_the_discriminator(trained, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(cards, "FOLDER", tmp_path)
     backbone = trained[1].backbone
-    pretrained.write_pretrained("known", backbone, 16, "float32", {})
+    write_pretrained("known", backbone, 16, "float32", {})
     start = warm_start("known", CONFIG)
     assert start.words() == {"backbone_begins_with": f"{(n := len(backbone.get_weights()))} of {n} weights"}
     assert all(same(start.networks["discriminator"].backbone.get_weights(), backbone.get_weights()))

@@ -8,13 +8,18 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand, format_metrics
 from tf_spot.errors import UserError
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.spec import parse_specs
 
 
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "embed", run, "features of many photos as one Parquet or NumPy file")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or one that tf-spot export wrote")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="run folder, one that tf-spot export wrote, or the name of pretrained weights",
+    )
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FILE.parquet or FILE.npz")
     parser.add_argument(
@@ -31,7 +36,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     exported = (options.run / "manifest.json").is_file()
     if not exported:
-        Run(options.run)
+        recipe_of(options.run)
     parse_specs(options.data)
     check_file(options.out)
     if options.strategy == "mirrored" and exported:

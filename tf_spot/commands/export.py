@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand, format_metrics
 from tf_spot.errors import UserError
-from tf_spot.runs.run import Run
+from tf_spot.runs.cards import is_pretrained
+from tf_spot.runs.run import Run, recipe_of
 from tf_spot.storage.names import printable
 from tf_spot.storage.spec import parse_specs
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "export", run, "write a run as a file that runs without tf-spot, and check it")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, help="run folder; for the part features also the name of pretrained weights"
+    )
     parser.add_argument("--format", choices=("saved_model", "tflite", "onnx"), required=True)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty folder")
     parser.add_argument(
@@ -57,15 +60,21 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         raise UserError("--probe needs labelled photos with a test split; received no --data; add --data SPEC")
     if options.quantize.startswith("int8") and options.data is None:
         raise UserError("int8 needs photos to find its ranges on; received no --data; add for instance --data photos")
-    opened = Run(options.run)
+    config, named = recipe_of(options.run), is_pretrained(options.run)
+    if named and options.part != "features":
+        raise UserError(
+            f"--part {options.part} needs a run folder; received: {options.run}, weights of the backbone alone; leave "
+            "the option out"
+        )
     if options.data is not None:
         parse_specs(options.data)
     from tf_spot.exporters import export
     from tf_spot.runs.load import load_classifier, load_spotter
 
-    photos, photos_name = _photos(opened, options.data)
+    photos, photos_name = _photos(None if named else Run(options.run), config, options.data)
+    load = load_classifier if options.part == "classifier" else load_spotter
     manifest = export(
-        load_classifier(opened) if options.part == "classifier" else load_spotter(opened),
+        str(options.run) if named else load(options.run),
         options.out,
         format=options.format,
         part=options.part,
@@ -73,7 +82,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         image_size=options.image_size,
         photos=photos,
         photos_name=photos_name,
-        config=opened.config,
+        config=config,
         probe=options.data if options.probe else None,
     )
     outputs = [output for batch in manifest["parity"].values() for output in batch.values()]
@@ -90,20 +99,20 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     return metrics, DONE
 
 
-def _photos(run: Run, spec: str | None) -> tuple[np.ndarray, str]:
+def _photos(run: Run | None, config: Config, spec: str | None) -> tuple[np.ndarray, str]:
     """Return photos of `spec`, else of the run, else the bundled ones, and what they are called.
 
     Returns:
         uint8 (photos, size, size, 3), and a name; a line on stderr says where those of the run cannot be read.
     """
-    if spec is not None:
-        return _sample(spec, run.config)
+    if spec is not None or run is None:
+        return _sample(spec or "photos", config)
     try:
-        return _sample(run.data["spec"], run.config)
+        return _sample(run.data["spec"], config)
     except UserError as error:  # moved since the training, say, or given in Python as arrays
         reason = printable(str(error))
         print(f"tf-spot: compared on the bundled photos, as those of the run cannot be read: {reason}", file=sys.stderr)
-        return _sample("photos", run.config)
+        return _sample("photos", config)
 
 
 def _sample(spec: str, config: Config) -> tuple[np.ndarray, str]:

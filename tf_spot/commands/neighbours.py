@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_subcommand
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.names import printable
 from tf_spot.storage.spec import parse_specs
 
@@ -16,7 +16,7 @@ def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(
         subcommands, "neighbours", run, "the photos nearest to some images, by learned, random and pixel features"
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or the name of pretrained weights")
     parser.add_argument("--data", metavar="SPEC", required=True, help="photos to search")
     parser.add_argument("--query", metavar="IMAGE", type=Path, nargs="+", required=True, help="image file")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the picture and the numbers")
@@ -28,7 +28,7 @@ def add(subcommands: Subcommands) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    Run(options.run)
+    recipe_of(options.run)
     parse_specs(options.data)
     from tf_spot.inference.neighbours import neighbours
     from tf_spot.progress import show_progress

@@ -38,6 +38,9 @@ from tf_spot.exporters.probe import open_labelled, probe_both
 from tf_spot.exporters.run_artifact import OPEN, Outputs
 from tf_spot.exporters.saved_model import answers, write_saved_model
 from tf_spot.exporters.signature import BUNDLED, Exportable, Signature, sample_photos
+from tf_spot.runs.cards import pretrained_card
+from tf_spot.runs.load import load_backbone
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.names import fitting
 
 FORMATS = {"saved_model": ("none",), "tflite": tflite.QUANTIZATIONS, "onnx": onnx.QUANTIZATIONS}
@@ -51,7 +54,7 @@ IMAGE_SIZES = ("fixed", "dynamic")
 
 
 def export(
-    model: Exportable,
+    model: Exportable | str,
     path: str | Path,
     *,
     format: str,
@@ -68,7 +71,8 @@ def export(
     The artifact is opened again with its own runtime and compared with the model before the folder appears.
 
     Args:
-        model: a trained `ArtifactSpotter`; a trained `Classifier` for the part `classifier`.
+        model: a trained `ArtifactSpotter`; a trained `Classifier` for the part `classifier`; for `features` also the
+            name of a backbone that comes with the package, see `load_pretrained`.
         path: new or empty folder.
         format: `saved_model`, `tflite` or `onnx`.
         part: `features`, `spotter` or `classifier`, see `Signature`.
@@ -77,7 +81,7 @@ def export(
             int8; the artifact is then compared at two further sizes.
         photos: uint8 (photos, size, size, 3), to compare on and to find int8 ranges with; by default the bundled ones.
         photos_name: what the manifest calls `photos`.
-        config: of the run, for the manifest, and how the photos of `probe` become images.
+        config: of the run (of a name its own), for the manifest, and how the photos of `probe` become images.
         probe: labelled photos with a test split, see `tf_spot.load`: adds the linear probe of the artifact's embedding
             beside that of the model's to the manifest, see `probe_both`. Part `features` only.
 
@@ -90,6 +94,9 @@ def export(
     """
     _refuse_options(format, part, quantize, probe)
     _refuse_size(image_size, quantize)
+    card = None
+    if isinstance(model, str):
+        card, config, model = pretrained_card(model), recipe_of(model), load_backbone(model)
     requirements.require(format, write=True)
     signature = Signature(model, part, any_size=image_size == "dynamic")
     # The model knows the size of its images, even where no configuration is given.
@@ -103,6 +110,8 @@ def export(
     with _new_folder(Path(path)) as folder:
         name = {"saved_model": f"{part}/1"}.get(format, f"{part}.{format}")
         manifest = describe(signature, format, quantize, name, expected, config)
+        if card is not None:
+            manifest["weights"] = {fact: card.get(fact) for fact in ("name", "sha256", "data", "licence", "limits")}
         calibrated = len(photos) if quantize.startswith("int8") else 0
         manifest["photos"] = {"data": photos_name, "compared": len(checked), "calibrated": calibrated}
         if format == "saved_model":

@@ -30,7 +30,7 @@ class QuantizedExportOptions(ExportOptions, total=False):
     quantize: str
 
 
-def export_saved_model(model: Exportable, path: str | Path, **options: Unpack[ExportOptions]) -> dict[str, Any]:
+def export_saved_model(model: Exportable | str, path: str | Path, **options: Unpack[ExportOptions]) -> dict[str, Any]:
     """Write `path`/PART/1/saved_model.pb with the signatures `serving_default`, `image_bytes` and, for maps, more.
 
     Args:
@@ -46,7 +46,9 @@ def export_saved_model(model: Exportable, path: str | Path, **options: Unpack[Ex
     return export(model, path, format="saved_model", **options)
 
 
-def export_tflite(model: Exportable, path: str | Path, **options: Unpack[QuantizedExportOptions]) -> dict[str, Any]:
+def export_tflite(
+    model: Exportable | str, path: str | Path, **options: Unpack[QuantizedExportOptions]
+) -> dict[str, Any]:
     """Write `path`/PART.tflite with the signature `serving_default`.
 
     Args:
@@ -62,7 +64,7 @@ def export_tflite(model: Exportable, path: str | Path, **options: Unpack[Quantiz
     return export(model, path, format="tflite", **options)
 
 
-def export_onnx(model: Exportable, path: str | Path, **options: Unpack[QuantizedExportOptions]) -> dict[str, Any]:
+def export_onnx(model: Exportable | str, path: str | Path, **options: Unpack[QuantizedExportOptions]) -> dict[str, Any]:
     """Write `path`/PART.onnx, whose batch size is free.
 
     Args:

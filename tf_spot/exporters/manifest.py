@@ -224,8 +224,8 @@ Input `images`: float32 ({_shape_text(images["shape"])}), RGB in [0, 255]; {mani
 |---|---|---|
 {outputs}
 {_signatures(manifest)}
-{_checked(manifest["photos"])} Largest difference to the model it was made from: {largest:.1e} of the output's largest
-value.
+{_weights(manifest.get("weights"))}{_checked(manifest["photos"])}
+Largest difference to the model it was made from: {largest:.1e} of the output's largest value.
 {_quantized(manifest)}Check again: `tf-spot verify` on this folder, or `sha256sum -c SHA256SUMS` for the files alone.
 Versions, configuration and every figure: `manifest.json`.
 """
@@ -239,6 +239,14 @@ def _origin(class_names: list[str] | None) -> str:
     if class_names is None:
         return "Features learned without labels by spotting artifacts."
     return f"A classifier of {len(class_names)} classes, on features learned without labels by spotting artifacts."
+
+
+def _weights(weights: dict[str, Any] | None) -> str:
+    """Return what the user of weights that came with the package must know, and nothing for other weights."""
+    if weights is None:
+        return ""
+    limits = "".join(f"- {limit}\n" for limit in weights["limits"] or ())
+    return f"The weights are `{weights['name']}`, from tf_spot. Licence: {weights['licence']}. Limits:\n\n{limits}\n"
 
 
 def _checked(photos: dict[str, Any]) -> str:

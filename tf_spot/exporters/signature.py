@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,9 +13,12 @@ from tf_spot.errors import UserError
 from tf_spot.models.classifier import Classifier
 from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.runs.load import TrainedBackbone
 from tf_spot.visualization.pictures import to_uint8
 
-Exportable = ArtifactSpotter | Classifier
+Exportable = ArtifactSpotter | Classifier | TrainedBackbone
+
+Answers = Callable[..., dict[str, tf.Tensor]]  # of a network and its maps
 
 PARTS = ("features", "spotter", "classifier")  # the values of --part and of the keyword `part`
 OUTPUTS = {
@@ -36,7 +41,7 @@ class Signature(tf.Module):
     """The part of a trained network that is exported.
 
     Args:
-        model: a trained `ArtifactSpotter`; for `classifier` a trained `Classifier`.
+        model: a trained `ArtifactSpotter`, or a backbone alone for `features`; for `classifier` a trained `Classifier`.
         name: `features`: conv1 ... conv5 (batch, h, w, channels) and `embedding` (batch, channels); `spotter`:
             `artifact_score` (batch,) and `heat_map` (batch, h, w), as in `tf_spot.spot`; `classifier`: `probabilities`
             (batch, classes).
@@ -61,7 +66,7 @@ class Signature(tf.Module):
                 f"--image-size dynamic is for the part features; received: {name}, whose dense layer reads all cells "
                 "of a map of one size; leave the option out"
             )
-        network: Classifier | Discriminator = model if isinstance(model, Classifier) else model.discriminator
+        network = model.discriminator if isinstance(model, ArtifactSpotter) else model
         backbone = network.backbone
         if any_size and backbone.input_size is not None:
             raise UserError(
@@ -73,13 +78,13 @@ class Signature(tf.Module):
                 f"export needs a model that computes in float32; received: {backbone.compute_dtype}; load it with "
                 "tf_spot.load_spotter(RUN)"
             )
-        self.image_size: int = network.image_size
+        self.image_size: int = network.image_size  # type: ignore[assignment]  # `_refuse_model` has looked
         self.any_size = any_size
         self.class_names = list(network.class_names) if isinstance(network, Classifier) else None
         self.has_response_norm: bool = backbone.response_norm is not None
         side = None if any_size else self.image_size
         shape = (None, side, side, 3)
-        outputs = {"features": _features, "spotter": _scores, "classifier": _probabilities}[name]
+        outputs: Answers = {"features": _features, "spotter": _scores, "classifier": _probabilities}[name]
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
         def images(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -95,6 +100,8 @@ def _refuse_model(model: Exportable, name: str) -> None:
     if name not in PARTS:
         raise UserError(f"unknown part; allowed: {', '.join(PARTS)}; received: {name!r}")
     wanted = Classifier if name == "classifier" else ArtifactSpotter
+    if isinstance(model, TrainedBackbone) and name == "features" and model.image_size is not None:
+        return
     if not isinstance(model, wanted):
         load = "load_classifier" if name == "classifier" else "load_spotter"
         raise UserError(
@@ -105,7 +112,7 @@ def _refuse_model(model: Exportable, name: str) -> None:
         raise UserError("part spotter needs the mask head; received: a spotter trained with game.predict_mask=false")
 
 
-def _features(network: Discriminator, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _features(network: object, maps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return maps | {"embedding": tf.reduce_mean(maps["conv5"], axis=(1, 2))}  # (batch, channels)
 
 

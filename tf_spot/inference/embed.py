@@ -75,7 +75,8 @@ def embed(
     file and "" in an .npz file. The metadata of a Parquet file has `tf_spot.layer`, `tf_spot.model_sha256` and more.
 
     Args:
-        model: a run folder, or a folder that `tf-spot export` wrote with the part `features`.
+        model: a run folder, a name of `load_pretrained`, or a folder that `tf-spot export` wrote with the part
+            `features`.
         spec: photos, see `tf_spot.load`.
         out: FILE.parquet, with a row group per chunk, or FILE.npz, with arrays of the same names; replaced if there.
         layer: the map that is averaged.

@@ -16,8 +16,8 @@ from tf_spot.exporters import run_artifact
 from tf_spot.exporters.manifest import artifact_path, check_sums, read_manifest
 from tf_spot.features.pooling import averaged
 from tf_spot.features.prefetch import one_at_a_time
-from tf_spot.runs.load import load_spotter
-from tf_spot.runs.run import Run
+from tf_spot.runs.load import load_backbone
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.files import file_digest
 
 BATCH_SIZE = 64  # images at a time, unless told otherwise
@@ -72,23 +72,22 @@ class Embedder:
 
 
 def open_embedder(path: str | Path, layer: str = "conv5", batch_size: int = BATCH_SIZE) -> Embedder:
-    """Open a run, or what `tf-spot export` wrote: the average of a layer over its map.
+    """Open a run, a backbone that comes with the package, or an exported one: the average of a layer over its map.
 
     Args:
-        path: folder of either.
+        path: a run folder, a name of `load_pretrained`, or a folder that `tf-spot export` wrote.
         layer: `conv1` to `conv5`.
         batch_size: images at a time.
 
     Raises:
-        UserError: no trained spotter in `path`, or an unknown layer.
+        UserError: no trained spotter at `path`, or an unknown layer.
     """
     if layer not in LAYERS:
         raise UserError(f"--layer must be one of {', '.join(LAYERS)}; received: {layer}")
     if (Path(path) / "manifest.json").is_file():
         return _open_artifact(Path(path), layer, batch_size)
-    run = Run(path)
-    backbone = load_spotter(run).backbone
-    config = run.config.data
+    config = recipe_of(path).data  # refuses a lone model file, which does not say how photos become images
+    backbone = load_backbone(path).backbone
     return Embedder(
         averaged(backbone, layer),
         image_size=config.image_size,

@@ -16,14 +16,14 @@ from tf_spot.data import Source, open_source
 from tf_spot.data.augmentation import center
 from tf_spot.data.images import BadImage, read_image
 from tf_spot.errors import UserError
-from tf_spot.evaluation.beside_controls import control_extractors
+from tf_spot.evaluation.beside_random import untrained
 from tf_spot.features.nearest import nearest_neighbours
 from tf_spot.features.pixels import pixel_features
-from tf_spot.features.pooling import Pooling, averaged
-from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.features.pooling import averaged
+from tf_spot.models.backbones import Backbone
 from tf_spot.progress import Progress
-from tf_spot.runs.load import load_spotter
-from tf_spot.runs.run import Run
+from tf_spot.runs.load import load_backbone
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.files import write_json
 from tf_spot.storage.lock import sole_writer
 from tf_spot.visualization.pictures import grid, save_png
@@ -47,7 +47,7 @@ class Searched(NamedTuple):
 
 
 def neighbours(
-    run_path: str | Path,
+    trained: str | Path,
     spec: str,
     queries: Sequence[str | Path],
     out: str | Path,
@@ -62,7 +62,7 @@ def neighbours(
     The search is exact. A photo with the very pixels of the query, at 16x16, is skipped: it is the query itself.
 
     Args:
-        run_path: a run folder.
+        trained: a run folder, or a name of `load_pretrained`.
         spec: photos that can be read in any order; all of them are searched, training and test.
         queries: image files.
         out: folder.
@@ -78,13 +78,13 @@ def neighbours(
     Raises:
         UserError: no run, a query that cannot be read, an unknown layer, or fewer photos than `count`.
     """
-    run = Run(run_path)
-    query_images = np.stack([_query(Path(query), run.config.data) for query in queries])
-    source = open_source(spec, run.config)
+    config = recipe_of(trained)
+    query_images = np.stack([_query(Path(query), config.data) for query in queries])
+    source = open_source(spec, config)
     source.pools()  # refuses photos that cannot be read in any order
     if count < 1:
         raise UserError(f"--count must be 1 or more; received: {count}")
-    features = _features(load_spotter(run), layer, seed)
+    features = _features(load_backbone(trained).backbone, layer, seed)
     searched = _search(source, features, on_progress)
     hits = _nearest(searched.vectors, {name: feature(query_images) for name, feature in features.items()}, count)
     entries = [
@@ -109,10 +109,10 @@ def _query(path: Path, config: DataConfig) -> np.ndarray:
     return image
 
 
-def _features(spotter: ArtifactSpotter, layer: str, seed: int) -> dict[str, Feature]:
+def _features(backbone: Backbone, layer: str, seed: int) -> dict[str, Feature]:
     """Return the features by name: `learned`, and the controls `random` and `pixels`."""
-    random = control_extractors(spotter.backbone, spotter.autoencoder, Pooling(), seed)["random"]
-    return {"learned": averaged(spotter.backbone, layer), "random": averaged(random, layer), "pixels": pixel_features}
+    random = averaged(untrained(backbone, seed), layer)
+    return {"learned": averaged(backbone, layer), "random": random, "pixels": pixel_features}
 
 
 def _search(source: Source, features: dict[str, Feature], on_progress: Progress | None) -> Searched:

@@ -21,7 +21,8 @@ from tf_spot.models.discriminator import Discriminator
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs import checkpoints
-from tf_spot.runs.pretrained import load_pretrained, pretrained_card, pretrained_names
+from tf_spot.runs.cards import is_pretrained, known_names, pretrained_card
+from tf_spot.runs.pretrained import load_pretrained
 from tf_spot.runs.run import FIRST_BACKBONE, Run
 from tf_spot.storage.regular_files import open_regular
 
@@ -52,12 +53,11 @@ def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
         return _backbone_of(_load(path, "float32"), str(path))
     if path.is_dir():
         return _backbone_of(load_spotter(path), str(path))
-    if str(source) in pretrained_names():
+    if is_pretrained(source):
         return TrainedBackbone(load_pretrained(str(source)), pretrained_card(str(source))["image_size"])
-    known = ", ".join(pretrained_names()) or "none in this version"
     raise UserError(
-        f"features come from a run folder, a .keras file or a pretrained name ({known}); received: {source}, which is "
-        "none of these"
+        f"features come from a run folder, a .keras file or a pretrained name ({known_names()}); received: {source}, "
+        "which is none of these"
     )
 
 

@@ -1,13 +1,12 @@
 """Trained backbones that come with the package: read, and written by `studies/make_pretrained.py`.
 
 tf_spot/pretrained/NAME.npz    the weights, float16 or float32, by map: conv1/0, conv1/1, ... conv5/0
-tf_spot/pretrained/NAME.json   the card: what the weights are, their SHA-256, how they were made and what they are worth
+tf_spot/pretrained/NAME.json   the card, see `cards`
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,20 +14,18 @@ import numpy as np
 from tf_spot.config import LAYERS
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import Backbone
+from tf_spot.runs import cards
+from tf_spot.runs.cards import Card, pretrained_card
 from tf_spot.storage.files import file_digest, write_file, write_json
-from tf_spot.storage.json_files import Form, read_json
 
-FOLDER = Path(__file__).parents[1] / "pretrained"
 MAX_BYTES = 10_000_000  # of one file of weights: the package is downloaded with all of them
-Card = dict[str, Any]  # the JSON object, see `write_pretrained`
-CARD: Form = {"sha256": str, "image_size": int, "backbone": dict}  # what it holds at least
 
 
 def load_pretrained(name: str) -> Backbone:
     """Load a trained backbone that comes with the package.
 
     Args:
-        name: of its card, see `pretrained_names`.
+        name: of its card, see `cards.pretrained_names`.
 
     Returns:
         the backbone, which computes in float32 whatever its file holds; its card is `pretrained_card(name)`.
@@ -36,7 +33,7 @@ def load_pretrained(name: str) -> Backbone:
     Raises:
         UserError: no backbone has that name, or its file was changed.
     """
-    card, weights = pretrained_card(name), FOLDER / f"{name}.npz"
+    card, weights = pretrained_card(name), cards.FOLDER / f"{name}.npz"
     if not weights.is_file() or file_digest(weights) != card["sha256"]:
         raise UserError(
             f"the weights of {name} must have the SHA-256 {card['sha256']}; received: {weights}, missing or changed; "
@@ -47,24 +44,6 @@ def load_pretrained(name: str) -> Backbone:
         for key, variable in _variables(backbone).items():
             variable.assign(arrays[key].astype(np.float32))
     return backbone
-
-
-def pretrained_names() -> list[str]:
-    """Return the names that `load_pretrained` takes."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
-
-
-def pretrained_card(name: str) -> Card:
-    """Return the card of a trained backbone; `write_pretrained` says what it holds.
-
-    Raises:
-        UserError: no backbone has that name.
-    """
-    if name not in pretrained_names():
-        known = ", ".join(pretrained_names()) or "none, this version comes without weights"
-        raise UserError(f"unknown pretrained backbone; allowed: {known}; received: {name}")
-    card: Card = read_json(FOLDER / f"{name}.json", CARD)
-    return card
 
 
 def write_pretrained(name: str, backbone: Backbone, image_size: int, dtype: str, facts: Card) -> Card:
@@ -84,7 +63,7 @@ def write_pretrained(name: str, backbone: Backbone, image_size: int, dtype: str,
     Raises:
         UserError: the weights are too large.
     """
-    weights = FOLDER / f"{name}.npz"
+    weights = cards.FOLDER / f"{name}.npz"
     arrays = {key: np.asarray(variable).astype(dtype) for key, variable in _variables(backbone).items()}
     write_file(weights, lambda aside: _save(aside, arrays))
     size = weights.stat().st_size
@@ -93,7 +72,7 @@ def write_pretrained(name: str, backbone: Backbone, image_size: int, dtype: str,
         raise UserError(f"weights must have at most {MAX_BYTES:,} bytes; received: {size:,}; take a narrower network")
     card = {"name": name, "sha256": file_digest(weights), "bytes": size, "dtype": dtype, "image_size": image_size}
     card |= {"backbone": keras.saving.serialize_keras_object(backbone)} | facts
-    write_json(FOLDER / f"{name}.json", card)
+    write_json(cards.FOLDER / f"{name}.json", card)
     return card
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from tf_spot.config import Config
 from tf_spot.errors import UserError
 from tf_spot.runs import checkpoints
+from tf_spot.runs.cards import is_pretrained, known_names, pretrained_card
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
 from tf_spot.storage.json_files import NUMBER, Form, interpreting, read_json
 from tf_spot.storage.lock import LOCK
@@ -286,8 +287,26 @@ def longer(config: Config, steps: int) -> Config:
     return config.replace(**{"training.spotter_steps": config.training.spotter_steps + steps})
 
 
+def recipe_of(source: str | Path) -> Config:
+    """Return the recipe of a run, or that of the training of a backbone that comes with the package.
+
+    Raises:
+        UserError: neither a run folder nor a name of `load_pretrained`.
+    """
+    if is_pretrained(source):
+        return Config.from_record(pretrained_card(str(source))["config"])
+    if not Path(source).exists():
+        raise UserError(
+            f"features come from a run folder, or from a backbone that comes with the package ({known_names()}); "
+            f"received: {source}, which is missing; make a run with: tf-spot train"
+        )
+    return Run(source).config
+
+
 def _kind_of(path: Path) -> str:
     """Return what stands where a run folder was expected."""
+    if is_pretrained(path):
+        return "a backbone alone, which embed, neighbours and export take"
     if not path.is_dir():
         return "a file" if path.exists() else "which is missing"
     signs = {

@@ -22,8 +22,9 @@ from tf_spot.errors import UserError
 from tf_spot.models.backbones import Backbone
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.runs.cards import is_pretrained, known_names
 from tf_spot.runs.load import load_autoencoder, load_spotter
-from tf_spot.runs.pretrained import load_pretrained, pretrained_names
+from tf_spot.runs.pretrained import load_pretrained
 from tf_spot.runs.run import INITIAL, Run
 from tf_spot.storage.files import write_file, write_json
 from tf_spot.storage.json_files import interpreting, read_json
@@ -126,11 +127,10 @@ def take_fitting(network: keras.Model, trained: keras.Model) -> Taken:
 
 def _trained(source: str | Path) -> Networks:
     """Return the networks of a run as far as it has them, or `backbone` of a name."""
-    if str(source) in pretrained_names() and not Path(source).is_dir():
+    if is_pretrained(source):
         return {"backbone": load_pretrained(str(source))}
     if not Path(source).is_dir():
-        known = ", ".join(pretrained_names()) or "none in this version"
-        raise UserError(f"--init-from takes a run folder or a pretrained name ({known}); received: {source}")
+        raise UserError(f"--init-from takes a run folder or a pretrained name ({known_names()}); received: {source}")
     run = Run(source)
     if run.model_path("spotter").is_file() or any(run.checkpoints("spotter").glob("step-*")):
         return _networks(load_spotter(run))
