@@ -112,6 +112,9 @@ def test_an_untrained_run_gives_no_spotter(tmp_path):
         load_autoencoder(tmp_path)
     with pytest.raises(UserError, match="no classifier.keras; make one with: tf-spot evaluate .* --task finetune"):
         load_classifier(tmp_path)
+    (tmp_path / "backbone.keras").touch()
+    with pytest.raises(UserError, match="another method's; take its features with tf_spot.feature_extractor"):
+        load_spotter(tmp_path)
 
 
 def test_all_optimizers_of_a_model_are_found():

@@ -209,7 +209,13 @@ def _finished(run: Run, stage: str, precision: str) -> Any:
 def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
     if checkpoint is None:
-        raise UserError(f"{run.path} has neither {stage}.keras nor a checkpoint of it; run: tf-spot train --resume")
+        lacks = f"{run.path} has neither {stage}.keras nor a checkpoint of it"
+        rival = run.path / "backbone.keras"  # of a row of a comparison
+        if rival.is_file():
+            raise UserError(
+                f"{lacks}: it is another method's; take its features with tf_spot.feature_extractor({rival})"
+            )
+        raise UserError(f"{lacks}; run: tf-spot train --resume")
     return checkpoint
 
 
