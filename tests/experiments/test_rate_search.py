@@ -93,15 +93,15 @@ def test_the_best_trial_is_the_first_row_and_later_seeds_have_its_rate(reds_and_
     assert not (tmp_path / f"trials/rotation-x{best}").exists() and not list(tmp_path.glob("trials/*/checkpoints"))
     assert result["methods"]["random"]["rate"]["trials"].keys() == {"1"}
 
-    lines = comparison.format_comparison(result).splitlines()
-    assert (
-        lines[1].endswith("rate")
-        and lines[-1].startswith("rate: the best of 2 on held-out training labels")
-        or ("rate: the best of 2" in lines[-2])
-    )
+    text = comparison.format_comparison(result)
+    lines = text.splitlines()
+    assert lines[1].endswith("rate") and "rate: a multiple of the recipe's, the best one on held-out" in text
     assert next(line for line in lines if line.startswith("rotation")).endswith(f"x {best}")
+    values = [f"{trials[name]['value']:.1f}" for name in ("1", "0.3")]
+    assert [line.split() for line in lines[-2:]] == [["x", "1", "x", "0.3"], ["rotation", *values]]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<th>learning rate</th>" in page and f"<td>x {best}</td>" in page
+    assert "Learning rates that were tried" in page and "<th>x 0.3</th>" in page
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("**/*.json*") if path.name != "compare.json"}
     again = comparison.compare(*arguments, seeds=2, budget=BUDGET, trials=2, num_values=50)

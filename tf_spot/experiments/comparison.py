@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from tf_spot.experiments.table import (
     with_error,
 )
 from tf_spot.progress import Progress
-from tf_spot.report.comparison import by_judged_layer, draw, own_layers, rate_cell, report_comparison
+from tf_spot.report.comparison import by_judged_layer, draw, own_layers, rate_cell, report_comparison, tried_rates
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_file, write_json
 from tf_spot.storage.lock import sole_writer
@@ -204,5 +204,20 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         lines.append(f"{method:{width}}{cells}{value:>14}{above.get(method, ''):>9}{cost}{rate_cell(row):>7}".rstrip())
     own = [f"{name}: {own_layers(row['by_layer'])}" for name, row in rows.items() if judged not in row["by_layer"]]
     if tried:
-        own.append(f"rate: the best of {result['trials']} on held-out training labels, as a multiple of the recipe's")
-    return "\n".join([*lines, *own, *legend(rows, above, test_images), *failed_lines(result["failed"])])
+        own.append("rate: a multiple of the recipe's, the best one on held-out training labels")
+    lines += [*own, *legend(rows, above, test_images), *failed_lines(result["failed"])]
+    return "\n".join([*lines, *_trial_lines(rows)])
+
+
+def _trial_lines(rows: Mapping[str, Any]) -> list[str]:
+    """Return the lines below the table that say what every learning rate gave."""
+    tried = tried_rates(rows)
+    if not tried:
+        return []
+    factors = next(iter(tried.values()))
+    lines = ["", f"tried: {LAYERS[-1]} on held-out training labels by learning rate, first seed", _cells("", factors)]
+    return [*lines, *(_cells(method, by_rate.values()) for method, by_rate in tried.items())]
+
+
+def _cells(name: str, values: Iterable[str]) -> str:
+    return f"{name:18}" + "".join(f"{value:>8}" for value in values)

@@ -58,6 +58,7 @@ def report_comparison(folder: Path, result: Comparison, budget: str) -> Path:
     facts = {name: result[name] for name in ("data", "probe_values", "command", "commit", "versions", "machine")}
     sections = {
         "What the features are worth": [Block("comparison.html", ComparisonTable(_table(result), result["failed"]))],
+        **_tried(by_judged_layer(result["methods"])),
         "Accuracy by layer and by images seen": [figure(charts.svg(draw(result)), plots)],
         "Configuration and provenance": [Block("provenance.html", Provenance(facts, json.dumps(config, indent=2)))],
     }
@@ -105,6 +106,26 @@ def rate_cell(metrics: Mapping[str, Any]) -> str:
     """Return the best of several learning rates as "x 0.3" of the recipe's, "" where no other was tried."""
     rate = metrics.get("rate")
     return f"x {rate['factor']:g}" if rate and len(rate["trials"]) > 1 else ""
+
+
+def tried_rates(methods: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return what several learning rates gave: {method: {"x 0.3": accuracy of conv5}}, "-" for a loss not finite."""
+    return {
+        method: {f"x {factor}": "-" if value is None else f"{value:.1f}" for factor, value in trials.items()}
+        for method, metrics in methods.items()
+        if len(trials := metrics.get("rate", {}).get("trials", {})) > 1
+    }
+
+
+def _tried(methods: Mapping[str, Any]) -> dict[str, list[Block]]:
+    """Return the section about learning rates, if several were tried."""
+    tried = tried_rates(methods)
+    if not tried:
+        return {}
+    rows = [Row(method, [Cell(value, best=False) for value in values.values()], own=method == "spot")
+            for method, values in tried.items()]  # fmt: skip
+    table = Table(["", *next(iter(tried.values()))], rows)
+    return {"Learning rates that were tried": [Block("rates.html", table)]}
 
 
 def by_judged_layer(methods: Mapping[str, Any]) -> dict[str, Any]:
