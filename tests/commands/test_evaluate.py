@@ -30,6 +30,11 @@ def test_evaluate_prints_and_records_the_table(task, spec, run, tmp_path, capsys
     assert str(result["mask_auc"]) in out and 0 <= result["mask_auc"] <= 1
 
 
+def test_pretrained_weights_need_photos_to_be_judged_on(capsys) -> None:
+    assert main(["evaluate", "imagenette96-small", "--task", "knn"]) == 2
+    assert "imagenette96-small was not trained here: say which photos" in capsys.readouterr().err
+
+
 def test_result_has_every_key_it_promises(spec, run) -> None:
     assert main(["evaluate", str(run), "--data", spec, "--task", "knn", "--layers", "conv1"]) == 0
     result = json.loads(next((run / "results").glob("knn-*.json")).read_text())

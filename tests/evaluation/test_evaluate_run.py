@@ -17,9 +17,11 @@ from tf_spot.evaluation import protocols
 from tf_spot.evaluation.evaluate_run import evaluate_run, training_record
 from tf_spot.evaluation.finetune import Recipe
 from tf_spot.evaluation.result_cache import ResultCache, weights_digest
+from tf_spot.evaluation.subject import open_subject
 from tf_spot.evaluation.tasks import Options
+from tf_spot.runs.cards import pretrained_card
 from tf_spot.runs.load import load_spotter
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import STAGES, Run
 
 PROBE = {"layers": None, "num_values": 9_000, "pooling": "average", "solver": None, "epochs": None}
 
@@ -51,7 +53,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_opened() -> None
     ):
         with pytest.raises(UserError, match=says):
             evaluate_run("no such run", "photos", task, **options)
-    with pytest.raises(UserError, match="a run folder holds config.json"):
+    with pytest.raises(UserError, match="a run folder, or from a backbone that comes with the package .*no such run"):
         evaluate_run("no such run", "photos", "knn")
 
 
@@ -113,8 +115,29 @@ def test_the_recipe_takes_the_epochs_and_the_result_is_written_once(run: Run, fo
 
 def test_controls_record_what_their_training_took(run: Run) -> None:
     metrics = {"seed": 1, "rivals": {"random": {"value": 1}, "encoding": {"value": 2}, "spot": {"value": 3}}}
-    record = training_record(run, metrics)
+    record = training_record(open_subject(run.path), metrics)
     assert (record["images_seen"], record["seconds"], record["preset"]) == (8, 2.0, "tiny")
     assert record["rivals"]["random"] == {"value": 1, "preset": "tiny", "seed": 1, "images_seen": 0, "seconds": 0.0}
     assert record["rivals"]["encoding"]["images_seen"] == 4
     assert record["rivals"]["spot"]["images_seen"] == 8, "beside adapted features stand the spotter's own"
+
+
+def test_weights_of_the_package_are_judged_by_name(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its card says what the training took; there is no autoencoder to set beside the backbone."""
+    monkeypatch.chdir(tmp_path)
+    name = "imagenette96-small"
+    card = pretrained_card(name)
+    with pytest.raises(UserError, match="--task repair needs a run folder; received: imagenette96-small, a backbone"):
+        evaluate_run(name, folder, "repair")
+    assert not list(tmp_path.iterdir()), "a refused evaluation leaves nothing"
+    result = evaluate_run(name, folder, "knn", layers=["conv5"])
+    assert set(result["rivals"]) == {"random", "pixels"} and result["mask_auc"] is None
+    assert result["images_seen"] == sum(stage["images_seen"] for stage in (card["cost"][s] for s in STAGES))
+    assert (result["training_command"], result["preset"]) == (card["command"], "small")
+    assert result["training_data"]["fingerprint"] == card["data"]["fingerprint"]
+    (written,) = (tmp_path / name / "results").glob("*.json")
+    assert json.loads(written.read_text()) == result
+    again = evaluate_run(name, folder, "knn", layers=["conv5"])
+    assert again["by_layer"] == result["by_layer"], "the folder of its results is not taken for a run"

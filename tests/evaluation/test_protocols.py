@@ -33,9 +33,8 @@ def test_several_workers_skip_nothing_that_is_cached(
     )
     job = protocols.Job(
         task="knn",
-        run=None,
+        subject=SimpleNamespace(backbone="b", autoencoder="a", spotter="s"),
         source=SimpleNamespace(images=lambda split, batch_size: np.zeros((1, 2, 2, 3))),
-        spotter=SimpleNamespace(backbone="b", autoencoder="a"),
         options=Options(layers=("conv2",), num_values=7, pooling="max"),
         recipe=None,
         seed=3,
@@ -59,8 +58,8 @@ def test_transfer_takes_its_own_recipe(
     given: list[Any] = []
     monkeypatch.setattr(protocols, "transfer", lambda *arguments, **words: given.append((arguments, words)) or {})
     options = Options(epochs=epochs, folds=True, finetuned=False)
-    spotter = SimpleNamespace(backbone="b")
-    protocols.run_transfer(protocols.Job("transfer", None, "s", spotter, options, "other", 3, 5, "cache", None))
+    subject = SimpleNamespace(backbone="b")
+    protocols.run_transfer(protocols.Job("transfer", subject, "s", options, "other", 3, 5, "cache", None))
     ((arguments, words),) = given
     assert arguments == ("b", "s", recipe, "cache")
     assert words == {"folds": True, "finetuned": False, "seed": 3, "on_progress": None}

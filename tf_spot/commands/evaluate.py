@@ -11,9 +11,11 @@ from typing import Any
 
 from tf_spot.commands.shared_options import DONE, Subcommands, add_device_options, add_subcommand
 from tf_spot.config import FinetuneConfig
+from tf_spot.errors import UserError
 from tf_spot.evaluation.published import WHICH, check_published, format_tables, published
 from tf_spot.evaluation.tasks import POOLINGS, PROBES, SOLVERS, TASKS, Options, flag, taking
-from tf_spot.runs.run import Run
+from tf_spot.runs.cards import is_pretrained
+from tf_spot.runs.run import Run, recipe_of
 from tf_spot.storage.spec import parse_specs
 
 HINTS = typing.get_type_hints(FinetuneConfig)
@@ -25,7 +27,7 @@ def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "evaluate", run, "what the learned features are worth, beside controls")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "tasks:\n" + "\n".join(f"  {name:20}{task.summary}" for name, task in TASKS.items())
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or the name of pretrained weights")
     parser.add_argument("--data", metavar="SPEC", help="photos with labels and a test split (those of the training)")
     parser.add_argument("--task", required=True, choices=list(TASKS), help="see below and docs/protocols.md")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")
@@ -97,8 +99,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Evaluate, print the table and write the result."""
     if options.published:
         check_published(options.task)
-    opened = Run(options.run)
-    spec = options.data or opened.data["spec"]
+    recipe_of(options.run)
+    if options.data is None and is_pretrained(options.run):
+        raise UserError(f"{options.run} was not trained here: say which photos to judge it on with --data SPEC")
+    spec = options.data or Run(options.run).data["spec"]
     parse_specs(spec, "voc")
     from tf_spot.distributed.strategies import is_chief, leave, lost_workers, make_strategy
     from tf_spot.evaluation import format_table

@@ -28,7 +28,7 @@ def evaluate_task(
     task: str,
     *,
     backbone: Backbone,
-    autoencoder: Autoencoder,
+    autoencoder: Autoencoder | None,
     source: Source,
     layers: Iterable[str] | None = None,
     seed: int = 0,
@@ -50,7 +50,7 @@ def evaluate_task(
     Args:
         task: `linear` or `knn`.
         backbone: a spotter's.
-        autoencoder: the spotter's.
+        autoencoder: the spotter's; None: the control `encoding` is left out.
         source: with labels and a test split.
         layers: of the backbone; all by default.
         seed: draws the held-out labels and the random control's weights (Keras' global seed is set to it).
@@ -90,7 +90,7 @@ def evaluate_task(
 
         # `layers` name layers of the backbone; the other extractors have no more than two.
         found = {name: scores(network, name, names) for name, network in networks.items()}
-        others = scores(controls["others"], "encoding, pixels")
+        others = scores(controls["others"], "pixels" if autoencoder is None else "encoding, pixels")
     test_images = len(examples.test_classes)
     if solver == "sgd":
         task = "linear-sgd"  # not comparable with the ridge's, so it is kept beside it
@@ -106,12 +106,12 @@ def evaluate_task(
 
 
 def control_extractors(
-    backbone: Backbone, autoencoder: Autoencoder, pooling: Pooling, seed: int
+    backbone: Backbone, autoencoder: Autoencoder | None, pooling: Pooling, seed: int
 ) -> dict[str, Extractor]:
     """Return what the controls see of images.
 
     Args:
-        backbone, autoencoder: of the spotter that the controls are set beside.
+        backbone, autoencoder: of the spotter that the controls are set beside; None: no encoding.
         pooling: `pixels` are shrunk to about its number of values.
         seed: of the random weights; Keras' global seed is set to it.
 
@@ -124,7 +124,8 @@ def control_extractors(
     @tf.function(autograph=False, reduce_retracing=True)
     def others(images: tf.Tensor) -> dict[str, tf.Tensor]:
         side = pooling.grid(*images.shape[1:])
-        return {"encoding": autoencoder.encoder(images), "pixels": tf.image.resize(images, (side, side), "area")}
+        pixels = {"pixels": tf.image.resize(images, (side, side), "area")}
+        return pixels if autoencoder is None else {"encoding": autoencoder.encoder(images)} | pixels
 
     return {"random": random, "others": others}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,12 +24,11 @@ from tf_spot.evaluation.protocols import Job
 from tf_spot.evaluation.result_cache import ResultCache, weights_digest
 from tf_spot.evaluation.result_file import write_result
 from tf_spot.evaluation.stl10_files import local_spec
+from tf_spot.evaluation.subject import Subject, open_subject
 from tf_spot.evaluation.tasks import TASKS, Options, changed_settings, check_task
 from tf_spot.models.data_dependent_init import check_rescalable
-from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.progress import Progress
-from tf_spot.runs.load import load_spotter
-from tf_spot.runs.run import Run
+from tf_spot.runs.run import recipe_of
 from tf_spot.storage.lock import LOCK, sole_writer
 from tf_spot.storage.provenance import provenance
 
@@ -59,7 +57,7 @@ def evaluate_run(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Evaluate the spotter of a run beside its controls and write RUN/results/TASK-DATA.json.
+    """Evaluate a spotter, or a backbone alone, beside its controls and write RUN/results/TASK-DATA.json.
 
     The result of an evaluation with other settings, photos or weights that lies there is kept as TASK-DATA-KEY.json.
     The results of finished steps are kept in RUN/results/parts until all are finished, so the same call continues after
@@ -67,7 +65,8 @@ def evaluate_run(
     writes. Tasks that train with labels run on one device.
 
     Args:
-        run_path: the run folder.
+        run_path: the run folder; or a name of `load_pretrained`, for all tasks but `repair`: its results then lie in
+            NAME/results of the current folder.
         spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
         task: one of `tasks.TASKS`, which also lists the options of each.
         recipe: how networks are trained with labels, in tasks of `tasks.RECIPE_TASKS`; by default as `Recipe()` says.
@@ -110,12 +109,14 @@ def evaluate_run(
             raise UserError(f"--task {task} runs on one device; add --strategy none")
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         recipe = recipe if norms is None else replace(recipe, norms=norms)
-    run, chief = Run(run_path), is_chief(tf.distribute.get_strategy())
+    config, folder = recipe_of(run_path), Path(run_path) / "results"
+    chief = is_chief(tf.distribute.get_strategy())
     # One at a time of each task, as they write the same files; other tasks of the run may run beside it.
-    with sole_writer(run.path / "results", "evaluation", f"{LOCK}-{task}") if chief else nullcontext():
-        job = _opened(run, spec, task, options, recipe, seed, on_progress)
+    with sole_writer(folder, "evaluation", f"{LOCK}-{task}") if chief else nullcontext():
+        source = _source(spec, task, config)  # before the network: its mistakes are found sooner
+        job = _opened(open_subject(run_path), source, task, options, recipe, seed, on_progress)
         metrics = getattr(protocols, TASKS[task].runner)(job)
-        result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(run, metrics)
+        result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(job.subject, metrics)
         result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
         result |= {"photos": job.source.counts(), "classes": len(job.source.class_names or ())}
         result |= {"settings": changed_settings(options, recipe), "key": job.cache.path.name}
@@ -124,42 +125,45 @@ def evaluate_run(
             log.warning("%s", unreadable(result["unreadable"]))
         result["evaluation_seconds"] = round(time.monotonic() - started, 1)
         if chief:
-            write_result(run.path / "results", result)
+            write_result(folder, result)
             job.cache.forget()
     return result
 
 
-def training_record(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def training_record(subject: Subject, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the pre-training of the backbone and of each control took: preset, images seen and seconds.
 
     Args:
-        run: of the backbone.
+        subject: the backbone.
         metrics: of an evaluation, with `seed` and `rivals`.
     """
-    spent = run.spent()
+    spent = subject.spent
     both = {name: sum(stage[name] for stage in spent.values()) for name in ("images_seen", "seconds")}
     untrained = {"images_seen": 0, "seconds": 0.0}
-    preset = {"preset": run.config.preset}
+    preset = {"preset": subject.config.preset}
     common = preset | {"seed": metrics["seed"]}
     # Of the controls only the encoding was trained, by stage 1; beside adapted features stand the spotter's own.
     trained = {"encoding": spent["autoencoder"], "spot": both}
     controls = {name: control | common | trained.get(name, untrained) for name, control in metrics["rivals"].items()}
-    command = shlex.join(["tf-spot", *run.versions["command"][1:]])
-    record = {"config": run.config.to_dict(), "training_command": command, "training_data": run.data}
+    record = {"config": subject.config.to_dict(), "training_command": subject.command, "training_data": subject.data}
     return preset | both | {"rivals": controls} | record
 
 
 def _opened(
-    run: Run, spec: str, task: str, options: Options, recipe: Recipe, seed: int, on_progress: Progress | None
+    subject: Subject,
+    source: Source | VOC,
+    task: str,
+    options: Options,
+    recipe: Recipe,
+    seed: int,
+    on_progress: Progress | None,
 ) -> Job:
-    """Open the photos, the spotter and the cached results of an evaluation."""
-    source = _source(spec, task, run.config)  # before the spotter: its mistakes are found sooner
-    spotter = load_spotter(run)
+    """Open the cached results of an evaluation."""
     if recipe.rescale:
-        check_rescalable(spotter.backbone)
-    depends_on = _depends_on(task, options, recipe, seed, spotter) | {"fingerprint": _fingerprint(source)}
-    cache = ResultCache(run.path / "results" / "parts", depends_on)
-    return Job(task, run, source, spotter, options, recipe, seed, BATCH, cache, on_progress)
+        check_rescalable(subject.backbone)
+    depends_on = _depends_on(task, options, recipe, seed, subject) | {"fingerprint": _fingerprint(source)}
+    cache = ResultCache(subject.folder / "results" / "parts", depends_on)
+    return Job(task, subject, source, options, recipe, seed, BATCH, cache, on_progress)
 
 
 def _source(spec: str, task: str, config: Config) -> Source | VOC:
@@ -172,14 +176,15 @@ def _fingerprint(source: Source | VOC) -> str:
     return source.fingerprint() if isinstance(source, VOC) else source.fingerprint
 
 
-def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter: ArtifactSpotter) -> dict[str, object]:
+def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, subject: Subject) -> dict[str, object]:
     """Return what cached results depend on, besides the photos. Other keys would orphan those of earlier versions."""
     settings: dict[str, object] = {"task": task, "layers": options.layers, "seed": seed}
     if not TASKS[task].trains:
         probe = ("num_values", "pooling", "solver", "epochs")
         settings |= {name: getattr(options, name) for name in probe}
         settings |= {} if options.norms is None else {"norms": options.norms}
-        return settings | {"weights": weights_digest(spotter.backbone, spotter.autoencoder)}
+        networks = [subject.backbone, *([] if subject.autoencoder is None else [subject.autoencoder])]
+        return settings | {"weights": weights_digest(*networks)}
     settings |= {"finetuned": options.finetuned} | asdict(recipe)
     if "folds" in TASKS[task].options:
         settings |= {"folds": options.folds, "transfer_epochs": options.epochs}
@@ -187,7 +192,7 @@ def _depends_on(task: str, options: Options, recipe: Recipe, seed: int, spotter:
         settings |= {"scales": options.scales, "test_scale": options.test_scale}
     if "num_images" in TASKS[task].options:
         settings |= {"num_images": options.num_images}
-    return settings | {"weights": weights_digest(spotter.backbone)}
+    return settings | {"weights": weights_digest(subject.backbone)}
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

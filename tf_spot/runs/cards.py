@@ -27,8 +27,8 @@ def known_names() -> str:
 
 
 def is_pretrained(source: str | Path) -> bool:
-    """True for the name of a backbone that comes with the package; a folder of that name comes first."""
-    return str(source) in pretrained_names() and not Path(source).is_dir()
+    """True for the name of a backbone that comes with the package; a run folder of that name comes first."""
+    return str(source) in pretrained_names() and not (Path(source) / "config.json").exists()
 
 
 def pretrained_card(name: str) -> Card:

@@ -51,10 +51,10 @@ def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
     path = Path(source)
     if path.suffix == ".keras" and path.is_file():
         return _backbone_of(_load(path, "float32"), str(path))
-    if path.is_dir():
-        return _backbone_of(load_spotter(path), str(path))
     if is_pretrained(source):
         return TrainedBackbone(load_pretrained(str(source)), pretrained_card(str(source))["image_size"])
+    if path.is_dir():
+        return _backbone_of(load_spotter(path), str(path))
     raise UserError(
         f"features come from a run folder, a .keras file or a pretrained name ({known_names()}); received: {source}, "
         "which is none of these"

@@ -306,7 +306,7 @@ def recipe_of(source: str | Path) -> Config:
 def _kind_of(path: Path) -> str:
     """Return what stands where a run folder was expected."""
     if is_pretrained(path):
-        return "a backbone alone, which embed, neighbours and export take"
+        return "a backbone alone, which embed, neighbours, export and evaluate take"
     if not path.is_dir():
         return "a file" if path.exists() else "which is missing"
     signs = {
