@@ -2,9 +2,9 @@
 
 Writes results/ablation-curves.json and docs/images/ablation-curves.png:
 
-    python studies/ablation_curves.py baseline=OUT/baseline-1 a=OUT/a-1 c=OUT/c-1 k=OUT/k-1 l=OUT/l-1
+    python studies/ablation_curves.py baseline=OUT/baseline-0 a=OUT/a-0 c=OUT/c-0 k=OUT/k-0 l=OUT/l-0
 
-OUT is the folder of the `tf-spot ablate` whose command stands in results/ablation-imagenette96-seed1/ablation.json.
+OUT is the folder of the `tf-spot ablate` whose recipe stands in results/ablation-tiny-imagenette96/ablation.json.
 """
 
 from __future__ import annotations
