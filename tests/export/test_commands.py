@@ -25,9 +25,9 @@ def run_with_classifier(run):
 
 def test_photos_of_the_run_that_are_gone_are_replaced_by_the_embedded_ones(run) -> None:
     size = CONFIG.data.image_size
-    photos, name = _photos(Run(run), None)
+    photos, name = _photos(Run(run), Run(run).config, None)
     assert photos.dtype == np.uint8 and photos.shape[1:] == (size, size, 3) and name == "bundled photos"
-    np.testing.assert_array_equal(photos, _photos(Run(run), "photos")[0])
+    np.testing.assert_array_equal(photos, _photos(Run(run), Run(run).config, "photos")[0])
 
 
 @pytest.mark.slow

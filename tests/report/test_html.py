@@ -37,6 +37,7 @@ BLOCKS = [
     (Block("neighbours.html", Neighbours(NAME, [Query(NAME, URI, {NAME: URI})])), 3),
     (Block("legend.html", [LegendEntry(NAME, (1, 2, 3))]), 1),
     (Block("comparison.html", ComparisonTable(TABLE, {NAME: NAME})), 5),
+    (Block("rates.html", TABLE), 3),
     (Block("published.html", PublishedTables(NAME, NAME, [(NAME, TABLE)])), 6),
     (Block("provenance.html", Provenance({NAME: {NAME: 1}, "list": [NAME]}, NAME)), 4),
 ]
