@@ -1,8 +1,8 @@
-"""What becomes of the game when the autoencoder copies better: results/copies.json.
+"""What becomes of the game when the autoencoder copies better, or the game is longer: results/copies.json.
 
     python studies/copies.py --data SPEC RUN...
 
-The runs differ in the steps of their autoencoder. For every one: how well it copies test photos, how well the damage is
+The runs differ in the steps of their two stages. For every one: how well it copies test photos, how well the damage is
 hidden (`tf-spot evaluate --task repair`), and a linear probe of conv1 to conv5 (`--task linear`).
 """
 
@@ -42,29 +42,29 @@ def measure(path: Path, spec: str) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Return a line per run, in the order of how well its autoencoder copies."""
-    runs = sorted(result["runs"], key=lambda run: run["autoencoder"]["psnr"])
-    game = runs[0]["config"]["training"]
-    images = game["spotter_steps"] * game["batch_size"]
-    size = runs[0]["config"]["data"]["image_size"]
+    runs = sorted(
+        result["runs"], key=lambda run: (run["autoencoder"]["psnr"], run["config"]["training"]["spotter_steps"])
+    )
+    first = runs[0]["config"]
     lines = [
-        f"{runs[0]['data']}, {size} pixels, {images:,} images of the game",
-        "     autoencoder           critic AUC       patch distance     bright-   linear probe, percent",
-        "  steps    dB  detail   damaged  repaired   damaged  repaired     ness   " + "  ".join(LAYERS),
+        f"{runs[0]['data']}, {first['data']['image_size']} pixels, batches of {first['training']['batch_size']}",
+        f"{'autoencoder':>17}{'game':>10}{'critic AUC':>16}{'patches':>12}   linear probe, percent",
+        f"  steps    dB  detail   steps  damaged  repaired  repaired  {'  '.join(LAYERS)}",
     ]
     for run in runs:
         copies, damaged, repaired = run["autoencoder"], run["kinds"]["unrepaired"], run["kinds"]["repaired"]
+        training = run["config"]["training"]
         lines.append(
-            f"{run['config']['training']['autoencoder_steps']:7,}{copies['psnr']:6.1f}{copies['laplacian_share']:7.0%}"
-            f"{damaged['critic_auc']:10.3f}{repaired['critic_auc']:10.3f}"
-            f"{damaged['patch_distance']:10.3f}{repaired['patch_distance']:10.3f}"
-            f"{repaired['brightness_shift']:+9.1f}   "
-            + "".join(f"{run['probe']['by_layer'][name]:5.1f}  " for name in LAYERS).rstrip()
+            f"{training['autoencoder_steps']:7,}{copies['psnr']:6.1f}{copies['laplacian_share']:8.0%}"
+            f"{training['spotter_steps']:8,}{damaged['critic_auc']:9.3f}{repaired['critic_auc']:10.3f}"
+            f"{repaired['patch_distance']:10.3f}" + "".join(f"{run['probe']['by_layer'][name]:7.1f}" for name in LAYERS)
         )
-    error = max(run["kinds"]["repaired"]["critic_stderr"] for run in runs)
-    lines.append(
-        f"standard errors: {error:.3f} of the AUC, {max(run['probe']['stderr'] for run in runs):.1f} of the probe; "
-        "detail: share of the Laplacian energy that copies keep"
-    )
+    critic = max(run["kinds"]["repaired"]["critic_stderr"] for run in runs)
+    probe = max(run["probe"]["stderr"] for run in runs)
+    lines += [
+        f"standard errors: {critic:.3f} of the AUC, {probe:.1f} of the probe",
+        "detail: the share of the Laplacian energy; patches: their distance to decoded ones",
+    ]
     return "\n".join(lines)
 
 
