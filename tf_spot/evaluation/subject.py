@@ -15,7 +15,7 @@ from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.cards import is_pretrained, pretrained_card
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.pretrained import load_pretrained
-from tf_spot.runs.run import Run, recipe_of
+from tf_spot.runs.run import STAGES, Run, recipe_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def open_subject(source: str | Path) -> Subject:
     if is_pretrained(source):
         card = pretrained_card(str(source))
         backbone = load_pretrained(str(source))
-        spent = {stage: card["cost"][stage] for stage in ("autoencoder", "spotter")}
+        spent = {stage: card["cost"][stage] for stage in STAGES}
         return Subject(Path(source), config, backbone, None, spent, card["command"], card["data"])
     run = Run(source)
     spotter = load_spotter(run)

@@ -11,9 +11,9 @@ from PIL import Image
 
 from tf_spot.data import Source, load
 from tf_spot.errors import UserError
-from tf_spot.evaluation.beside_controls import control_extractors
+from tf_spot.evaluation.beside_random import untrained
 from tf_spot.features.pixels import pixel_features
-from tf_spot.features.pooling import Pooling, averaged
+from tf_spot.features.pooling import averaged
 from tf_spot.models.spotter import ArtifactSpotter
 from tf_spot.runs.run import Run
 from tf_spot.visualization.pictures import to_uint8
@@ -73,7 +73,7 @@ def _some(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 def _vectors(spotter: ArtifactSpotter, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return unit vectors float32 (photos, dim) of the images, by kind of features."""
-    random = control_extractors(spotter.backbone, spotter.autoencoder, Pooling(), 0)["random"]
+    random = untrained(spotter.backbone, 0)
     features = {"learned": averaged(spotter.backbone), "random": averaged(random), "raw pixels": pixel_features}
     batches = [images[first : first + BATCH] for first in range(0, len(images), BATCH)]
     vectors = {name: np.concatenate([feature(batch) for batch in batches]) for name, feature in features.items()}
