@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.abc
+import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -42,6 +43,19 @@ def test_it_is_called_once_around_the_first_import(module: str, monkeypatch: pyt
     assert len(seen) == 1
 
 
+def test_to_look_for_a_module_is_not_to_import_it(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow looks for Keras while it is imported itself."""
+    finders, seen = list(sys.meta_path), []
+    around_import(module, lambda load, loaded: (load(loaded), seen.append(loaded.__name__)))
+    found = [importlib.util.find_spec(module) for _ in range(2)]
+    assert not seen and len(sys.meta_path) == len(finders) + 1
+    importlib.import_module(module)
+    assert seen == [module] and sys.meta_path == finders
+    late = importlib.util.module_from_spec(found[0])
+    found[0].loader.exec_module(late)
+    assert late.value == 1 and seen == [module], "the first import alone is the one"
+
+
 def test_two_may_wait_for_two_modules_of_which_one_imports_the_other(module: str, tmp_path: Path) -> None:
     (tmp_path / f"{NAME}_outer.py").write_text(f"import {NAME}\n")
     order = []
@@ -58,7 +72,8 @@ def test_a_module_that_is_imported_already_is_left_alone() -> None:
     assert sys.meta_path == finders
 
 
-def test_a_module_that_is_not_there_stays_an_import_error() -> None:
+def test_a_module_that_is_not_there_stays_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))  # the hook waits on, as the module may be installed
     around_import("no_such_module_anywhere", lambda load, loaded: pytest.fail("called"))
     with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
         importlib.import_module("no_such_module_anywhere")

@@ -40,7 +40,15 @@ def test_every_registered_class_is_listed_with_its_module() -> None:
     )
 
 
-@pytest.mark.parametrize("first", ["import tf_spot, keras", "import keras, tf_spot", "import keras.saving, tf_spot"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import tf_spot, keras",
+        "import tf_spot, tensorflow, keras",
+        "import keras, tf_spot",
+        "import keras.saving, tf_spot",
+    ],
+)
 def test_a_saved_model_opens_after_import_tf_spot_alone(tmp_path: Path, first: str) -> None:
     spotter = make(history_batches=2)
     spotter.compile()

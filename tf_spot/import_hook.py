@@ -24,20 +24,34 @@ def around_import(name: str, around: Callable[[Load, ModuleType], None]) -> None
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Stands first in `sys.meta_path` until its module is looked for."""
+    """Stands first in `sys.meta_path` until its module is imported.
+
+    To look for the module is not to import it: TensorFlow looks whether there is a Keras.
+    """
 
     def __init__(self, name: str, around: Callable[[Load, ModuleType], None]) -> None:
         self.name = name
         self.around = around
+        self.looking = False  # one that is asked while it asks leaves the module to the finders after it
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != self.name:
+        if name != self.name or self.looking:
             return None
-        sys.meta_path.remove(self)  # so that `find_spec` below asks the finders after this one
-        spec = importlib.util.find_spec(name)
+        self.looking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.looking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self.around)
+            spec.loader = _Loader(spec.loader, self._around_once)
         return spec
+
+    def _around_once(self, load: Load, module: ModuleType) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+            self.around(load, module)
+        else:  # a spec that was found before the first import, and is loaded after it
+            load(module)
 
 
 class _Loader(importlib.abc.Loader):
