@@ -7,6 +7,9 @@ import pytest
 
 from tests.commands.example import Recorder, last_line
 from tf_spot.cli import main
+from tf_spot.runs.load import TrainedBackbone, load_spotter
+from tf_spot.runs.run import Run
+from tf_spot.storage.files import write_json
 
 MANIFEST = dict.fromkeys(("part", "format", "quantization", "artifact"), "x") | {
     "size_bytes": 9,
@@ -70,3 +73,16 @@ def test_pretrained_weights_by_name(tmp_path, monkeypatch, capsys) -> None:
     assert "--part spotter needs a run folder; received: imagenette96-small, weights" in capsys.readouterr().err
     assert main(words) == 0
     assert recorder.received("imagenette96-small", tmp_path / "out", "onnx", "features", "bundled photos")
+
+
+def test_a_row_of_a_comparison_has_features_alone(run, tmp_path, monkeypatch, capsys) -> None:
+    row = Run.create(tmp_path / "rotation-0", Run(run).config, Run(run).data)
+    load_spotter(run).backbone.save(row.model_path("backbone"))
+    write_json(row.path / "result.json", {"method": "rotation", "images_seen": 640, "seconds": 1.5})
+    recorder = Recorder(MANIFEST)
+    monkeypatch.setattr("tf_spot.exporters.export", recorder)
+    words = ["export", str(row.path), "--format", "onnx", "--out", str(tmp_path / "out")]
+    assert main([*words, "--part", "spotter"]) == 2
+    assert "it is of the method rotation, which trains a backbone alone" in capsys.readouterr().err
+    assert main(words) == 0
+    assert isinstance(recorder.given[0], TrainedBackbone) and recorder.received("features")

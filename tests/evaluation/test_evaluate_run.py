@@ -13,7 +13,7 @@ from PIL import Image
 
 from tf_spot.errors import UserError
 from tf_spot.evaluation import evaluate_run as door
-from tf_spot.evaluation import protocols
+from tf_spot.evaluation import format_table, protocols
 from tf_spot.evaluation.evaluate_run import evaluate_run, training_record
 from tf_spot.evaluation.finetune import Recipe
 from tf_spot.evaluation.result_cache import ResultCache, weights_digest
@@ -22,6 +22,7 @@ from tf_spot.evaluation.tasks import Options
 from tf_spot.runs.cards import pretrained_card
 from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import STAGES, Run
+from tf_spot.storage.files import write_json
 
 PROBE = {"layers": None, "num_values": 9_000, "pooling": "average", "solver": None, "epochs": None}
 
@@ -141,3 +142,38 @@ def test_weights_of_the_package_are_judged_by_name(
     assert json.loads(written.read_text()) == result
     again = evaluate_run(name, folder, "knn", layers=["conv5"])
     assert again["by_layer"] == result["by_layer"], "the folder of its results is not taken for a run"
+
+
+@pytest.fixture
+def row(run: Run, tmp_path: Path) -> Run:
+    """A finished row of a comparison, of the method `rotation`."""
+    made = Run.create(tmp_path / "rotation-0", run.config, run.data)
+    load_spotter(run).backbone.save(made.model_path("backbone"))
+    write_json(made.path / "result.json", {"method": "rotation", "images_seen": 640, "seconds": 1.5})
+    return made
+
+
+def test_a_row_of_a_comparison_is_judged_under_its_own_name(row: Run, folder: str) -> None:
+    """The names are those of the method in the result, its controls and the table."""
+    told: list[str] = []
+    result = evaluate_run(
+        row.path, folder, "knn", layers=["conv5"], norms="adapt", on_progress=lambda *words: told.append(words[2])
+    )
+    assert result["method"] == "rotation, adapted"
+    assert "probing rotation" in told and not any("spot" in text for text in told)
+    assert set(result["rivals"]) == {"rotation", "random", "random, adapted", "pixels"}
+    assert [result["rivals"][name]["method"] for name in ("rotation", "random")] == ["rotation", "random"]
+    assert (result["images_seen"], result["seconds"], result["mask_auc"]) == (640, 1.5, None)
+    assert [result["rivals"][name]["images_seen"] for name in ("rotation", "random, adapted")] == [640, 0]
+    lines = format_table(result).splitlines()[1:]
+    rows = [line[:18].strip() for line in lines[1:8]]
+    expected = ["rotation, adapted", "random, adapted", "above random", "rotation", "random", "above random", "pixels"]
+    assert rows == expected and len({len(line) for line in (lines[0], lines[7])}) == 1
+    with pytest.raises(UserError, match="--task repair needs a run folder; received: .*rotation-0, a backbone alone"):
+        evaluate_run(row.path, folder, "repair")
+
+
+def test_the_row_of_random_weights_is_refused(row: Run, folder: str) -> None:
+    write_json(row.path / "result.json", {"method": "random", "images_seen": 0, "seconds": 0.0})
+    with pytest.raises(UserError, match="random weights stand beside every evaluation; received: "):
+        evaluate_run(row.path, folder, "knn")

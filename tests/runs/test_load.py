@@ -13,8 +13,9 @@ from tf_spot.config import preset
 from tf_spot.errors import UserError
 from tf_spot.models.from_config import build_autoencoder, build_spotter
 from tf_spot.runs import checkpoints
-from tf_spot.runs.load import load_autoencoder, load_classifier, load_spotter, optimizers, restore
+from tf_spot.runs.load import load_autoencoder, load_backbone, load_classifier, load_spotter, optimizers, restore
 from tf_spot.runs.run import Run
+from tf_spot.storage.files import write_json
 
 STEP = 5
 CONFIG = preset("tiny").replace(**TINY)
@@ -112,9 +113,23 @@ def test_an_untrained_run_gives_no_spotter(tmp_path):
         load_autoencoder(tmp_path)
     with pytest.raises(UserError, match="no classifier.keras; make one with: tf-spot evaluate .* --task finetune"):
         load_classifier(tmp_path)
-    (tmp_path / "backbone.keras").touch()
-    with pytest.raises(UserError, match="another method's; take its features with tf_spot.feature_extractor"):
-        load_spotter(tmp_path)
+
+
+def test_a_row_of_another_method_gives_its_backbone_alone(spotter, tmp_path):
+    run = Run.create(tmp_path / "rotation-0", CONFIG, {})
+    spotter.backbone.save(run.model_path("backbone"))
+    with pytest.raises(UserError, match="nor a checkpoint of it; run: tf-spot train --resume"):
+        load_backbone(run.path)
+    assert run.rival is None, "it is not finished"
+    write_json(run.path / "result.json", {"method": "rotation", "images_seen": 640, "seconds": 1.5})
+    assert run.rival == ("rotation", 640, 1.5)
+    loaded = load_backbone(run.path).backbone
+    for ours, theirs in zip(loaded.get_weights(), spotter.backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(UserError, match="it is of the method rotation, which trains a backbone alone"):
+        load_spotter(run)
+    spotter.save(run.model_path("spotter"))
+    assert run.rival is None, "the row of a spotter has its backbone beside it"
 
 
 def test_all_optimizers_of_a_model_are_found():

@@ -27,7 +27,9 @@ def add(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "evaluate", run, "what the learned features are worth, beside controls")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "tasks:\n" + "\n".join(f"  {name:20}{task.summary}" for name, task in TASKS.items())
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, or the name of pretrained weights")
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, help="run folder, row of a comparison, or name of pretrained weights"
+    )
     parser.add_argument("--data", metavar="SPEC", help="photos with labels and a test split (those of the training)")
     parser.add_argument("--task", required=True, choices=list(TASKS), help="see below and docs/protocols.md")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the result here too, as JSON")

@@ -69,12 +69,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.data is not None:
         parse_specs(options.data)
     from tf_spot.exporters import export
-    from tf_spot.runs.load import load_classifier, load_spotter
 
     photos, photos_name = _photos(None if named else Run(options.run), config, options.data)
-    load = load_classifier if options.part == "classifier" else load_spotter
     manifest = export(
-        str(options.run) if named else load(options.run),
+        str(options.run) if named else _trained(Run(options.run), options.part),
         options.out,
         format=options.format,
         part=options.part,
@@ -97,6 +95,15 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         metrics |= {f"probe_{name}": manifest["linear_probe"][name] for name in ("float32", "artifact", "stderr")}
     print(format_metrics(metrics))
     return metrics, DONE
+
+
+def _trained(run: Run, part: str) -> Any:
+    """Return the model of a run that has a part."""
+    from tf_spot.runs.load import load_backbone, load_classifier, load_spotter
+
+    if part == "classifier":
+        return load_classifier(run)
+    return load_backbone(run.path) if part == "features" and run.rival else load_spotter(run)
 
 
 def _photos(run: Run | None, config: Config, spec: str | None) -> tuple[np.ndarray, str]:

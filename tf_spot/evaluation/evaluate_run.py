@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from tf_spot.evaluation.protocols import Job
 from tf_spot.evaluation.result_cache import ResultCache, weights_digest
 from tf_spot.evaluation.result_file import write_result
 from tf_spot.evaluation.stl10_files import local_spec
-from tf_spot.evaluation.subject import Subject, open_subject
+from tf_spot.evaluation.subject import LEARNED, Subject, named, open_subject
 from tf_spot.evaluation.tasks import TASKS, Options, changed_settings, check_task
 from tf_spot.models.data_dependent_init import check_rescalable
 from tf_spot.progress import Progress
@@ -65,8 +66,8 @@ def evaluate_run(
     writes. Tasks that train with labels run on one device.
 
     Args:
-        run_path: the run folder; or a name of `load_pretrained`, for all tasks but `repair`: its results then lie in
-            NAME/results of the current folder.
+        run_path: the run folder; for all tasks but `repair` also that of a row of a comparison, or a name of
+            `load_pretrained`, whose results then lie in NAME/results of the current folder.
         spec: photos with labels and a test split, see `tf_spot.data.open_source`; `voc:PATH` for PASCAL VOC.
         task: one of `tasks.TASKS`, which also lists the options of each.
         recipe: how networks are trained with labels, in tasks of `tasks.RECIPE_TASKS`; by default as `Recipe()` says.
@@ -116,6 +117,8 @@ def evaluate_run(
         source = _source(spec, task, config)  # before the network: its mistakes are found sooner
         job = _opened(open_subject(run_path), source, task, options, recipe, seed, on_progress)
         metrics = getattr(protocols, TASKS[task].runner)(job)
+        if job.subject.method != LEARNED:
+            metrics = named(metrics, job.subject.method)
         result: dict[str, Any] = metrics | {"mask_auc": metrics.get("mask_auc")} | training_record(job.subject, metrics)
         result |= {"fingerprint": _fingerprint(job.source), "parts_resumed": job.cache.resumed} | provenance()
         result |= {"photos": job.source.counts(), "classes": len(job.source.class_names or ())}
@@ -142,8 +145,8 @@ def training_record(subject: Subject, metrics: Mapping[str, Any]) -> dict[str, A
     untrained = {"images_seen": 0, "seconds": 0.0}
     preset = {"preset": subject.config.preset}
     common = preset | {"seed": metrics["seed"]}
-    # Of the controls only the encoding was trained, by stage 1; beside adapted features stand the spotter's own.
-    trained = {"encoding": spent["autoencoder"], "spot": both}
+    # Of the controls only the encoding was trained, by stage 1; beside adapted features stand the backbone's own.
+    trained = {"encoding": spent.get("autoencoder", untrained), subject.method: both}
     controls = {name: control | common | trained.get(name, untrained) for name, control in metrics["rivals"].items()}
     record = {"config": subject.config.to_dict(), "training_command": subject.command, "training_data": subject.data}
     return preset | both | {"rivals": controls} | record
@@ -163,7 +166,13 @@ def _opened(
         check_rescalable(subject.backbone)
     depends_on = _depends_on(task, options, recipe, seed, subject) | {"fingerprint": _fingerprint(source)}
     cache = ResultCache(subject.folder / "results" / "parts", depends_on)
+    if on_progress is not None and subject.method != LEARNED:
+        on_progress = functools.partial(_under_its_name, on_progress, subject.method)
     return Job(task, subject, source, options, recipe, seed, BATCH, cache, on_progress)
+
+
+def _under_its_name(on_progress: Progress, method: str, done: int, total: int, text: str) -> None:
+    on_progress(done, total, text.replace(LEARNED, method))
 
 
 def _source(spec: str, task: str, config: Config) -> Source | VOC:

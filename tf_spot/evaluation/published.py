@@ -125,7 +125,7 @@ def table_cells(table: PaperTable, result: Mapping[str, Any] | None = None) -> l
     values = {column: layers[column] for column in table.columns if column in layers}
     values = values or {table.columns[0]: result["value"]}
     cells = [f"{values[column]:.1f}" if column in values else "" for column in table.columns]
-    return [(f"yours, on {result.get('data', 'unknown data')}", [*cells, "spot"]), *rows]
+    return [(f"yours, on {result.get('data', 'unknown data')}", [*cells, result.get("method", "spot")]), *rows]
 
 
 def format_tables(task: str, which: Which = "all", result: Mapping[str, Any] | None = None) -> str:

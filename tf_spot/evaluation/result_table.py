@@ -30,8 +30,9 @@ def format_table(result: Mapping[str, Any]) -> str:
     methods = {result["method"]: result} | result["rivals"]
     layers = list(result["by_layer"])
     rows: list[Row] = []
-    for name in [name for name in methods if name.startswith("spot")]:
-        rows += _beside_random(name, methods, result)
+    learned = result["method"].partition(",")[0]
+    for name in [name for name in methods if name.partition(",")[0] == learned]:
+        rows += _beside_random(name, name.replace(learned, "random"), methods, result)
     others = {name: metrics for name, metrics in methods.items() if set(layers).isdisjoint(metrics["by_layer"])}
     rows += [(name, [""] * len(layers) + [f"{control['value']:.1f}"]) for name, control in others.items()]
     lines = _aligned([*layers, *([CONTROL] if others else [])], rows)
@@ -39,9 +40,10 @@ def format_table(result: Mapping[str, Any]) -> str:
     return "\n".join([_title(result), *lines, *([NO_LEAD] if in_brackets else []), *filter(None, [subset(result)])])
 
 
-def _beside_random(name: str, methods: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> list[Row]:
+def _beside_random(
+    name: str, control: str, methods: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]
+) -> list[Row]:
     """Return the rows of a method, of random weights treated in the same way, and of their difference."""
-    control = name.replace("spot", "random")
     ours, theirs = methods[name], methods[control]
     our_errors, their_errors = layer_errors(ours, result), layer_errors(theirs, result)
     differences = []
@@ -86,8 +88,9 @@ def _title(result: Mapping[str, Any]) -> str:
 
 def _aligned(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     width = max(9, 2 + max(map(len, [*columns, *(cell for _, cells in rows for cell in cells)])))
-    head = f"{'':16}" + "".join(f"{name:>{width}}" for name in columns)
-    return [head, *(f"{name:16}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows)]
+    names = max(16, 1 + max(len(name) for name, _ in rows))
+    head = " " * names + "".join(f"{name:>{width}}" for name in columns)
+    return [head, *(f"{name:{names}}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows)]
 
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:

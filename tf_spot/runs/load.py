@@ -40,8 +40,8 @@ def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
     """Load the backbone of a run, of a saved model, or one that comes with the package.
 
     Args:
-        source: a run folder; a .keras file of a spotter, discriminator, classifier or backbone, or such a model; or a
-            name, see `load_pretrained`.
+        source: a run folder, or one of a row of a comparison; a .keras file of a spotter, discriminator, classifier or
+            backbone, or such a model; or a name, see `load_pretrained`.
 
     Raises:
         UserError: none of these, or a model without a backbone.
@@ -54,7 +54,8 @@ def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
     if is_pretrained(source):
         return TrainedBackbone(load_pretrained(str(source)), pretrained_card(str(source))["image_size"])
     if path.is_dir():
-        return _backbone_of(load_spotter(path), str(path))
+        run = Run(path)
+        return _backbone_of(_load(run.model_path("backbone"), "float32") if run.rival else load_spotter(run), str(path))
     raise UserError(
         f"features come from a run folder, a .keras file or a pretrained name ({known_names()}); received: {source}, "
         "which is none of these"
@@ -210,11 +211,8 @@ def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
     if checkpoint is None:
         lacks = f"{run.path} has neither {stage}.keras nor a checkpoint of it"
-        rival = run.path / "backbone.keras"  # of a row of a comparison
-        if rival.is_file():
-            raise UserError(
-                f"{lacks}: it is another method's; take its features with tf_spot.feature_extractor({rival})"
-            )
+        if run.rival:
+            raise UserError(f"{lacks}: it is of the method {run.rival.method}, which trains a backbone alone")
         raise UserError(f"{lacks}; run: tf-spot train --resume")
     return checkpoint
 

@@ -22,7 +22,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
@@ -47,6 +47,15 @@ Prepare = Callable[[Path], object]  # writes what a new run folder holds besides
 DATA: Form = {"spec": str, "name": str, "fingerprint": str, "counts": dict}
 SPENT: Form = {"images_seen": int, "seconds": NUMBER}
 METRICS: Form = {"stage": str, "step": int}
+RIVAL: Form = {"method": str, "images_seen": int, "seconds": NUMBER}
+
+
+class Rival(NamedTuple):
+    """A method that trains no spotter, and what its training took."""
+
+    method: str
+    images_seen: int
+    seconds: float
 
 
 class Run:
@@ -238,6 +247,15 @@ class Run:
     def model_path(self, stage: str) -> Path:
         """Return the path of a finished stage's model."""
         return self.path / f"{stage}.keras"
+
+    @property
+    def rival(self) -> Rival | None:
+        """What trained a finished row of a comparison that has a backbone alone; None: the run is a spotter's."""
+        path = self.path / "result.json"
+        if self.model_path("spotter").exists() or not (self.model_path("backbone").is_file() and path.is_file()):
+            return None
+        result = read_json(path, RIVAL)
+        return Rival(*(result[name] for name in Rival._fields))
 
     def picture_path(self, stage: str, epoch: int) -> Path:
         """Return the path of the picture grid of an epoch, counted from 1."""
