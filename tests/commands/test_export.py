@@ -7,7 +7,8 @@ import pytest
 
 from tests.commands.example import Recorder, last_line
 from tf_spot.cli import main
-from tf_spot.runs.load import TrainedBackbone, load_spotter
+from tf_spot.exporters.signature import Signature
+from tf_spot.runs.load import load_spotter
 from tf_spot.runs.run import Run
 from tf_spot.storage.files import write_json
 
@@ -85,4 +86,5 @@ def test_a_row_of_a_comparison_has_features_alone(run, tmp_path, monkeypatch, ca
     assert main([*words, "--part", "spotter"]) == 2
     assert "it is of the method rotation, which trains a backbone alone" in capsys.readouterr().err
     assert main(words) == 0
-    assert isinstance(recorder.given[0], TrainedBackbone) and recorder.received("features")
+    assert recorder.received("features")
+    assert Signature(recorder.given[0], "features").image_size == 16

@@ -123,7 +123,8 @@ def test_a_row_of_another_method_gives_its_backbone_alone(spotter, tmp_path):
     assert run.rival is None, "it is not finished"
     write_json(run.path / "result.json", {"method": "rotation", "images_seen": 640, "seconds": 1.5})
     assert run.rival == ("rotation", 640, 1.5)
-    loaded = load_backbone(run.path).backbone
+    loaded, image_size = load_backbone(run.path)
+    assert image_size == 16
     for ours, theirs in zip(loaded.get_weights(), spotter.backbone.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(UserError, match="it is of the method rotation, which trains a backbone alone"):

@@ -55,7 +55,9 @@ def load_backbone(source: str | Path | keras.Model) -> TrainedBackbone:
         return TrainedBackbone(load_pretrained(str(source)), pretrained_card(str(source))["image_size"])
     if path.is_dir():
         run = Run(path)
-        return _backbone_of(_load(run.model_path("backbone"), "float32") if run.rival else load_spotter(run), str(path))
+        if run.rival:
+            return TrainedBackbone(_load(run.model_path("backbone"), "float32"), run.config.data.image_size)
+        return _backbone_of(load_spotter(run), str(path))
     raise UserError(
         f"features come from a run folder, a .keras file or a pretrained name ({known_names()}); received: {source}, "
         "which is none of these"
