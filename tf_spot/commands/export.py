@@ -101,9 +101,9 @@ def _trained(run: Run, part: str) -> Any:
     """Return the model of a run that has a part."""
     from tf_spot.runs.load import load_backbone, load_classifier, load_spotter
 
-    if part == "classifier":
-        return load_classifier(run)
-    return load_backbone(run.path) if part == "features" and run.rival else load_spotter(run)
+    if part == "features":
+        return load_backbone(run.path)
+    return load_classifier(run) if part == "classifier" else load_spotter(run)
 
 
 def _photos(run: Run | None, config: Config, spec: str | None) -> tuple[np.ndarray, str]:

@@ -213,8 +213,8 @@ def _newest(run: Run, stage: str) -> checkpoints.Checkpoint:
     checkpoint, _ = checkpoints.newest_good(run.checkpoints(stage))
     if checkpoint is None:
         lacks = f"{run.path} has neither {stage}.keras nor a checkpoint of it"
-        if run.rival:
-            raise UserError(f"{lacks}: it is of the method {run.rival.method}, which trains a backbone alone")
+        if rival := run.rival:
+            raise UserError(f"{lacks}: it is of the method {rival.method}, which trains a backbone alone")
         raise UserError(f"{lacks}; run: tf-spot train --resume")
     return checkpoint
 
