@@ -4,12 +4,12 @@ import numpy as np
 
 from tests.report.example import CONFIG, DATA
 from tf_spot.report.held_out_photos import held_out_photos, thumbnail
-from tf_spot.runs.load import load_spotter
+from tf_spot.runs.load import load_backbone
 from tf_spot.runs.run import Run
 
 
 def test_photos_have_unit_vectors_of_three_kinds(run) -> None:
-    photos = held_out_photos(run, load_spotter(run))
+    photos = held_out_photos(run, load_backbone(run.path).backbone)
     assert photos.pictures.shape == (20, 16, 16, 3) and photos.pictures.dtype == np.uint8
     assert list(photos.class_names) == ["a<b>red", "blue"]
     # Red photos are red: (photos, 16, 16, 3) averaged over all but the channel.

@@ -13,6 +13,8 @@ from tests.support.browser import screenshot
 from tests.support.html_page import Page
 from tf_spot.errors import UserError
 from tf_spot.report import report
+from tf_spot.runs.load import load_backbone
+from tf_spot.storage.files import write_json
 from tf_spot.visualization.charts import CHARTS, draw
 
 
@@ -60,6 +62,19 @@ def test_new_run_has_a_page_that_says_what_is_missing(new_run) -> None:
     for missing in ("evaluation yet", "Nothing recorded", "No pictures yet", "No heat maps", "RUN/neighbours"):
         assert missing in page.text
     assert page.text.count("No spotter yet") == 3
+
+
+def test_row_of_a_comparison_has_the_page_of_its_backbone(new_run, run) -> None:
+    """Its own task is drawn, and its photos are found; "No spotter yet" would be wrong."""
+    load_backbone(run.path).backbone.save(new_run.model_path("backbone"))
+    write_json(new_run.path / "result.json", {"method": "rotation", "images_seen": 640, "seconds": 1.5})
+    write_json(new_run.path / "data.json", run.data)
+    for epoch in (1, 2):
+        new_run.add_metrics({"stage": "rotation", "epoch": epoch, "step": 5 * epoch, "pretext_accuracy": epoch / 4})
+    page = Page(report(new_run.path).read_text(encoding="utf-8"))
+    assert "Accuracy at its own task" in page.text and "Loss of its own task" not in page.text
+    assert "among 20 photos" in page.text and "No spotter yet" not in page.text
+    assert page.count("img") == 1 + 6 * 4 + 1 + 1, "the chart, 6 queries of 3 kinds, the map, the filters"
 
 
 def test_warnings_stand_above_the_curves(new_run) -> None:

@@ -14,7 +14,7 @@ from tf_spot.errors import UserError
 from tf_spot.evaluation.beside_random import untrained
 from tf_spot.features.pixels import pixel_features
 from tf_spot.features.pooling import averaged
-from tf_spot.models.spotter import ArtifactSpotter
+from tf_spot.models.backbones import Backbone
 from tf_spot.runs.run import Run
 from tf_spot.visualization.pictures import to_uint8
 
@@ -32,7 +32,7 @@ class Photos(NamedTuple):
     description: str  # how many, and where they come from
 
 
-def held_out_photos(run: Run, spotter: ArtifactSpotter) -> Photos | str:
+def held_out_photos(run: Run, backbone: Backbone) -> Photos | str:
     """Return photos that were held out of the training of `run`, read again from the spec in its record.
 
     Returns:
@@ -51,7 +51,7 @@ def held_out_photos(run: Run, spotter: ArtifactSpotter) -> Photos | str:
     if source.fingerprint != run.data["fingerprint"]:
         description += "; they are not all the same as when it was trained"
     names = list(source.class_names or []) if labelled else []
-    return Photos(to_uint8(images), labels if labelled else None, names, _vectors(spotter, images), description)
+    return Photos(to_uint8(images), labels if labelled else None, names, _vectors(backbone, images), description)
 
 
 def _some(source: Source) -> tuple[np.ndarray, np.ndarray]:
@@ -71,10 +71,10 @@ def _some(source: Source) -> tuple[np.ndarray, np.ndarray]:
     return np.array([image for image, _ in chosen]), np.array([label for _, label in chosen])
 
 
-def _vectors(spotter: ArtifactSpotter, images: np.ndarray) -> dict[str, np.ndarray]:
+def _vectors(backbone: Backbone, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return unit vectors float32 (photos, dim) of the images, by kind of features."""
-    random = untrained(spotter.backbone, 0)
-    features = {"learned": averaged(spotter.backbone), "random": averaged(random), "raw pixels": pixel_features}
+    random = untrained(backbone, 0)
+    features = {"learned": averaged(backbone), "random": averaged(random), "raw pixels": pixel_features}
     batches = [images[first : first + BATCH] for first in range(0, len(images), BATCH)]
     vectors = {name: np.concatenate([feature(batch) for batch in batches]) for name, feature in features.items()}
     return {name: rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

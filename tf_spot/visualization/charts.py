@@ -17,7 +17,7 @@ class Chart(NamedTuple):
     """Curves of one stage that are drawn together."""
 
     title: str
-    stage: str  # `autoencoder` or `spotter`
+    stage: str  # `autoencoder`, `spotter`, or another method of `tf-spot compare`
     curves: tuple[str, ...]  # names in metrics.jsonl
     healthy: str  # what a reader should expect
     log_scale: bool = False
@@ -66,6 +66,17 @@ CHARTS = (
           "Healthy: stays well away from 0. At 0 every image has the same features.",
           at_least=(0.0, 0.1)),
 )  # fmt: skip
+
+
+def of_own_task(method: str) -> tuple[Chart, ...]:
+    """Return the charts of what another method of `tf-spot compare` learned of its own task."""
+    return (
+        Chart("Accuracy at its own task", method,
+              ("pretext_accuracy", "colour_accuracy", "lightness_accuracy", "inpainted_found"),
+              "Healthy: climbs above that of guessing, and not to 1 at once: a task so easy has a shortcut."),
+        Chart("Loss of its own task", method, ("pretext_loss", "discriminator_loss", "inpainter_loss"),
+              "Healthy: falls; against a discriminator it may climb while features get better."),
+    )  # fmt: skip
 
 
 def draw(chart: Chart, metrics: Sequence[dict[str, Any]]) -> str | None:
