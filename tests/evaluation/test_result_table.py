@@ -46,6 +46,8 @@ def test_the_table_of_repair_has_a_row_per_kind_of_image() -> None:
     assert lines[3].split() == ["unrepaired", "0.973", "±", "0.004", "0.066", "-3.0", "18.0"]
     assert lines[4].split() == ["repaired", "0.786", "±", "0.012", "0.040", "+7.5", "16.0"]
     assert len({len(line) for line in lines[2:]}) == 1
+    today = format_table(REPAIR | {"critic": REPAIR["critic"] | {"critics": 3}}).splitlines()
+    assert today[0].endswith("; 3 critics trained for 600 steps on 1,792 of them") and today[1:] == lines[1:]
 
 
 def test_tables_of_folds_and_of_measures() -> None:

@@ -70,9 +70,10 @@ def repair_rows(result: Mapping[str, Any]) -> dict[str, list[str]]:
 def repair_says(result: Mapping[str, Any]) -> list[str]:
     """Return the sentences that belong to `repair_rows`."""
     critic, autoencoder = result["critic"], result["autoencoder"]
+    critics = f"{critic['critics']} critics" if "critics" in critic else "critic"  # earlier results are of one
     return [
         f"repair on {result['data']}: {result['test_images']:,} test images; "
-        f"critic trained for {critic['steps']} steps on {critic['train_images']:,} of them",
+        f"{critics} trained for {critic['steps']} steps on {critic['train_images']:,} of them",
         f"autoencoder: {autoencoder['psnr']:.1f} dB, {100 * autoencoder['laplacian_share']:.0f} % of the Laplacian "
         f"energy; patch distance of decoded images to themselves {result['patch_noise']:.3f}",
     ]

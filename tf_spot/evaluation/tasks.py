@@ -85,7 +85,7 @@ TASKS = {
         data="voc",
         trains=True,
     ),
-    "repair": Task("run_repair", "how well dropped cells are hidden from a fresh critic", ("num_images",), trains=True),
+    "repair": Task("run_repair", "how well dropped cells are hidden from fresh critics", ("num_images",), trains=True),
 }
 RECIPE_TASKS = tuple(name for name, task in TASKS.items() if "learning_rate" in task.options)  # that read a recipe
 PROBES = tuple(name for name, task in TASKS.items() if not task.trains)

@@ -49,7 +49,9 @@ def test_every_kind_is_measured_and_repaired_at_inference_is_the_headline(spotte
         found["kinds"]["repaired"][name] for name in ("critic_auc", "critic_stderr")
     )
     assert (found["task"], found["data"], found["seed"], found["test_images"]) == ("repair", "noise", 3, 70)
+    assert found["critic"]["critics"] == 3
     assert found["critic"]["train_images"] == 49 and found["critic"]["test_images"] == 21
+    assert len(found["kinds"]["repaired"]["critic_aucs"]) == 3
     assert found["metric"].endswith("repaired images") and set(found["autoencoder"]) == {"psnr", "laplacian_share"}
     assert 0 < found["patch_noise"] < found["kinds"]["repaired"]["patch_distance"]
     assert told[-1][0] == told[-1][1] and {text.split()[0] for *_, text in told} == {"repairing", "judging"}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_spot.data import Source
 from tf_spot.errors import UserError
 from tf_spot.evaluation.probes.examples import require_readable
-from tf_spot.evaluation.repair.critic import STEPS, critic_score, split
+from tf_spot.evaluation.repair.critic import CRITICS, STEPS, critic_score, split
 from tf_spot.evaluation.work_progress import WorkProgress
 from tf_spot.image_quality.dropped_cells import PATCHES, brightness_shift, dropped_psnr, patch_distance
 from tf_spot.models.spotter import ArtifactSpotter
@@ -36,10 +36,10 @@ def measure_repair(
 
     Returns:
         the metrics of a result file that follow from the measurement. `kinds` has, for `unrepaired` and, with a repair
-        network, for `repaired` and `training mode`: `critic_auc` and its `critic_stderr`, and in dropped cells
-        `patch_distance`, `brightness_shift` in grey levels and `psnr` in dB, all against decoded images. `value` is the
-        critic's AUC of `repaired` or else of `unrepaired` images; `autoencoder` has `psnr` in dB and `laplacian_share`;
-        `patch_noise` is the patch distance of decoded images to themselves.
+        network, for `repaired` and `training mode`: `critic_auc`, the mean of `critic_aucs`, and its `critic_stderr`;
+        in dropped cells `patch_distance`, `brightness_shift` in grey levels and `psnr` in dB, all against decoded
+        images. `value` is the `critic_auc` of `repaired` or else of `unrepaired` images; `autoencoder` has `psnr` in dB
+        and `laplacian_share`; `patch_noise` is the patch distance of decoded images to themselves.
 
     Raises:
         UserError: no cell is dropped, a GAN, no test split, or too few photos.
@@ -58,18 +58,23 @@ def measure_repair(
     return _result(photos, found) | {"data": source.name, "seed": seed, "patch_noise": round(noise, 4), "rivals": {}}
 
 
-def _result(photos: AlteredPhotos, kinds: dict[str, dict[str, float]]) -> dict[str, Any]:
+def _result(photos: AlteredPhotos, kinds: dict[str, dict[str, Any]]) -> dict[str, Any]:
     headline = REPAIRED if REPAIRED in kinds else UNREPAIRED
     count = len(photos.decoded)
     return {
         "task": "repair",
         "method": "spot",
-        "metric": f"area under the ROC curve of a fresh critic, {headline} images",
+        "metric": f"area under the ROC curve of fresh critics, {headline} images",
         "unit": "share of pairs in order",
         "value": kinds[headline]["critic_auc"],
         "stderr": kinds[headline]["critic_stderr"],
         "test_images": count,
-        "critic": {"steps": STEPS, "train_images": split(count), "test_images": count - split(count)},
+        "critic": {
+            "critics": CRITICS,
+            "steps": STEPS,
+            "train_images": split(count),
+            "test_images": count - split(count),
+        },
         "patches": PATCHES,
         "kinds": kinds,
         "autoencoder": {name: round(value, 3) for name, value in photos.copies._asdict().items()},
@@ -99,12 +104,13 @@ def _first(source: Source, count: int) -> tf.data.Dataset:
     return source.images("test", BATCH).unbatch().take(count).batch(BATCH)
 
 
-def _metrics(photos: AlteredPhotos, kind: str, seed: int, on_share: Callable[[float], None]) -> dict[str, float]:
+def _metrics(photos: AlteredPhotos, kind: str, seed: int, on_share: Callable[[float], None]) -> dict[str, Any]:
     images, decoded, dropped = photos.altered[kind], photos.decoded, photos.dropped
     score = critic_score(decoded, images, seed, on_share)
     return {
         "critic_auc": round(score.auc, 4),
         "critic_stderr": round(score.stderr, 4),
+        "critic_aucs": [round(found, 4) for found in score.aucs],
         "patch_distance": round(patch_distance(images, decoded, dropped, seed), 4),
         "brightness_shift": round(brightness_shift(images, decoded, dropped), 2),
         "psnr": round(dropped_psnr(images, decoded, dropped), 2),
