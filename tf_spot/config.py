@@ -496,7 +496,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 32 px and a quarter of the width, for tests and the demo:
     #   tf-spot demo
     #   tf-spot train --data photos --preset tiny --out RUN
-    # About three minutes of steps on two idle cores. On the bundled photos a fresh critic finds the repair no better
+    # About three minutes of steps on two idle cores. On the bundled photos fresh critics find the repair no better
     # than by chance (results/repair-photos.json), and conv5 is five points above random weights, two standard errors
     # (results/linear-photos.json).
     "tiny": {
