@@ -120,11 +120,14 @@ class Source:
 
     @property
     def bad_files(self) -> list[str]:
-        """ "path within the source: reason" of every photo found unreadable so far, each printable as one line."""
+        """ "path within the source: reason" of every photo found unreadable so far, each printable as one line.
+
+        In the order of splits and names: that in which photos are found varies with the threads that decode them.
+        """
         lines = []
         for split in self.counts():
             # A copy of the items first: threads of `tf.data` may add to them meanwhile.
-            found = list(self._splits[split].bad.items())
+            found = sorted(list(self._splits[split].bad.items()))
             lines += [printable(f"{self._path(split, name)}: {reason}") for name, reason in found]
         return lines
 
