@@ -59,7 +59,7 @@ def test_critics_know_nothing_of_each_other(monkeypatch: pytest.MonkeyPatch) -> 
     both = critic.critic_score(PHOTOS, -PHOTOS, seed=0).aucs
     judge = critic._Critic(PHOTOS.shape[1:])
     judge.start_anew(1)
-    critic._train(judge, PHOTOS[:140], -PHOTOS[:140], 1, None)
+    critic._train(judge, PHOTOS[:140], -PHOTOS[:140], None)
     answers = np.concatenate([judge.answers(PHOTOS[140:]), judge.answers(-PHOTOS[140:])])
     assert both[1] == pytest.approx(critic.auc(np.arange(120) < 60, answers), abs=1e-9)
     assert both[0] != both[1]

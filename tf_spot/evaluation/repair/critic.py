@@ -54,7 +54,7 @@ def critic_score(
         critic.start_anew(seed * CRITICS + number)
         before = number / CRITICS
         share = (lambda part, before=before: on_share(before + part / CRITICS)) if on_share else None
-        _train(critic, decoded[:count], altered[:count], critic.seed, share)
+        _train(critic, decoded[:count], altered[:count], share)
         answers = [critic.answers(images[count:]) for images in (decoded, altered)]
         is_decoded = np.arange(len(answers[0]) + len(answers[1])) < len(answers[0])
         found.append(auc(is_decoded, np.concatenate(answers)) or 0.0)  # both kinds are there
@@ -133,10 +133,9 @@ def _train(
     critic: _Critic,
     decoded: np.ndarray,
     altered: np.ndarray,
-    seed: int,
     on_share: Callable[[float], None] | None,
 ) -> None:
-    random = np.random.default_rng((5, seed))
+    random = np.random.default_rng((5, critic.seed))
     for number in range(STEPS):
         # Photos of both halves are drawn apart, so that the critic cannot go by pairs.
         halves = [images[random.integers(0, len(images), HALF_BATCH)] for images in (decoded, altered)]
