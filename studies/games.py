@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tf_spot.errors import UserError  # noqa: E402
+from tf_spot.fields import differences  # noqa: E402
 from tf_spot.runs.run import Run  # noqa: E402
 from tf_spot.storage.files import write_json  # noqa: E402
 from tf_spot.storage.json_files import read_json  # noqa: E402
@@ -43,13 +44,7 @@ def gather(path: Path, data: str) -> dict[str, Any]:
 
 def differs(config: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     """Return what a recipe has that the first one has not, as for --set."""
-    return " ".join(
-        f"{group}.{field}={value}"
-        for group, fields in config.items()
-        if isinstance(fields, dict)
-        for field, value in fields.items()
-        if value != first[group][field]
-    )
+    return " ".join(f"{name}={value}" for name, (_, value) in differences(first, config).items())
 
 
 def table(result: dict[str, Any]) -> str:

@@ -139,3 +139,12 @@ def checked(name: str, hint: Any, value: Any) -> Any:
     if allowed is not None and value not in allowed:
         raise UserError(f"{name} must be {allowed}; received: {value}")
     return value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+    """Return {dotted field: (old, new)} of the fields that differ, of two groups as dictionaries."""
+    flat = []
+    for config in (old, new):
+        groups = {k: v if isinstance(v, dict) else {"": v} for k, v in config.items()}
+        flat.append({f"{group}.{k}".strip("."): v for group, values in groups.items() for k, v in values.items()})
+    return {name: (flat[0][name], value) for name, value in flat[1].items() if flat[0][name] != value}

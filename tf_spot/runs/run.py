@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tf_spot.config import Config
 from tf_spot.errors import UserError
+from tf_spot.fields import differences
 from tf_spot.runs import checkpoints
 from tf_spot.runs.cards import is_pretrained, known_names, pretrained_card
 from tf_spot.storage.files import append_line, read_lines, write_json, write_text
@@ -147,7 +148,7 @@ class Run:
         return cls(folder)
 
     def _refuse_changes(self, config: Config, data: Mapping[str, Any]) -> None:
-        found = _differences(self.config, config)
+        found = differences(self.config.to_dict(), config.to_dict())
         changes = [f"{k}: {old} -> {new}" for k, (old, new) in found.items() if k != BATCH_SIZE]
         if changes:
             raise UserError(
@@ -334,12 +335,3 @@ def _kind_of(path: Path) -> str:
         "index.json": "packed photos",
     }
     return next((kind for name, kind in signs.items() if (path / name).exists()), "which has none")
-
-
-def _differences(old: Config, new: Config) -> dict[str, tuple[object, object]]:
-    """Return {dotted field: (old, new)} of the fields that differ."""
-    flat = []
-    for config in (old, new):
-        groups = {k: v if isinstance(v, dict) else {"": v} for k, v in config.to_dict().items()}
-        flat.append({f"{group}.{k}".strip("."): v for group, values in groups.items() for k, v in values.items()})
-    return {name: (flat[0][name], value) for name, value in flat[1].items() if flat[0][name] != value}
