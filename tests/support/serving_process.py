@@ -52,10 +52,17 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def status(server: Server, ended: bool = False) -> dict[int, str]:
+def status(server: Server) -> dict[int, str]:
     """{version: state}; without versions that have ended."""
     with Client(server.url, model="model", protocol="rest") as client:
-        return {version: one["state"] for version, one in client.status().items() if ended or one["state"] != "END"}
+        return {version: one["state"] for version, one in client.status().items() if one["state"] != "END"}
+
+
+def is_refused(server: Server, version: int) -> bool:
+    """Whether the version cannot be loaded. One that is still being written is tried again, so ask until it is true."""
+    with Client(server.url, model="model", protocol="rest") as client:
+        one = client.status().get(version)
+    return one is not None and (one["state"], one["code"]) == ("END", "INVALID_ARGUMENT")
 
 
 def put(server: Server, written: Path, version: int) -> None:
