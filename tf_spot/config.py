@@ -462,7 +462,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     #   tf-spot train --data folder:PHOTOS --preset small --out RUN
     # About two hours of steps on two cores with bfloat16 (--set training.precision=mixed_bfloat16), more without.
     # Its run is that of the README; what led to it is in docs/findings.md.
-    # 4,000 steps of the autoencoder and 20,000 of the game hide more and cost two points of conv5 (docs/findings.md).
+    # 4,000 steps of the autoencoder and 28,000 of the game hide more and cost two points of conv5 (docs/findings.md).
     "small": {
         **_HALF_SIZE,
         "training.batch_size": 32,
