@@ -61,12 +61,11 @@ def make(
     figures = {"float32": probe(backbone, source, num_values), "float16": probe(rounded(backbone), source, num_values)}
     made_by = shlex.join(["python", "studies/make_pretrained.py", *sys.argv[1:]])
     trained_by = run.versions
-    command = command or shlex.join(["tf-spot", *trained_by["command"][1:]])
     facts = {
         "data": {key: run.data[key] for key in ("name", "counts", "fingerprint")},
         "licence": licence,
         "config": config.to_dict(),
-        "command": command,
+        "command": command or run.command,
         "cost": run.spent() | {key: trained_by[key] for key in ("cpus", "platform")},
         "figures": {"task": "linear", "data": source.name, "num_values": num_values} | figures,
         "limits": [

@@ -71,6 +71,8 @@ def test_an_extended_run_has_more_steps_and_is_unfinished(tmp_path):
     assert [json.loads(line) for line in (tmp_path / "extensions.jsonl").read_text().splitlines()] == [
         {"from_steps": 600, "to_steps": 700}, {"from_steps": 700, "to_steps": 750},
     ]  # fmt: skip
+    assert run.command.startswith("tf-spot ")
+    assert run.command.endswith("; then --resume --extend 100; then --resume --extend 50")
     run.model_path("spotter").touch()
     (run.checkpoints("spotter") / "step-00000750").mkdir(parents=True)
     run.extend(1)

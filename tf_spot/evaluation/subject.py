@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +67,15 @@ def open_subject(source: str | Path) -> Subject:
         spent = {stage: card["cost"][stage] for stage in STAGES}
         return Subject(Path(source), config, backbone, None, spent, card["command"], card["data"])
     run = Run(source)
-    command = shlex.join(["tf-spot", *run.versions["command"][1:]])
     rival = run.rival
     if rival is not None:
         if rival.method == "random":
             raise UserError(f"random weights stand beside every evaluation; received: {source}, which has no others")
         cost = {"images_seen": rival.images_seen, "seconds": rival.seconds}
         backbone = load_backbone(run.path).backbone
-        return Subject(run.path, config, backbone, None, {rival.method: cost}, command, run.data, rival.method)
+        return Subject(run.path, config, backbone, None, {rival.method: cost}, run.command, run.data, rival.method)
     spotter = load_spotter(run)
-    return Subject(run.path, config, spotter.backbone, spotter, run.spent(), command, run.data)
+    return Subject(run.path, config, spotter.backbone, spotter, run.spent(), run.command, run.data)
 
 
 def named(metrics: Mapping[str, Any], method: str) -> dict[str, Any]:

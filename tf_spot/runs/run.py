@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -48,6 +49,7 @@ Prepare = Callable[[Path], object]  # writes what a new run folder holds besides
 DATA: Form = {"spec": str, "name": str, "fingerprint": str, "counts": dict}
 SPENT: Form = {"images_seen": int, "seconds": NUMBER}
 METRICS: Form = {"stage": str, "step": int}
+EXTENSION: Form = {"from_steps": int, "to_steps": int}
 RIVAL: Form = {"method": str, "images_seen": int, "seconds": NUMBER}
 
 
@@ -213,6 +215,13 @@ class Run:
         append_line(self.path / "extensions.jsonl", {"from_steps": before, "to_steps": before + steps})
         self.model_path("spotter").unlink(missing_ok=True)  # first: after a kill here, --resume makes it again
         write_text(self.config_path, longer(self.config, steps).to_json())
+
+    @property
+    def command(self) -> str:
+        """The command that began the training, and the options of those that added steps."""
+        extensions = read_lines(self.path / "extensions.jsonl", EXTENSION)
+        added = [f"--resume --extend {one['to_steps'] - one['from_steps']}" for one in extensions]
+        return "; then ".join([shlex.join(["tf-spot", *self.versions["command"][1:]]), *added])
 
     # --- records and paths ------------------------------------------------------------------------------------------
 
