@@ -200,7 +200,7 @@ class Run:
                 f"--extend goes on from a checkpoint; received: {self.path}, whose checkpoints were removed; begin a "
                 f"new run with --init-from {self.path}"
             )
-        if not finished and (self.path / "extensions.jsonl").is_file():
+        if not finished and self.extensions_path.is_file():
             raise UserError(
                 f"--extend adds steps once; received: {self.path}, whose extension to "
                 f"{self.config.training.spotter_steps} steps is not finished; finish it with --resume alone"
@@ -212,14 +212,14 @@ class Run:
         `check_extension` says beforehand whether that can be.
         """
         before = self.config.training.spotter_steps
-        append_line(self.path / "extensions.jsonl", {"from_steps": before, "to_steps": before + steps})
+        append_line(self.extensions_path, {"from_steps": before, "to_steps": before + steps})
         self.model_path("spotter").unlink(missing_ok=True)  # first: after a kill here, --resume makes it again
         write_text(self.config_path, longer(self.config, steps).to_json())
 
     @property
     def command(self) -> str:
         """The command that began the training, and the options of those that added steps."""
-        extensions = read_lines(self.path / "extensions.jsonl", EXTENSION)
+        extensions = read_lines(self.extensions_path, EXTENSION)
         added = [f"--resume --extend {one['to_steps'] - one['from_steps']}" for one in extensions]
         return "; then ".join([shlex.join(["tf-spot", *self.versions["command"][1:]]), *added])
 
@@ -245,6 +245,10 @@ class Run:
         """What the training was made with, read anew; see `provenance.versions`."""
         loaded: dict[str, Any] = read_json(self.path / "versions.json", {"command": [str]})
         return loaded
+
+    @property
+    def extensions_path(self) -> Path:
+        return self.path / "extensions.jsonl"
 
     @property
     def metrics_path(self) -> Path:
