@@ -6,6 +6,7 @@ ratios are not comparable between processors. Contestants take turns (take_turns
 rounds, a ratio the median of the ratios within a round. `--check` writes nothing: it compares the ratios with the
 committed ones of this processor, or of another one with the same instructions if there are none, and fails where one
 fell by more than 10 % or a limit is exceeded; ratios that cannot be taken without PyTorch are said to be not measured.
+The parts `profile` and `growth` have neither ratios nor limits, so `--check` leaves them out.
 
 PyTorch needs its own Python with torch (`--torch-python`) and, for the adversarial step, a script that runs it
 (`--torch-step`); without them its rows are left out.
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(PARTS), action="append", help="measure this part only; may be repeated")
     parser.add_argument("--check", action="store_true", help="compare with the committed files instead of writing")
     options = parser.parse_args()
+    parts = chosen(options.only, options.check)
     on_two_cores()
     target = RESULTS / kind()
     if not options.check:
@@ -56,7 +58,7 @@ def main() -> None:
     wrong: list[str] = []
     unmeasured: list[str] = []
     origin = provenance("make bench")  # before the first written file makes the working tree dirty
-    for name in options.only or PARTS:
+    for name in parts:
         result = {"task": "speed", "part": name, "cores": CORES, "processor": processor()} | PARTS[name](options)
         print(json.dumps({name: result.get("ratios", result)}, indent=2), flush=True)
         if options.check:
@@ -67,6 +69,19 @@ def main() -> None:
             write_json(target / f"{name}.json", result | origin | ratios_before(target / f"{name}.json"))
     print("\n".join(unmeasured), flush=True)
     sys.exit("\n".join(wrong) or 0)
+
+
+def chosen(only: list[str] | None, check: bool) -> list[str]:
+    """Return the parts to measure; those that can be compared if `check`.
+
+    Raises:
+        SystemExit: a part that has nothing to compare is asked for.
+    """
+    if not check:
+        return only or list(PARTS)
+    if nothing := DESCRIPTIONS.intersection(only or ()):
+        sys.exit(f"{', '.join(sorted(nothing))}: no ratios or limits to compare; run without --check")
+    return only or [name for name in PARTS if name not in DESCRIPTIONS]
 
 
 def kind() -> str:
@@ -210,6 +225,7 @@ PARTS = {
     "profile": profile,
     "growth": growth,
 }
+DESCRIPTIONS = {"profile", "growth"}  # parts without ratios or limits
 
 
 def precisions() -> dict[str, list[str]]:

@@ -26,6 +26,14 @@ def test_a_ratio_that_could_not_be_taken_is_said_to_be_so_and_is_no_failure() ->
     assert RUN["failures"](committed, now) == []
 
 
+def test_a_check_measures_what_has_ratios_or_limits() -> None:
+    assert set(RUN["PARTS"]) - set(RUN["chosen"](None, check=True)) == {"growth", "profile"}
+    assert RUN["chosen"](None, check=False) == list(RUN["PARTS"])
+    assert RUN["chosen"](["growth"], check=False) == ["growth"]
+    with pytest.raises(SystemExit, match="growth: no ratios or limits to compare; run without --check"):
+        RUN["chosen"](["growth", "features"], check=True)
+
+
 def test_ratios_are_kept_by_processor_and_else_compared_with_a_like_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
