@@ -461,13 +461,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 64 px and half width, for two CPU cores, with the paper's game:
     #   tf-spot train --data folder:PHOTOS --preset small --out RUN
     # About two hours of steps on two cores with bfloat16 (--set training.precision=mixed_bfloat16), more without.
-    # Its run is that of the README; what led to it is in docs/findings.md.
-    # 4,000 steps of the autoencoder and 28,000 of the game hide more and cost two points of conv5 (docs/findings.md).
+    # Its run is that of the README. After 16,000 steps of the game critics see most of the damage; around a coarser
+    # autoencoder they see no less beyond doubt, and features are worse (docs/findings.md).
     "small": {
         **_HALF_SIZE,
         "training.batch_size": 32,
         "training.autoencoder_steps": 12_000,  # the game needs an autoencoder that copies: 24 dB and more
-        "training.spotter_steps": 16_000,
+        "training.spotter_steps": 26_000,
         "training.autoencoder_learning_rate": 1.5e-2,  # learns four times as fast as with 2e-3
         "training.discriminator_learning_rate": 1e-3,
         "training.repair_learning_rate": 1e-3,
