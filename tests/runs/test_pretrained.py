@@ -10,7 +10,7 @@ import pytest
 
 import tf_spot
 from tests.support.small_backbones import NORM
-from tf_spot.config import LAYERS
+from tf_spot.config import LAYERS, preset
 from tf_spot.errors import UserError
 from tf_spot.models.backbones import AlexNet, Backbone, build_backbone
 from tf_spot.runs import cards, pretrained
@@ -105,3 +105,8 @@ def test_the_readmes_weights_are_those_of_its_table() -> None:
     card = pretrained_card("imagenette96-small")
     assert card["figures"]["float32"]["by_layer"] == table["by_layer"]
     assert 'load_pretrained("imagenette96-small")' in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_weights_are_of_the_preset_as_it_is() -> None:
+    card = pretrained_card("imagenette96-small")
+    assert card["config"] == preset("small").replace(**{"training.precision": "mixed_bfloat16"}).to_dict()
