@@ -120,4 +120,4 @@ def draw(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    draw(json.loads((ROOT / "results" / "benchmarks" / "bfloat16" / "growth.json").read_text(encoding="utf-8")))
+    draw(json.loads((ROOT / "results" / "benchmarks" / "bfloat16-amd-25-17" / "growth.json").read_text(encoding="utf-8")))

@@ -441,7 +441,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     #   tf-spot train --data stl10:stl10_binary --preset stl10 --out RUN
     # No full run has been made. 195,250 steps of 256 images per stage are 0.23 EFLOP for stage 1 (4.61 GFLOP per
     # image) and 0.62 EFLOP for stage 2 (12.37 GFLOP per image), counted at 96 px: a job for GPUs, about 25 days at
-    # the two-core CPU rates of results/benchmarks/bfloat16. The paper reports 79.94 % for this row of its Table 1.
+    # the two-core CPU rates of results/benchmarks. The paper reports 79.94 % for this row of its Table 1.
     "stl10": {},
     # The authors' public code (June 2019), including its accidental losses:
     #   tf-spot train --data stl10:stl10_binary --preset authors2019 --out RUN
