@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PLOT = ROOT / "docs" / "images" / "growth.png"
+GROWTH = ROOT / "results" / "benchmarks" / "bfloat16-amd-25-17" / "growth.json"
 UNITS = {"size": "pixels a side", "batch": "images a batch", "width": "width"}
 
 
@@ -120,4 +121,4 @@ def draw(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    draw(json.loads((ROOT / "results" / "benchmarks" / "bfloat16-amd-25-17" / "growth.json").read_text(encoding="utf-8")))
+    draw(json.loads(GROWTH.read_text(encoding="utf-8")))
