@@ -462,7 +462,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     #   tf-spot train --data folder:PHOTOS --preset small --out RUN
     # About two hours of steps on two cores with bfloat16 (--set training.precision=mixed_bfloat16), more without.
     # Its run is that of the README. After 16,000 steps of the game critics see most of the damage; around a coarser
-    # autoencoder they see no less beyond doubt, and features are worse (docs/findings.md).
+    # autoencoder they see no less beyond doubt, and features are no better (docs/findings.md).
     "small": {
         **_HALF_SIZE,
         "training.batch_size": 32,
